@@ -1,0 +1,38 @@
+"""AT-AKA's tables as a workflow: the table of contents.
+
+    snakemake --cores all results/table2.tex            the paper's protocol (config/paper.yaml)
+    snakemake --cores all results/demo/table2.tex       the same at another scale: pocket, demo, smoke
+    snakemake --cores 1 --force results/demo/cells/.../pgd.csv     one cell again
+
+Data flows as the includes are listed. What a rule runs is a verb of `python -m ataka` or `python -m report`.
+"""
+
+import sys
+
+sys.path.insert(0, str(workflow.basedir))
+
+from rules.workflow import Workflow
+
+flow = Workflow(config)
+
+
+wildcard_constraints:
+    root=flow.roots,
+    dataset=r"[^/]+",
+    ensemble=r"[^/]+",
+    arch=r"(timm/)?[^/]+",
+    method=r"[^/]+",
+    seed=r"\d+",
+    part=r"(/(member\d+|alpha[\d.]+))?",
+    attack=r"[^/]+",
+
+
+include: "rules/data.smk"
+include: "rules/teachers.smk"
+include: "rules/train.smk"
+include: "rules/evaluate.smk"
+include: "rules/tables.smk"
+
+
+onstart:
+    flow.announce(workflow)

@@ -1,0 +1,1 @@
+"""AT-AKA: adversarial training via adaptive knowledge amalgamation, and what every method shares."""

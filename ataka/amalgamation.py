@@ -1,0 +1,116 @@
+"""psi: how the teachers' outputs become the student's target (eqs. 4 to 7), one pure function each.
+
+All weights are per image, and nothing here carries a gradient: the student's loss trains the student alone
+(ambiguities C5, C8). ``naive``, ``linear`` and ``soft`` weigh logits by each teacher's cross-entropy on its
+own adversarial image (C4); ``pareto`` weighs probabilities by the student's. With one teacher all four return
+its output. n teachers, B images, C classes.
+"""
+
+import itertools
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+NAMES = ("naive", "linear", "soft", "pareto")
+
+
+@torch.no_grad()
+def naive(teacher_logits: Tensor, labels: Tensor) -> Tensor:
+    """Eq. 4: each image's logits of the teacher with the highest cross-entropy, the first of equals (C7).
+
+    teacher_logits (n,B,C), labels (B,) to (B,C).
+    """
+    hardest = _cross_entropies(teacher_logits, labels).argmax(0)
+    return teacher_logits[hardest, torch.arange(len(labels), device=hardest.device)]
+
+
+@torch.no_grad()
+def linear(teacher_logits: Tensor, labels: Tensor) -> Tensor:
+    """Eq. 5: the teachers' logits (n,B,C), averaged with ``linear_weights``; labels (B,); to (B,C)."""
+    return _average(linear_weights(teacher_logits, labels), teacher_logits)
+
+
+@torch.no_grad()
+def soft(teacher_logits: Tensor, labels: Tensor, beta: float = 1.0) -> Tensor:
+    """Eq. 6: the teachers' logits (n,B,C), averaged with ``soft_weights``; labels (B,); to (B,C)."""
+    return _average(soft_weights(teacher_logits, labels, beta), teacher_logits)
+
+
+@torch.no_grad()
+def linear_weights(teacher_logits: Tensor, labels: Tensor) -> Tensor:
+    """Eq. 5's lambda (n,B): each teacher's share of the cross-entropies.
+
+    They are clamped at 1e-12, so that teachers that are all certain (0/0 in eq. 5) weigh the same (C6).
+    """
+    losses = _cross_entropies(teacher_logits, labels).clamp(min=1e-12)
+    return losses / losses.sum(0)
+
+
+@torch.no_grad()
+def soft_weights(teacher_logits: Tensor, labels: Tensor, beta: float = 1.0) -> Tensor:
+    """Eq. 6's lambda (n,B): the softmax over teachers of beta (in the paper 1) times the cross-entropy."""
+    return torch.softmax(beta * _cross_entropies(teacher_logits, labels), 0)
+
+
+@torch.no_grad()
+def pareto(
+    teacher_probabilities: Tensor, student_probabilities: Tensor, ridge: float = 1e-8
+) -> tuple[Tensor, Tensor]:
+    """Eq. 7: the mixture of the teachers' probabilities nearest to the student's in l_2, and its weights.
+
+    teacher_probabilities (n,B,C), student_probabilities (B,C) to (B,C) and (B,n), in the teachers' dtype.
+    AE-KD, whom the paper follows, solves it once a batch, with a cap on lambda; eq. 7 is per image and has
+    none (C8).
+
+    The minimum over the simplex is the best of the minima over its 2^n - 1 faces that lie inside their face,
+    and each of these is a linear system: exact, all faces and images at once, in float64. ``ridge`` times the
+    squared distance from uniform weights makes it unique: teachers that agree weigh the same.
+    """
+    n = len(teacher_probabilities)
+    teachers = teacher_probabilities.double().transpose(0, 1)  # (B,n,C)
+    # The weights sum to 1, so the teachers' mean may be taken off both sides: where they agree, the Gram
+    # matrix is then exactly 0 and the ridge decides, instead of drowning in rounding errors.
+    mean = teachers.mean(1, keepdim=True)
+    deviations = teachers - mean
+    quadratic = deviations @ deviations.mT + ridge * torch.eye(n, dtype=mean.dtype, device=mean.device)
+    towards_student = (student_probabilities.double().unsqueeze(1) - mean) @ deviations.mT  # (B,1,n)
+    linear_term = towards_student.squeeze(1) + ridge / n
+
+    candidates = _face_minima(quadratic, linear_term)  # (B,faces,n)
+    objective = ((candidates @ quadratic) * candidates).sum(-1) - 2 * (
+        candidates * linear_term.unsqueeze(1)
+    ).sum(-1)
+    objective = objective.masked_fill((candidates < 0).any(-1), torch.inf)
+    weights = candidates[torch.arange(len(candidates), device=mean.device), objective.argmin(-1)]
+    probabilities = _average(weights.T, teacher_probabilities.double())
+    return probabilities.to(teacher_probabilities.dtype), weights.to(teacher_probabilities.dtype)
+
+
+def _face_minima(quadratic: Tensor, linear_term: Tensor) -> Tensor:
+    """For each face of the simplex, largest first, the minimum of w'Qw - 2 c'w over the plane that it spans.
+
+    Q (B,n,n), c (B,n) to (B,2^n - 1,n): the first-order conditions with one multiplier for sum(w) = 1, and
+    w_i = 0 off the face. The minimum may lie outside the face: then w has a negative entry.
+    """
+    n = linear_term.shape[-1]
+    corners = sorted(itertools.product((1.0, 0.0), repeat=n), key=sum, reverse=True)[:-1]
+    on_face = quadratic.new_tensor(corners)  # (faces,n)
+    system = quadratic.new_zeros(len(quadratic), len(on_face), n + 1, n + 1)
+    system[..., :n, :n] = quadratic.unsqueeze(1) * (on_face.unsqueeze(1) * on_face.unsqueeze(2))
+    system[..., :n, :n] += torch.diag_embed(1 - on_face)
+    system[..., :n, n] = system[..., n, :n] = on_face
+    right_hand_side = quadratic.new_ones(len(quadratic), len(on_face), n + 1)
+    right_hand_side[..., :n] = linear_term.unsqueeze(1) * on_face
+    solution: Tensor = torch.linalg.solve(system, right_hand_side)
+    return solution[..., :n] * on_face
+
+
+def _cross_entropies(teacher_logits: Tensor, labels: Tensor) -> Tensor:
+    """Each teacher's cross-entropy on each image, (n,B,C) and (B,) to (n,B)."""
+    return torch.stack([F.cross_entropy(logits, labels, reduction="none") for logits in teacher_logits])
+
+
+def _average(weights: Tensor, outputs: Tensor) -> Tensor:
+    """sum_i weights_i outputs_i, (n,B) and (n,B,C) to (B,C)."""
+    return (weights.unsqueeze(-1) * outputs).sum(0)

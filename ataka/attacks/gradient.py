@@ -1,0 +1,24 @@
+"""The gradient of a loss with respect to the images: the only derivative that an attack asks for."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""(logits (B,C), y (B,)) to the scalar to ascend: a sum over images, so that none feels the others."""
+
+
+def summed_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """Cross-entropy summed over the batch (A8); a mean would divide each image's gradient by B."""
+    return F.cross_entropy(logits, y, reduction="sum")
+
+
+def input_gradient(
+    model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, loss: Loss = summed_cross_entropy
+) -> Tensor:
+    """d loss(model(x), y) / dx, of the shape of ``x``; also under a caller's ``torch.no_grad()``."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        return torch.autograd.grad(loss(model(x), y), x)[0]

@@ -1,0 +1,22 @@
+"""The l_inf ball around the clean images, cut by [0,1]: where attacks start and how they are brought back."""
+
+import torch
+from torch import Tensor
+
+
+def uniform_start(x: Tensor, *, eps: float, generator: torch.Generator) -> Tensor:
+    """x + U(-eps, eps), pixel by pixel, not clamped to [0,1]; (B,C,H,W) to the same.
+
+    Drawn on the generator's device and moved to that of ``x``, so that a CPU generator starts alike on every
+    device.
+    """
+    noise = torch.empty(x.shape, dtype=x.dtype, device=generator.device)
+    return x + noise.uniform_(-eps, eps, generator=generator).to(x.device)
+
+
+def project(x_adv: Tensor, x: Tensor, eps: float) -> Tensor:
+    """The nearest point, in every norm, within eps of x (B,C,H,W) and [0,1]; x_adv (...,B,C,H,W).
+
+    As x lies in [0,1], the order of the two clamps does not matter, and projecting twice is projecting once.
+    """
+    return x_adv.clamp(x - eps, x + eps).clamp(0.0, 1.0)

@@ -1,0 +1,252 @@
+"""SVGD: the paper's generator (eq. 2), Stein variational gradient ascent of n particles for each image.
+
+    phi(x_i) = sum_j [ k(x_j, x_i) grad L(f_i(x_j), y) + (gamma / n) grad_{x_j} k(x_j, x_i) ]
+    x_i     <- project(x_i + step_size sign(phi(x_i)))
+
+with k(a, b) = exp(-|a - b|^2 / (2 sigma^2)), its squared distance summed over pixels. Eq. 2 is read as
+follows (ambiguities A1 to A12): a '+' between the two terms; the repulsion repels; 1/n on the repulsion
+alone; the sign of phi, as 20 steps of .003 are PGD_TRADES' (``update="raw"`` is the other reading); particles
+of one image interact, and those of different images never do; the loss is summed over the batch; starts are
+clamped; evaluation mode.
+
+With the paper's sigma = 1e-3 the kernel of any two particles that differ visibly is exactly 0, also in
+float64, and the attack is n independent PGDs, bit for bit. So it costs n gradients a step, where a coupled
+kernel costs n^2.
+"""
+
+import math
+from collections.abc import MutableMapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ataka.attacks.check import checked
+from ataka.attacks.gradient import input_gradient
+from ataka.attacks.linf import project, uniform_start
+from ataka.attacks.mode import BatchNorm, attack_mode, networks_of
+
+Bandwidth = float | Literal["median"]
+Update = Literal["sign", "raw"]
+GradientOf = Literal["own", "particle", "ensemble"]
+OneOverN = Literal["repulsion", "both"]
+
+
+def kernel(particles: Tensor, bandwidth: Bandwidth) -> tuple[Tensor, Tensor]:
+    """k (n,n,B) among each image's own particles (n,B,...), and sigma^2 (B,); both in float64.
+
+    Distances come from direct differences, and the diagonal is 1 by construction: the expansion |a|^2 + |b|^2
+    - 2ab gives k(a, a) = inf in float32 at sigma = 1e-3 (A2).
+
+    ``bandwidth`` is sigma in units of [0,1], or "median" for Liu and Wang's heuristic for each image,
+    sigma^2 = median(d^2) / (2 log(n + 1)). The median is over pairs of different particles. (Liu and Wang's
+    code counts the zeros on the diagonal too, a share 1/n of the matrix: at n = 2 that halves sigma^2, and it
+    says more of n than of the particles.)
+    """
+    n, images = particles.shape[:2]
+    flat = particles.reshape(n, images, -1).double()
+    rows = [(flat[i] - flat[i + 1 :]).square().sum(-1) for i in range(n)]
+    squared_distances = torch.cat(rows)  # one row a pair, in the order of triu_indices
+    if bandwidth == "median":
+        sigma_squared = _median(squared_distances) / (2 * math.log(n + 1))
+    elif bandwidth > 0:
+        sigma_squared = flat.new_full((images,), float(bandwidth) ** 2)
+    else:
+        raise ValueError(f"svgd: bandwidth must be positive or 'median', not {bandwidth}")
+    # Coinciding particles have distance 0 and median 0: their kernel is 1 and they do not push each other.
+    sigma_squared = sigma_squared.clamp(min=torch.finfo(torch.float64).tiny)
+    i, j = torch.triu_indices(n, n, 1, device=flat.device)
+    k = flat.new_ones(n, n, images)
+    k[i, j] = k[j, i] = torch.exp(-squared_distances / (2 * sigma_squared))
+    return k, sigma_squared
+
+
+def _median(squared_distances: Tensor) -> Tensor:
+    """The median over pairs, (pairs,B) to (B,): of an even number the mean of the middle two, of none 0."""
+    pairs = len(squared_distances)
+    if pairs == 0:
+        return squared_distances.sum(0)
+    ordered = squared_distances.sort(0).values
+    return (ordered[(pairs - 1) // 2] + ordered[pairs // 2]) / 2
+
+
+def direction(
+    particles: Tensor,
+    gradients: Tensor,
+    k: Tensor,
+    sigma_squared: Tensor,
+    *,
+    gamma: float,
+    one_over_n: OneOverN = "repulsion",
+) -> Tensor:
+    """Eq. 2's phi for a given kernel; shapes as in ``phi`` and ``kernel``.
+
+    Summed in float64, so that with the identity for a kernel it returns the particles' own gradients bit for
+    bit.
+    """
+    _one_of("one_over_n", one_over_n, ("repulsion", "both"))
+    n, images = particles.shape[:2]
+    one_per_network = gradients.ndim == particles.ndim + 1
+    weights = k.reshape(n, n, images, *[1] * (particles.ndim - 2))
+    drive = repulsion = particles.new_zeros((), dtype=torch.float64)
+    for j in range(n):
+        weight = weights[:, j]
+        drive = drive + weight * (gradients[:, j] if one_per_network else gradients[j])
+        repulsion = repulsion + weight * (particles.double() - particles[j])
+    repulsion = repulsion / sigma_squared.reshape(images, *[1] * (particles.ndim - 2))
+    if one_over_n == "both":
+        drive = drive / n
+    return (drive + (gamma / n) * repulsion).to(particles.dtype)
+
+
+def phi(
+    particles: Tensor,
+    gradients: Tensor,
+    *,
+    bandwidth: Bandwidth,
+    gamma: float,
+    one_over_n: OneOverN = "repulsion",
+) -> Tensor:
+    """Eq. 2: sum_j [k(x_j, x_i) g_j + (gamma/n) grad_{x_j} k(x_j, x_i)], for each image by itself.
+
+    particles (n,B,...); gradients (n,B,...), [j] at particle j, or (n,n,B,...), [i,j] being network i's at
+    particle j, the literal reading (A9). The result is of the particles' shape and dtype. grad_{x_j} k = k
+    (x_i - x_j) / sigma^2 points away from x_j: added to an ascent, it repels (A5). ``one_over_n="both"`` is
+    Liu and Wang's, which divides the driving term by n as well (A6).
+    """
+    k, sigma_squared = kernel(particles, bandwidth)
+    return direction(particles, gradients, k, sigma_squared, gamma=gamma, one_over_n=one_over_n)
+
+
+def draw(x: Tensor, n: int, *, eps: float, generators: Sequence[torch.Generator]) -> Tensor:
+    """n starts x + U(-eps, eps) an image, (n,B,C,H,W), not clamped yet; particle i is ``generators[i]``'s.
+
+    With one stream a particle its start is the same for every n. ValueError when there are fewer streams than
+    n.
+    """
+    if len(generators) < n:
+        raise ValueError(f"svgd: {n} particles need {n} generators, not {len(generators)}")
+    return torch.stack([uniform_start(x, eps=eps, generator=generator) for generator in generators[:n]])
+
+
+@checked()
+def attack(
+    models: Sequence[nn.Module] | nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    eps: float,
+    step_size: float,
+    steps: int,
+    bandwidth: Bandwidth,
+    gamma: float,
+    generator: torch.Generator | Sequence[torch.Generator] | None = None,
+    start: Tensor | None = None,
+    update: Update = "sign",
+    gradient_of: GradientOf = "own",
+    one_over_n: OneOverN = "repulsion",
+    batchnorm: BatchNorm = "eval",
+    report: MutableMapping[str, Tensor] | None = None,
+) -> Tensor:
+    """The particles (n,B,C,H,W) of the images x (B,C,H,W) with labels y (B,) after ``steps`` updates.
+
+    models       n networks, particle i being network i's; or one network (Table 1), which serves them all
+    start        (n,B,C,H,W), clamped here (A11); n is its length. Without it, starts are drawn from
+    generator    one stream a particle, or one from which the particles are drawn in turn
+    bandwidth    sigma, or "median" (``kernel``)
+    gamma        the weight of the repulsion (``phi``)
+    update       "sign": x + step_size sign(phi); "raw": x + step_size phi
+    gradient_of  "own": network i's at every particle j, as eq. 2 says, but where the kernel is exactly 0;
+                 "particle": network j's at particle j;
+                 "ensemble": of the cross-entropy of all networks' averaged probabilities, at particle j
+    batchnorm    as in ``attack_mode``; with "train" a coupled pair is evaluated on the whole batch, not only
+                 on the images where it is coupled, as these would change the batch statistics
+    report       receives "kernel_offdiagonal_max" and "kernel_offdiagonal_mean" over all steps, pairs and
+                 images: 0-d float64 tensors, left on the device of x
+
+    Raises ValueError for neither start nor generator, or for numbers of models and particles that do not fit.
+    """
+    _one_of("update", update, ("sign", "raw"))
+    _one_of("gradient_of", gradient_of, ("own", "particle", "ensemble"))
+    models = networks_of(models)
+    if start is None:
+        if generator is None:
+            raise ValueError("svgd starts at random: give it a generator a particle, or a start")
+        if isinstance(generator, torch.Generator):
+            generator = [generator] * len(models)
+        n = len(generator) if len(models) == 1 else len(models)
+        start = draw(x, n, eps=eps, generators=generator)
+    n = len(start)
+    if start.shape[1:] != x.shape or len(models) not in (1, n):
+        raise ValueError(
+            f"svgd: {len(models)} models and a start of shape {tuple(start.shape)} do not fit "
+            f"images of shape {tuple(x.shape)}"
+        )
+    if len(models) == 1:
+        models = models * n
+    particles = project(start, x, eps)
+    observed = []
+    with attack_mode(*models, batchnorm=batchnorm):
+        for _ in range(steps):
+            k, sigma_squared = kernel(particles, bandwidth)
+            if report is not None:
+                observed.append(_offdiagonal(k))
+            gradients = _gradients(models, particles, y, k, gradient_of, whole_batches=batchnorm == "train")
+            step = direction(particles, gradients, k, sigma_squared, gamma=gamma, one_over_n=one_over_n)
+            particles = project(particles + step_size * (step.sign() if update == "sign" else step), x, eps)
+    if report is not None:
+        values = torch.cat(observed) if observed and n > 1 else x.new_zeros(1, dtype=torch.float64)
+        report["kernel_offdiagonal_max"] = values.max()
+        report["kernel_offdiagonal_mean"] = values.mean()
+    return particles.detach()
+
+
+def _gradients(
+    models: Sequence[nn.Module],
+    particles: Tensor,
+    y: Tensor,
+    k: Tensor,
+    gradient_of: GradientOf,
+    *,
+    whole_batches: bool,
+) -> Tensor:
+    """(n,B,...), [j] at particle j; or (n,n,B,...), [i,j] of network i at particle j, 0 where k_ij is."""
+    shared = all(model is models[0] for model in models)
+    if gradient_of == "ensemble" and not shared:
+
+        def mixture(x: Tensor) -> Tensor:
+            # The softmax in the cross-entropy divides by n, which is missing here.
+            return torch.stack([model(x).log_softmax(1) for model in models]).logsumexp(0)
+
+        return torch.stack([input_gradient(mixture, particle, y) for particle in particles])
+
+    own = torch.stack(
+        [input_gradient(model, particle, y) for model, particle in zip(models, particles, strict=True)]
+    )
+    if gradient_of == "particle" or shared:
+        return own
+    n, images = particles.shape[:2]
+    coupled = (k != 0).sum(-1).tolist()  # the one synchronisation: how many images couple i and j
+    pairs = [(i, j) for i in range(n) for j in range(n) if i != j and coupled[i][j]]
+    if not pairs:
+        return own
+    gradients = own.new_zeros(n, *own.shape)
+    gradients.diagonal(dim1=0, dim2=1).copy_(own.movedim(0, -1))
+    for i, j in pairs:
+        if whole_batches or coupled[i][j] == images:
+            gradients[i, j] = input_gradient(models[i], particles[j], y)
+        else:
+            those = k[i, j].nonzero().squeeze(1)
+            gradients[i, j, those] = input_gradient(models[i], particles[j, those], y[those])
+    return gradients
+
+
+def _offdiagonal(k: Tensor) -> Tensor:
+    """The kernel of every pair and image, (n,n,B) to (pairs * B,)."""
+    i, j = torch.triu_indices(len(k), len(k), 1, device=k.device)
+    return k[i, j].flatten()
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"svgd: {name} is one of {', '.join(known)}, not {value!r}")

@@ -1,0 +1,128 @@
+"""What a study will cost on this machine: a first, honest estimate before any job starts.
+
+Work is counted in passes through a network, a backward pass as two forwards (one for the images alone, which is
+what an attack asks for), and each network's forward is timed here. Expect the truth within a factor of two or three.
+"""
+
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+
+import torch
+
+from ataka import config, data, models, plan
+from ataka.config import Study
+from ataka.errors import UserError
+from ataka.plan import Cell, Run, Tape
+from ataka.progress import duration
+
+ATTACK_STEP, UPDATE = 2, 3
+"""Forwards in a step of an attack (one, and a backward to the images) and in an update (one, and a full backward)."""
+AUTOATTACK_ROBUST, AUTOATTACK_FALLEN = 10_000, 150
+"""Forwards of the standard version for an image that withstands it and for one that falls early."""
+WITHSTANDS = 0.4
+"""The share of images that is taken to withstand AutoAttack."""
+JOB_SECONDS = 3.0
+"""To start a job: Python and torch."""
+PATIENCE = 3 * 86400
+"""Seconds of work beyond which a study without a GPU is stopped."""
+
+
+def announce(study: Study, nodes: Sequence[Tape | Run | Cell], *, local: bool) -> None:
+    """Print readings, work and estimate; UserError for days of work on a machine without a GPU."""
+    seconds = sum(seconds_of(study, node) for node in nodes)
+    gpu = torch.cuda.is_available() and study.device != "cpu"
+    device = torch.cuda.get_device_name() if gpu else f"{os.cpu_count()} CPU cores"
+    at_once = 1 if gpu else max((os.cpu_count() or 1) // study.threads, 1)
+    count = Counter(type(node).__name__.lower() for node in nodes)
+    work = ", ".join(f"{number} {kind}{'s' if number > 1 else ''}" for kind, number in sorted(count.items()))
+    print(f"scale {study.scale}: {study.about}")
+    print(f"to do: {work}; about {duration(seconds / at_once)} on {device} (within a factor of three)")
+    print("open sentences of the paper are read as follows (docs/protocol.md):")
+    for setting, value in plan.readings(study).items():
+        print(f"  {setting}: {value}")
+    print(flush=True)
+    if local and not gpu and study.without_gpu == "stop" and seconds > PATIENCE:
+        smaller = ", ".join(f"results/{scale}/" for scale in config.scales() if scale != config.DEFAULT_SCALE)
+        raise UserError(
+            f"this would take about {duration(seconds / at_once)} on this machine, which has no GPU that torch sees. "
+            f"Smaller scales: {smaller} (as in: snakemake --cores all results/demo/table2.tex). "
+            "To go on all the same: --config without_gpu=go-on"
+        )
+
+
+def seconds_of(study: Study, node: Tape | Run | Cell) -> float:
+    """The seconds that one job takes on one device of this machine."""
+    return JOB_SECONDS + sum(passes * forward_seconds(arch, dataset, study.threads) for arch, dataset, passes in _passes(study, node))
+
+
+def _passes(study: Study, node: Tape | Run | Cell) -> list[tuple[str, str, float]]:
+    """(architecture, data set, forwards of one image) of a job."""
+    if isinstance(node, Cell):
+        method = study.method(node.method)
+        return [(node.arch, node.dataset, method.members * _attack(study, node))]
+    images = study.data.train or _training_images(node.dataset) - study.data.validation
+    if isinstance(node, Tape):
+        ensemble = plan.ensemble_of(study, node)
+        steps, epochs = study.generators[ensemble.generator].steps, study.setups[ensemble.setup].epochs
+        each = ensemble.n * (ATTACK_STEP * steps + UPDATE)
+        return [(study.teacher(node.dataset), node.dataset, float(images * epochs * each))]
+    method = study.method(node.method)
+    if (method.members > 1 or plan.tuned(method)) and not node.part and node.seed == study.seeds[0]:
+        return []
+    options = config.options(study, node.method)
+    each = ATTACK_STEP * getattr(options, "steps", 0) + UPDATE
+    return [(node.arch, node.dataset, float(images * study.setups[method.setup].epochs * each))]
+
+
+def _attack(study: Study, cell: Cell) -> float:
+    attack = study.attacks[cell.attack]
+    images = attack.images or study.data.test or _test_images(cell.dataset)
+    if attack.kind != "aa":
+        return images * (ATTACK_STEP * getattr(attack, "steps", 1) + 1)
+    if attack.version == "shortened":
+        return images * 100.0
+    return images * (WITHSTANDS * AUTOATTACK_ROBUST + (1 - WITHSTANDS) * AUTOATTACK_FALLEN)
+
+
+def _training_images(dataset: str) -> int:
+    return 1437 if dataset == "digits" else 50_000
+
+
+def _test_images(dataset: str) -> int:
+    return 360 if dataset == "digits" else 10_000
+
+
+@cache
+def forward_seconds(arch: str, dataset: str, threads: int) -> float:
+    """Seconds of one image's forward, measured here in a batch that takes a fair part of a second."""
+    facts = data.specification(dataset)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        network = models.build(arch, classes=facts.classes, channels=facts.channels).to(device).eval()
+        images, best = 1, math.inf
+        while images <= 64:
+            x = torch.rand(images, facts.channels, facts.size, facts.size, device=device)
+            seconds = _timed(network, x)
+            best = min(best, seconds / images)
+            if seconds > 0.5:
+                break
+            images *= 4
+    torch.set_num_threads(before)
+    return best
+
+
+def _timed(network: torch.nn.Module, x: torch.Tensor) -> float:
+    network(x)
+    if x.is_cuda:
+        torch.cuda.synchronize()
+    began = time.perf_counter()
+    network(x)
+    if x.is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - began

@@ -1,0 +1,38 @@
+"""The averaged ensemble, as one network: what the paper's "en-" methods are, and what attacks see.
+
+The paper doesn't say what is averaged (ambiguities.md, E1). The default is the reading in which the ensemble
+predicts the mean of its members' probabilities; the mean of logits is the other one.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Average = Literal["probabilities", "logits"]
+
+
+class Mixture(nn.Module):
+    """Images to logits (B, C): the log of the members' mean probabilities, or the mean of their logits.
+
+    Log-probabilities are logits whose softmax is the ensemble's prediction, so cross-entropy and attacks use
+    them unchanged. Gradients flow through all the members.
+    """
+
+    def __init__(self, members: Iterable[nn.Module], average: Average = "probabilities") -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.average = average
+        if not self.members:
+            raise ValueError("a mixture needs at least one member")
+        if average not in ("probabilities", "logits"):
+            raise ValueError(f"a mixture averages 'probabilities' or 'logits', not '{average}'")
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = torch.stack([member(x) for member in self.members])
+        if self.average == "logits":
+            return logits.mean(dim=0)
+        # log(1/n sum softmax), in the form that can't underflow
+        return logits.log_softmax(dim=-1).logsumexp(dim=0) - math.log(len(self.members))

@@ -1,0 +1,87 @@
+"""Wide ResNet of Gowal et al., "Uncovering the limits of adversarial training" (arXiv 2010.03593): WRN-70-16.
+
+Three differences from TRADES's: SiLU, TensorFlow's "SAME" padding, and a normalisation of the input as the
+first layer (RSLAD@c40e04f:cifar100_models/wideresnet.py). RSLAD normalises by CIFAR-10's mean and deviation
+on CIFAR-100 too, RobustBench by CIFAR-100's; here the caller says. Padding follows the map's side: for even
+sides, all that CIFAR meets, it is the authors' fixed (0, 1); for odd ones, where theirs fails, still "SAME".
+
+Their training code isn't public. Initialisation is wide_resnet.py's, as in the re-implementation by
+imrahulr/adversarial_robustness_pytorch; batch-norm's momentum is torch's 0.1, as in RSLAD's file, where the
+re-implementation has 0.01 as a part of its recipe (protocol.md, section 14).
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ataka.models.wide_resnet import WideResNet, convolution3x3
+
+CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)
+OTHER_MEAN, OTHER_STD = 0.5, 0.25
+
+
+class Normalise(nn.Module):
+    """(x - mean) / std a channel. Both are buffers, so that a saved network carries its own normalisation."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.std
+
+
+class StridedSameConv2d(nn.Conv2d):
+    """A 3x3 convolution of stride > 1 padded as TensorFlow's "SAME": an odd pixel goes right and below."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        bottom, right = (same_padding(side, 3, self.stride[0]) for side in x.shape[-2:])
+        return super().forward(F.pad(x, (*right, *bottom)))
+
+
+def same_padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Pixels before and after, so that ceil(side / stride) windows fit."""
+    windows = -(-side // stride)
+    total = max((windows - 1) * stride + kernel - side, 0)
+    return total // 2, total - total // 2
+
+
+def same_convolution(in_width: int, out_width: int, stride: int) -> nn.Conv2d:
+    """3x3, "SAME". At stride 1 that is a border of one pixel, which the convolution adds without a copy."""
+    if stride == 1:
+        return convolution3x3(in_width, out_width, 1)
+    return StridedSameConv2d(in_width, out_width, 3, stride=stride, bias=False)
+
+
+def build(
+    *,
+    depth: int,
+    width: int,
+    classes: int,
+    channels: int,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+) -> nn.Sequential:
+    """Images (B, channels, H, W) in [0, 1] to logits (B, classes); ``mean`` and ``std`` are per channel."""
+    default_mean = CIFAR10_MEAN if channels == 3 else (OTHER_MEAN,) * channels
+    default_std = CIFAR10_STD if channels == 3 else (OTHER_STD,) * channels
+    mean = default_mean if mean is None else mean
+    std = default_std if std is None else std
+    if not len(mean) == len(std) == channels:
+        raise ValueError(f"normalisation for {channels} channels, but mean {mean} and std {std}")
+    network = WideResNet(
+        depth=depth,
+        width=width,
+        classes=classes,
+        channels=channels,
+        activation=F.silu,
+        convolution=same_convolution,
+    )
+    return nn.Sequential(OrderedDict(normalise=Normalise(mean, std), network=network))

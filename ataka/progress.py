@@ -1,0 +1,66 @@
+"""Progress that a person can follow, in a terminal as in a log file: a line now and then, each with its job's name."""
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import TextIO
+
+from torch import Tensor
+
+
+class Progress:
+    """Says what a job is doing: epochs, images a second, losses, time left; a line every few seconds at most."""
+
+    def __init__(self, job: str, stream: TextIO | None = sys.stderr, every: float = 5.0) -> None:
+        self.job, self.stream, self.every = job, stream, every
+        self._begun = self._said = time.monotonic()
+        self._done = self._total = self._per_epoch = 0
+
+    @classmethod
+    def silent(cls) -> "Progress":
+        return cls("", None)
+
+    def say(self, text: str) -> None:
+        if self.stream is not None:
+            print(f"{self.job}: {text}", file=self.stream, flush=True)
+            self._said = time.monotonic()
+
+    def start(self, epochs: int, images: int) -> None:
+        self._begun, self._done = time.monotonic(), 0
+        self._per_epoch, self._total = images, epochs * images
+
+    def step(self, images: int, loss: Tensor | None = None) -> None:
+        """Count ``images`` as done; the loss is read (and the device waited for) only when a line is due."""
+        self._done += images
+        if self._due():
+            loss_text = f"  loss {float(loss):.4g}" if loss is not None else ""
+            self.say(self._where() + loss_text + self._speed())
+
+    def end_epoch(self, epoch: int, row: Mapping[str, float]) -> None:
+        self._done = epoch * self._per_epoch
+        if self._due() or self._done == self._total:
+            losses = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name.startswith("loss"))
+            self.say(f"{self._where()}  {losses}{self._speed()}")
+
+    def _due(self) -> bool:
+        return self.stream is not None and time.monotonic() - self._said >= self.every
+
+    def _where(self) -> str:
+        if self._total == self._per_epoch:
+            return f"image {self._done}/{self._total}"
+        return f"epoch {self._done / self._per_epoch:.1f}/{self._total // self._per_epoch}"
+
+    def _speed(self) -> str:
+        seconds = max(time.monotonic() - self._begun, 1e-9)
+        rate = self._done / seconds
+        left = (self._total - self._done) / rate if rate else 0.0
+        return f"  {rate:,.0f} images/s  {duration(left)} left" if left else f"  {rate:,.0f} images/s"
+
+
+def duration(seconds: float) -> str:
+    """Such as ``45 s``, ``12 min``, ``3.4 h``, ``21 days``."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size or (unit == "min" and seconds >= 60):
+            value = seconds / size
+            return f"{value:.1f} {unit}" if value < 10 and unit != "min" else f"{value:.0f} {unit}"
+    return f"{seconds:.0f} s"

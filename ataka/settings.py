@@ -1,0 +1,103 @@
+"""The types that settings are made of: strict models, budgets written as text, and readings.
+
+A *reading* is a setting that decides between several ways to read a sentence of the paper; ``reading()`` marks
+it with the sentence and the place, so that a run can list which readings it was made under.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
+from fractions import Fraction
+from typing import Annotated, Any, TypeVar, dataclass_transform
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass as _pydantic_dataclass
+
+T = TypeVar("T")
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+class Settings(BaseModel):
+    """A group of settings; keys that it doesn't know are refused."""
+
+    model_config = _STRICT
+
+
+@dataclass_transform(frozen_default=True)
+def hyperparameters(cls: type[T]) -> type[T]:
+    """Class decorator for a method's hyper-parameters: a frozen, type-checked dataclass that refuses unknown keys."""
+    return _pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid"))(cls)  # type: ignore[return-value]
+
+
+def number(text: str) -> float:
+    """The value of a number written as text, ``"8/255"`` or ``"0.003"``, rounded once from the exact fraction."""
+    return float(_fraction(text))
+
+
+def _fraction(text: str) -> Fraction:
+    numerator, _, denominator = text.partition("/")
+    return Fraction(numerator) / Fraction(denominator or 1)
+
+
+def _text(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"{value} is no number; write it like '8/255' or 0.003")
+    return repr(value) if isinstance(value, int | float) else value
+
+
+def _parses(text: str) -> str:
+    try:
+        _fraction(text)
+    except ZeroDivisionError:
+        raise ValueError(f"'{text}' divides by zero; write it like '8/255' or 0.003") from None
+    except ValueError:
+        raise ValueError(f"'{text}' is no number; write it like '8/255' or 0.003") from None
+    return text.replace(" ", "")
+
+
+def _between(low: int, high: int | None, *, above: bool = False) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        value = _fraction(text)
+        if value < low or (above and value == low) or (high is not None and value > high):
+            bounds = f"{'above' if above else 'at least'} {low}" + (f" and at most {high}" if high else "")
+            raise ValueError(f"'{text}' is out of range: it must be {bounds}")
+        return text
+
+    return check
+
+
+_Text = Annotated[str, BeforeValidator(_text), AfterValidator(_parses)]
+Budget = Annotated[_Text, AfterValidator(_between(0, 1))]
+"""An l_inf budget in [0, 1] units, as text: ``8/255``."""
+StepSize = Annotated[_Text, AfterValidator(_between(0, None, above=True))]
+"""A positive step size in [0, 1] units, as text: ``2/255`` or ``0.003``."""
+
+
+def reading(default: Any, *, id: str, sentence: str, **constraints: Any) -> Any:  # noqa: A002
+    """A field that decides how a sentence of the paper is read.
+
+    ``id`` is the entry in docs/protocol.md's list of open questions, ``sentence`` what the paper says.
+    """
+    extra = {"reading": id, "sentence": sentence}
+    if default is ...:
+        return Field(json_schema_extra=extra, description=f"[{id}] {sentence}", **constraints)
+    return Field(default=default, json_schema_extra=extra, description=f"[{id}] {sentence}", **constraints)
+
+
+def readings_of(settings: Any, path: str = "") -> Iterator[tuple[str, str, Any]]:
+    """(path, id, value) of every reading below ``settings`` (models, hyper-parameter classes, dicts)."""
+    if isinstance(settings, BaseModel):
+        described = type(settings).model_fields
+    elif is_dataclass(settings):
+        described = getattr(settings, "__pydantic_fields__", {}) or {f.name: None for f in fields(settings)}
+    elif isinstance(settings, dict):
+        for key, value in settings.items():
+            yield from readings_of(value, f"{path}{key}.")
+        return
+    else:
+        return
+    for name, info in described.items():
+        value = getattr(settings, name)
+        extra = getattr(info, "json_schema_extra", None)
+        if isinstance(extra, dict) and "reading" in extra:
+            yield f"{path}{name}", str(extra["reading"]), value
+        yield from readings_of(value, f"{path}{name}.")

@@ -1,0 +1,328 @@
+"""The stages of a study, one function each: from settings and files to files. The rules call them by their verbs."""
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from torch import nn
+
+from ataka import config, data, models, plan, provenance, store, streams, tape
+from ataka.config import Study
+from ataka.errors import UserError
+from ataka.evaluation import evaluate as run_attack
+from ataka.models.mixture import Mixture
+from ataka.objectives.teachers import Teachers
+from ataka.plan import Cell, Run, Tape
+from ataka.progress import Progress
+from ataka.training import Diverged
+from ataka.training import train as run_training
+
+
+def device_of(study: Study) -> torch.device:
+    """The device that the study asks for; sets torch's threads and asks for deterministic kernels."""
+    if study.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: cuda is asked for, but torch sees no GPU here; use device: auto or cpu")
+    torch.set_num_threads(study.threads)
+    torch.backends.cudnn.deterministic = True
+    use_gpu = study.device != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if use_gpu else "cpu")
+
+
+def data_file(root: str, dataset: str, part: str) -> Path:
+    """Where the prepared images lie: ``part`` is train (with validation) or test."""
+    return Path(root, "data", dataset, f"{part}.safetensors")
+
+
+def prepare(study: Study, root: str, dataset: str, part: str) -> None:
+    """Cut a data set's ``part`` and write it for all jobs: train with validation, or test."""
+    settings = study.data
+    splits = data.split(
+        dataset,
+        settings.folder,
+        train=settings.train,
+        validation=settings.validation,
+        test=settings.test,
+        split_seed=settings.split_seed,
+    )
+    names = ("train", "validation") if part == "train" else ("test",)
+    about = plan.data_settings(study, dataset, part)
+    store.save_splits(data_file(root, dataset, part), {name: splits[name] for name in names}, about)
+
+
+def record(study: Study, root: str, node: Tape) -> None:
+    """Train an ensemble of teachers and record what they say; writes the tape, their weights and history."""
+    device, progress, began = device_of(study), _progress(node), time.monotonic()
+    settings = plan.tape_settings(study, node)
+    ensemble = plan.ensemble_of(study, node)
+    generator, setup = study.generators[ensemble.generator], study.setups[ensemble.setup]
+    train = store.load_split(data_file(root, node.dataset, "train"), "train")
+    folder = node.folder(root)
+    teachers = _teachers(study, node.dataset, ensemble.n, node.seed, device)
+    writer = tape.Writer(folder, generator.channels, count=len(train))
+    history = run_training(
+        teachers,
+        Teachers(generator),
+        train.to(device),
+        data.specification(node.dataset),
+        setup,
+        seed=node.seed,
+        writer=writer,
+        progress=progress,
+    )
+    weights = []
+    for index, teacher in enumerate(teachers):
+        path = folder / f"teacher{index}.safetensors"
+        store.save_tensors(path, teacher.state_dict())
+        weights.append({"file": path.name, "sha256": store.sha256(path)})
+    _write_history(folder / "history.csv", history)
+    _write_run(study, folder, settings, seconds=time.monotonic() - began, status="finished")
+    peaks = {name: max(row[name] for row in history) for name in history[0] if name.endswith("_max")}
+    about = {"settings": settings, "settings_sha256": plan.digest(settings), "data_sha256": train.digest()}
+    writer.finish(about | {"teachers": weights, "threads": study.threads} | peaks)
+
+
+def train(study: Study, root: str, node: Run) -> None:
+    """Make a run: train it, or join the members of an average, or take the candidate that was chosen."""
+    method = study.method(node.method)
+    config.options(study, node.method)  # a planned method has none, and says so
+    if method.members > 1 and not node.part:
+        _join(study, root, node)
+    elif plan.tuned(method) and not node.part:
+        alpha = chosen_alpha(study, root, node)
+        if node.seed == study.seeds[0]:
+            _adopt(study, root, node, alpha)
+        else:
+            _train(study, root, node, alpha)
+    else:
+        _train(study, root, node, node.alpha if node.alpha is not None else method.alpha)
+
+
+def chosen_alpha(study: Study, root: str, node: Run) -> float:
+    """The alpha that ``select`` chose; UserError if it chose under other settings."""
+    choice = store.read_json(node.choice(root))
+    if choice["settings_sha256"] != plan.digest(plan.selection_settings(study)):
+        raise UserError(f"{node.choice(root)} was chosen under other settings; delete it and run again")
+    return float(choice["alpha"])
+
+
+def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
+    device, progress, began = device_of(study), _progress(node), time.monotonic()
+    method = study.method(node.method)
+    settings = plan.run_settings(study, node)
+    setup = study.setups[method.setup]
+    split = store.load_split(data_file(root, node.dataset, "train"), "train")
+    specification = data.specification(node.dataset)
+    seed = node.seed if node.member is None else streams.seed_of(node.seed, "member", node.member)
+    networks = [_network(study, node, seed, device)]
+    extra: dict[str, Any] = {} if alpha is None else {"alpha": alpha}
+    reader = None
+    behind = plan.tape_of(study, node)
+    if behind:
+        reader = tape.Reader(
+            behind.manifest(root),
+            settings_sha256=plan.digest(plan.tape_settings(study, behind)),
+            data_sha256=split.digest(),
+        )
+    elif method.ensemble:
+        extra |= {"generator": study.generators[method.ensemble.generator], "online": True}
+        networks = [*_teachers(study, node.dataset, method.ensemble.n, seed, device), *networks]
+    objective = import_module(str(method.objective)).create(config.options(study, node.method), **extra)
+    status, folder = "finished", node.folder(root)
+    try:
+        history = run_training(
+            networks, objective, split.to(device), specification, setup, seed=seed, reader=reader, progress=progress
+        )
+    except Diverged as error:
+        if node.alpha is None:
+            raise UserError(
+                f"{folder}: {error}; lower the learning rate (setups.{method.setup}.learning_rate) or, "
+                "for AT-AKA, alpha"
+            ) from None
+        status, history = "diverged", error.history
+        progress.say(f"diverged: {error}; this candidate will not be chosen")
+    _write_history(folder / "history.csv", history)
+    store.save_tensors(folder / "model.safetensors", networks[-1].state_dict())
+    _write_run(study, folder, settings, status=status, seconds=time.monotonic() - began, alpha=alpha)
+
+
+def _join(study: Study, root: str, node: Run) -> None:
+    """One file of all members: what an attack sees as one network."""
+    members = plan.members(study, node)
+    tensors = {}
+    for index, member in enumerate(members):
+        for name, tensor in store.load_tensors(member.model(root)).items():
+            tensors[f"members.{index}.{name}"] = tensor
+    folder = node.folder(root)
+    store.save_tensors(folder / "model.safetensors", tensors)
+    rows = [
+        {"member": index, **row}
+        for index, member in enumerate(members)
+        for row in store.read_rows(member.folder(root) / "history.csv")
+    ]
+    _write_history(folder / "history.csv", rows)
+    seconds = sum(store.read_json(member.folder(root) / "run.json")["seconds"] for member in members)
+    _write_run(study, folder, plan.run_settings(study, node), status="finished", seconds=seconds)
+
+
+def _adopt(study: Study, root: str, node: Run, alpha: float) -> None:
+    """The chosen candidate becomes the run: the same bytes."""
+    candidate = Run(node.dataset, node.arch, node.method, node.seed, f"alpha{alpha:g}").folder(root)
+    folder = node.folder(root)
+    for name in ("model.safetensors", "history.csv"):
+        with store.replacing(folder / name) as part:
+            shutil.copyfile(candidate / name, part)
+    seconds = store.read_json(candidate / "run.json")["seconds"]
+    settings = plan.run_settings(study, node)
+    _write_run(study, folder, settings, status="finished", seconds=seconds, alpha=alpha)
+
+
+def select(study: Study, root: str, node: Run) -> None:
+    """Choose alpha: the candidate of the highest robust accuracy on the selection split; the first of equals.
+
+    A candidate that diverged or predicts a single class is listed and not chosen. UserError if none is left.
+    """
+    device, progress = device_of(study), _progress(node, "select")
+    settings = plan.selection_settings(study)
+    choice = study.selection
+    part = "test" if choice.split == "test" else "train"
+    split = store.load_split(data_file(root, node.dataset, part), choice.split).first(choice.attack.images)
+    grid = []
+    for candidate in plan.candidates(study, node):
+        entry: dict[str, Any] = {"alpha": candidate.alpha, "n": len(split), "clean": None, "robust": None}
+        entry["status"] = store.read_json(candidate.folder(root) / "run.json")["status"]
+        if entry["status"] == "finished":
+            network = load(study, root, candidate, device)
+            clean = run_attack(network, {"kind": "clean"}, split.to(device), seed=candidate.seed)
+            robust = run_attack(network, choice.attack.model_dump(), split.to(device), seed=candidate.seed)
+            entry |= {"clean": round(clean.accuracy, 4), "robust": round(robust.accuracy, 4)}
+            if clean.constant:
+                entry["status"] = "collapsed"
+        grid.append(entry)
+        progress.say(
+            f"alpha {entry['alpha']:g}: {entry['status']}, clean {entry['clean']} %, robust {entry['robust']} %"
+        )
+    allowed = {"finished", "collapsed"} if choice.collapsed == "allow" else {"finished"}
+    eligible = [entry for entry in grid if entry["status"] in allowed]
+    if not eligible:
+        fates = ", ".join(f"alpha {entry['alpha']:g} {entry['status']}" for entry in grid)
+        raise UserError(
+            f"{node.choice(root).parent}: no alpha can be chosen: {fates}. Give selection.alphas smaller values, or "
+            "lower the learning rate"
+        )
+    best = max(eligible, key=lambda entry: entry["robust"])
+    progress.say(f"chose alpha {best['alpha']:g}")
+    content = {"alpha": best["alpha"], "grid": grid, "split": choice.split, "seed": study.seeds[0]}
+    content |= {"attack": choice.attack.model_dump(), "settings_sha256": plan.digest(settings)}
+    store.write_json(node.choice(root), content)
+
+
+def evaluate(study: Study, root: str, node: Cell) -> None:
+    """Attack a run's network on the test images; writes the cell and its bits."""
+    device = device_of(study)
+    settings = plan.cell_settings(study, node)
+    attack = study.attacks[node.attack].model_dump()
+    network = load(study, root, node.run, device)
+    split = store.load_split(data_file(root, node.dataset, "test"), "test").to(device)
+    verdicts = run_attack(network, attack, split, seed=node.seed, progress=_progress(node))
+    correct, count = int(verdicts.correct.sum()), len(verdicts.correct)
+    low, high = wilson(correct, count)
+    environment = provenance.environment()
+    row = {
+        "scale": study.scale,
+        **asdict(node),
+        "n": count,
+        "correct": correct,
+        "accuracy": f"{100 * correct / count:.4f}",
+        "ci_low": f"{low:.4f}",
+        "ci_high": f"{high:.4f}",
+        **{name: attack.get(name, "") for name in ("eps", "steps", "step_size", "version", "chunk")},
+        "model_sha256": store.sha256(node.run.model(root)),
+        "config_sha256": plan.digest(settings),
+        "git_commit": environment["git_commit"],
+        "git_dirty": environment["git_dirty"],
+        "device": _device_name(device),
+        "torch": torch.__version__,
+        "threads": study.threads,
+        "seconds": f"{verdicts.seconds:.3f}",
+        "finished_at": provenance.now(),
+    }
+    bits = node.bits(root)
+    with store.replacing(bits) as part, part.open("wb") as file:
+        numpy.save(file, verdicts.correct.numpy())
+    store.write_rows(node.csv(root), [row])
+    _progress(node).say(f"{correct} of {count} correct, {100 * correct / count:.2f} %")
+
+
+def load(study: Study, root: str, node: Run, device: torch.device) -> nn.Module:
+    """A run's network with its weights, in evaluation mode; UserError if it was trained under other settings."""
+    method = study.method(node.method)
+    trained = store.read_json(node.folder(root) / "run.json")["settings_sha256"]
+    if trained != plan.digest(plan.run_settings(study, node)):
+        raise UserError(
+            f"{node.model(root)} was trained under other settings than those in force; train it again: "
+            f"snakemake --forcerun {node.model(root)}"
+        )
+    if method.members > 1 and not node.part:
+        members = [_network(study, node, node.seed, device) for _ in range(method.members)]
+        network: nn.Module = Mixture(members, average=method.average).to(device)
+    else:
+        network = _network(study, node, node.seed, device)
+    store.load_into(network, node.model(root))
+    return network.eval()
+
+
+def wilson(correct: int, count: int) -> tuple[float, float]:
+    """The 95 % Wilson interval of ``correct`` out of ``count``, in per cent."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(correct, count).proportion_ci(0.95, method="wilson")
+    return 100 * interval.low, 100 * interval.high
+
+
+def _build(arch: str, dataset: str, device: torch.device) -> nn.Module:
+    facts = data.specification(dataset)
+    network = models.build(
+        arch, classes=facts.classes, channels=facts.channels, mean=facts.mean, std=facts.std
+    )
+    return network.to(device)
+
+
+def _network(study: Study, node: Run, seed: int, device: torch.device) -> nn.Module:
+    with streams.global_stream(seed, "initial", "network", 0):
+        return _build(node.arch, node.dataset, device)
+
+
+def _teachers(study: Study, dataset: str, count: int, seed: int, device: torch.device) -> list[nn.Module]:
+    teachers = []
+    for index in range(count):
+        with streams.global_stream(seed, "initial", "teacher", index):
+            teachers.append(_build(study.teacher(dataset), dataset, device))
+    return teachers
+
+
+def _progress(node: Tape | Run | Cell, verb: str | None = None) -> Progress:
+    name = "/".join(str(value) for key, value in asdict(node).items() if value != "" and key != "seed")
+    verb = verb or {Tape: "record", Run: "train", Cell: "evaluate"}[type(node)]
+    return Progress(f"{verb} {name} seed {node.seed}")
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def _write_run(study: Study, folder: Path, settings: Mapping[str, Any], *, status: str, **more: Any) -> None:
+    record = {"status": status, "settings": settings, "settings_sha256": plan.digest(settings), **more}
+    record |= {"threads": study.threads, "device": _device_name(device_of(study))}
+    record |= {"finished_at": provenance.now(), **provenance.environment()}
+    store.write_json(folder / "run.json", record)
+
+
+def _write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """Losses as shortest exact text, so that equal runs give equal bytes."""
+    store.write_rows(path, [{name: repr(v) if isinstance(v, float) else v for name, v in row.items()} for row in history])

@@ -1,0 +1,92 @@
+"""The tape: what the teachers said about every training image in every epoch.
+
+One safetensors file an epoch, a tensor (n, N, C) float32 for each named channel, image i of the training split in row i
+(NaN for an image that its epoch left out); and a manifest with a checksum and a view digest for each epoch and
+everything else that the tape depends on. A student that replays it reads the logits that the teachers' own updates
+computed, so it trains exactly as if it had stood beside them.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ataka import store
+from ataka.data import View
+from ataka.errors import UserError
+
+FORMAT = 1
+
+
+def epoch_file(folder: Path, epoch: int) -> Path:
+    return folder / f"epoch{epoch:04d}.safetensors"
+
+
+class Writer:
+    """Collects one epoch's logits at a time and writes it out when the epoch ends."""
+
+    def __init__(self, folder: Path, channels: Sequence[str], *, count: int) -> None:
+        self.folder, self.channels, self.count = folder, tuple(channels), count
+        self.epochs: list[dict[str, str]] = []
+        self._logits: dict[str, Tensor] = {}
+
+    def record(self, channel: str, index: Tensor, logits: Tensor) -> None:
+        """Keep ``logits`` (n, B, C) of the images ``index`` (B,), if the tape has that ``channel``."""
+        if channel not in self.channels:
+            return
+        if channel not in self._logits:
+            networks, _, classes = logits.shape
+            self._logits[channel] = logits.new_full((networks, self.count, classes), torch.nan)
+        self._logits[channel][:, index] = logits
+
+    def end_epoch(self, epoch: int, view: View) -> None:
+        missing = set(self.channels) - set(self._logits)
+        if missing:
+            raise RuntimeError(f"the teachers recorded nothing for {sorted(missing)}")
+        path = epoch_file(self.folder, epoch)
+        store.save_tensors(path, self._logits)
+        self.epochs.append({"file": path.name, "sha256": store.sha256(path), "view_sha256": view.digest()})
+        self._logits = {}
+
+    def finish(self, content: Mapping[str, Any]) -> None:
+        """Write the manifest: from now on the tape is whole."""
+        manifest = {"format": FORMAT, "count": self.count, "channels": list(self.channels), "epochs": self.epochs}
+        store.write_json(self.folder / "manifest.json", manifest | dict(content))
+
+
+class Reader:
+    """A finished tape. Refuses to be replayed on other data, other views or other teachers than it was made with."""
+
+    def __init__(self, manifest: Path, *, settings_sha256: str, data_sha256: str) -> None:
+        self.path, self.folder = manifest, manifest.parent
+        self.manifest = store.read_json(manifest)
+        if not isinstance(self.manifest, dict) or self.manifest.get("format") != FORMAT:
+            raise UserError(f"{manifest} is no tape of format {FORMAT}; record it again")
+        self._expect("settings_sha256", settings_sha256, "its teachers were trained under other settings")
+        self._expect("data_sha256", data_sha256, "it was recorded on other training images")
+
+    def _expect(self, key: str, value: str, meaning: str) -> None:
+        if self.manifest.get(key) != value:
+            raise UserError(
+                f"{self.path} can't be replayed: {meaning} ({key} is {self.manifest.get(key)}, not {value}); "
+                f"record it again: snakemake --forcerun {self.path}"
+            )
+
+    def epoch(self, epoch: int, view: View, device: torch.device) -> dict[str, Tensor]:
+        """The channels of ``epoch``, each (n, N, C) float32; UserError if the file is damaged or the view differs."""
+        if epoch >= len(self.manifest["epochs"]):
+            raise UserError(f"{self.path} has {len(self.manifest['epochs'])} epochs; the student wants one more")
+        entry = self.manifest["epochs"][epoch]
+        path = self.folder / entry["file"]
+        if not path.exists():
+            raise UserError(f"{path} is missing; record it again: snakemake --forcerun {self.path}")
+        if store.sha256(path) != entry["sha256"]:
+            raise UserError(f"{path} is damaged: its SHA-256 is not the manifest's; record the tape again")
+        if view.digest() != entry["view_sha256"]:
+            raise UserError(
+                f"{path} was recorded under another view of the images (order and augmentation) than the "
+                f"student's: its seed and its teachers' differ"
+            )
+        return {name: logits.to(device) for name, logits in store.load_tensors(path).items()}

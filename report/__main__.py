@@ -1,0 +1,118 @@
+"""The command line: ``python -m report VERB``, from a study's cells to its tables. Exits 2 on the user's mistakes."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ataka import config, plan
+from ataka.config import Study
+from ataka.errors import UserError
+from report import tables
+
+# What is heavy (pandas, jinja2, rich) is imported by the verb that needs it.
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        options.verb(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def collect(options: argparse.Namespace) -> None:
+    """A table's cells to {root}/TABLE.csv and {root}/TABLE.choices.csv."""
+    from report import collect, page
+
+    table, study = tables.load(options.table), _study(options)
+    found = collect.gather(table, study, options.root)
+    if not options.partial:
+        collect.insist(found, table, options.root)
+    written = collect.write(found, page.stem(table, options.root, partial=options.partial))
+    for problem in found.refused:
+        print(f"left out: {problem}", file=sys.stderr)
+    print(f"{len(found.measurements)} of {len(table.cells(study))} cells: {' '.join(map(str, written))}")
+
+
+def render(options: argparse.Namespace) -> None:
+    """{root}/TABLE.csv to TABLE.tex and TABLE.md."""
+    from report import render
+
+    made = _page(options)
+    print(f"written: {' '.join(map(str, render.write(made)))}")
+
+
+def show(options: argparse.Namespace) -> None:
+    """Print a table to the terminal, and where its files lie."""
+    from report.show import show
+
+    made = _page(options)
+    known = (f"{made.stem}.tex", f"{made.stem}.md", f"{made.collected}.csv", f"{made.collected}.choices.csv")
+    show(made, [name for name in known if Path(name).exists()])
+
+
+def cells(options: argparse.Namespace) -> None:
+    """Every cell below {root}/cells to {root}/cells.csv, as it is."""
+    from report import collect
+
+    path, count = collect.write_all(options.root)
+    print(f"{count} cells: {path}")
+
+
+def _page(options: argparse.Namespace) -> Any:
+    from report import page
+
+    made = page.compose(
+        tables.load(options.table),
+        _study(options),
+        options.root,
+        partial=options.partial,
+        beside_published=options.published,
+    )
+    for note in made.notes:
+        print(note, file=sys.stderr)
+    return made
+
+
+def _study(options: argparse.Namespace) -> Study:
+    try:
+        overrides = json.loads(options.config)
+    except ValueError as error:
+        raise UserError(f"--config is no JSON: {error}") from None
+    if not isinstance(overrides, dict):
+        raise UserError('--config must be a JSON object of settings, as {"seeds": [0, 1]}')
+    return config.load(plan.scale_of(options.root), overrides)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m report", description=__doc__)
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for verb in (collect, render, show, cells):
+        described = str(verb.__doc__)
+        sub = verbs.add_parser(verb.__name__, help=described, description=described)
+        sub.set_defaults(verb=verb)
+        if verb is not cells:
+            sub.add_argument("table", metavar="TABLE", help=f"one of: {', '.join(tables.names())}")
+            sub.add_argument(
+                "--partial",
+                action="store_true",
+                help="use whatever valid cells exist now; files are called TABLE.partial.*",
+            )
+        if verb in (render, show):
+            sub.add_argument(
+                "--published",
+                action="store_true",
+                help="show the paper's numbers beside the measured ones; files are called TABLE.published.*",
+            )
+        sub.add_argument("--root", default="results", help="the results folder, which names the scale (default: results)")
+        sub.add_argument("--config", default="{}", metavar="JSON", help="settings laid over the scale's, as JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

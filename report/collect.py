@@ -1,0 +1,121 @@
+"""Cells to one CSV: the collection of a table, and every cell that there is.
+
+A table takes in only what was measured under the settings in force: a cell of another scale, of other settings,
+or whose numbers don't add up is refused by name. So lost or outdated Snakemake metadata can't hide a stale cell.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from ataka.config import Study
+from ataka.errors import UserError
+from ataka.plan import Cell
+from report import cells, choices
+from report.cells import Measurement
+from report.tables import Table
+
+T = TypeVar("T")
+_LISTED = 10
+"""Problems named one by one in an error; the rest are counted."""
+
+
+@dataclass
+class Collection:
+    """What a table has to show now. ``refused`` says why some cells were left out, ``missing`` counts the others."""
+
+    measurements: list[Measurement] = field(default_factory=list)
+    choices: list[dict[str, object]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+def gather(table: Table, study: Study, root: str) -> Collection:
+    """Every valid cell and choice of ``table`` below ``root``, and what is wrong with the others."""
+    found = Collection()
+    for cell in table.cells(study):
+        path = cell.csv(root)
+        remedy = f"re-run it: {_snakemake(root, table)} --forcerun {path}"
+        measurement = _attempt(path, partial(cells.read, root, study, cell, remedy), found)
+        if measurement is not None:
+            found.measurements.append(measurement)
+    for run in table.tuned_runs(study):
+        path = run.choice(root)
+        remedy = f"choose again: {_snakemake(root, table)} --forcerun {path}"
+        found.choices += _attempt(path, partial(choices.read, root, study, run, remedy), found) or []
+    return found
+
+
+def insist(found: Collection, table: Table, root: str) -> None:
+    """Raise UserError unless everything is there and valid."""
+    problems = found.refused + [f"{path} is missing" for path in found.missing]
+    if not problems:
+        return
+    remedy = (
+        [f"measure what is missing: {_snakemake(root, table)} (or see what there is: --partial)"]
+        if found.missing
+        else []
+    )
+    more = [f"... and {len(problems) - _LISTED} more"] if len(problems) > _LISTED else []
+    raise UserError("\n".join([*problems[:_LISTED], *more, *remedy]))
+
+
+def write(found: Collection, stem: Path) -> tuple[Path, Path]:
+    """``{stem}.csv`` and ``{stem}.choices.csv``."""
+    collected, chosen = Path(f"{stem}.csv"), Path(f"{stem}.choices.csv")
+    _write_csv([one.fields for one in found.measurements], cells.COLUMNS, collected)
+    _write_csv(found.choices, choices.COLUMNS, chosen)
+    return collected, chosen
+
+
+def read(path: Path, table: Table, study: Study, root: str) -> list[Measurement]:
+    """The measurements of a collection, checked once more against the settings in force."""
+    if not path.exists():
+        raise UserError(f"{path} doesn't exist yet; make it: {_snakemake(root, table)} (or see --partial)")
+    expected = {(c.dataset, c.arch, c.method, str(c.seed), c.attack): c for c in table.cells(study)}
+    measured: dict[Cell, Measurement] = {}
+    for line, fields in enumerate(cells.read_rows(path), start=2):
+        key = tuple(fields[name] for name in ("dataset", "arch", "method", "seed", "attack"))
+        where, remedy = f"{path}, line {line},", f"collect again: python -m report collect {table.name} --root {root}"
+        if key not in expected:
+            raise UserError(f"{where} is no cell of {table.name}: {' '.join(key)}; {remedy}")
+        cell = expected[key]
+        if cell in measured:
+            raise UserError(f"{where} repeats the cell {' '.join(key)}; {remedy}")
+        measured[cell] = cells.check(fields, study, cell, where, remedy)
+    return [measured[cell] for cell in expected.values() if cell in measured]
+
+
+def write_all(root: str) -> tuple[Path, int]:
+    """``{root}/cells.csv``: every cell below ``root``, as it is, and their number."""
+    paths = sorted(Path(root, "cells").rglob("*.csv"))
+    rows = [fields for path in paths for fields in cells.read_rows(path)]
+    target = Path(root, "cells.csv")
+    _write_csv(rows, cells.COLUMNS, target)
+    return target, len(rows)
+
+
+def _attempt(path: Path, read_one: Callable[[], T], found: Collection) -> T | None:
+    if not path.exists():
+        found.missing.append(str(path))
+        return None
+    try:
+        return read_one()
+    except UserError as error:
+        found.refused.append(str(error))
+        return None
+
+
+def _write_csv(rows: Iterable[Mapping[str, object]], columns: list[str], path: Path) -> None:
+    import pandas  # half a second, and only collecting needs it
+
+    frame = pandas.DataFrame(list(rows), dtype=object)
+    extra = [name for name in frame.columns if name not in columns]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.reindex(columns=[*columns, *extra]).to_csv(path, index=False, na_rep="", lineterminator="\n")
+
+
+def _snakemake(root: str, table: Table) -> str:
+    return f"snakemake --cores all {root}/{table.name}.tex"

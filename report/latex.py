@@ -1,0 +1,96 @@
+"""Text and numbers in LaTeX: escaping, and where a layout's columns lie in a tabular."""
+
+import re
+
+from report.layout import Entry, Layout
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "%": r"\%",
+    "#": r"\#",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "–": "--",
+    "±": r"$\pm$",
+    "≤": r"$\le$",
+    "×": r"$\times$",
+    "α": r"$\alpha$",
+    "ε": r"$\epsilon$",
+    "‖": r"$\|$",
+    "∞": r"$_\infty$",
+    "†": r"$^\dagger$",
+}
+_PATTERN = re.compile("|".join(map(re.escape, _SPECIAL)))
+
+
+def escape(text: str) -> str:
+    """Plain text as LaTeX that prints it."""
+    escaped = _PATTERN.sub(lambda match: _SPECIAL[match[0]], text)
+    return re.sub(r"(?<!\\)\$\$", "", escaped)  # neighbouring formulas are one
+
+
+def label(text: str) -> str:
+    """A method's label: kept where it is LaTeX already (it has a ``$`` or a backslash), else escaped."""
+    return text if "$" in text or "\\" in text else escape(text)
+
+
+class Tabular:
+    """A layout's columns in a tabular: with several seeds each number takes two (mean, and ± its deviation)."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._group = len(layout.columns)
+        self._groups = len(layout.groups)
+        self.width = 2 if layout.has_spread else 1
+
+    @property
+    def preamble(self) -> str:
+        """Numbers are set flush right, all with two decimals, so they align on the point."""
+        number = "r@{}l" if self.width == 2 else "r"
+        return "l" + (r"@{\hspace{1.1em}}" + number * self._group) * self._groups
+
+    @property
+    def columns(self) -> int:
+        return 1 + self._groups * self.group
+
+    @property
+    def group(self) -> int:
+        """Columns of the tabular that a group takes."""
+        return self._group * self.width
+
+    @property
+    def spans(self) -> list[str]:
+        """First and last column of each group, as ``2-5``."""
+        return [f"{2 + at * self.group}-{1 + (at + 1) * self.group}" for at in range(self._groups)]
+
+    @property
+    def gap(self) -> str:
+        """Half the space between columns: less where numbers carry a deviation, so that it fits a text's width."""
+        return "2.2pt" if self.width == 2 else "5pt"
+
+    @property
+    def head(self) -> str:
+        """How a column's name is set: over both parts of a number, or flush with it."""
+        return "c" if self.width == 2 else "r"
+
+    def number(self, entry: Entry) -> str:
+        """An entry as a cell of this tabular."""
+        if not entry.measured:
+            return rf"\multicolumn{{{self.width}}}{{c}}{{--}}"
+        text = (rf"\best{{{entry.text}}}" if entry.best else entry.text) + self._hung(entry.mark)
+        if self.width == 1:
+            return text
+        return f"{text} & " + (rf"\spread{{{entry.spread}}}" if entry.spread else "")
+
+    @staticmethod
+    def _hung(mark: str) -> str:
+        """A mark that takes no width, so that numbers stay aligned."""
+        return rf"\rlap{{{escape(mark)}}}" if mark else ""

@@ -1,0 +1,69 @@
+"""A page to LaTeX and Markdown, through the templates in templates/, which hold no arithmetic.
+
+Their delimiters are ``\\VAR{}`` and ``\\BLOCK{}``, which LaTeX leaves alone; an unknown name is an error.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from report import latex, markdown, names
+from report.page import Page
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+def write(page: Page) -> tuple[Path, Path]:
+    """``{stem}.tex`` and ``{stem}.md``."""
+    page.stem.parent.mkdir(parents=True, exist_ok=True)
+    paths = Path(f"{page.stem}.tex"), Path(f"{page.stem}.md")
+    for path, text in zip(paths, (tex(page), md(page)), strict=True):
+        path.write_text(text, encoding="utf-8")
+    return paths
+
+
+def tex(page: Page) -> str:
+    """A booktabs table: to \\input into a document, or to compile by itself."""
+    tabular = latex.Tabular(page.layout)
+    environment = _environment(tex=latex.escape, label=latex.label, number=tabular.number)
+    return _fill(environment, "table.tex", page, tabular=tabular)
+
+
+def md(page: Page) -> str:
+    """A table in GitHub's Markdown."""
+    environment = _environment(md=markdown.escape, name=names.method, number=markdown.number)
+    header, rule = markdown.header(page.layout), markdown.rule(page.layout)
+    return _fill(environment, "table.md", page, header=header, rule=rule)
+
+
+def _fill(environment: Environment, template: str, page: Page, **more: Any) -> str:
+    return environment.get_template(template).render(
+        number=page.number,
+        label=page.label,
+        layout=page.layout,
+        caption=page.caption,
+        stem=page.stem.name,
+        collected=page.collected.name,
+        commits=page.commits,
+        **more,
+    )
+
+
+def _environment(**filters: Any) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        block_start_string="\\BLOCK{",
+        block_end_string="}",
+        variable_start_string="\\VAR{",
+        variable_end_string="}",
+        comment_start_string="\\COMMENT{",
+        comment_end_string="}",
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters.update(filters)
+    return environment

@@ -1,0 +1,1 @@
+"""The rules of the workflow, one file a stage, and what they ask of the study (workflow.py)."""

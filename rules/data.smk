@@ -1,0 +1,21 @@
+"""Data: prepare (cut a data set's splits once, for all jobs)."""
+
+
+rule prepare:
+    output:
+        "{root}/data/{dataset}/{split}.safetensors",
+    log:
+        "{root}/logs/prepare/{dataset}/{split}.log",
+    wildcard_constraints:
+        split="train|test",
+    params:
+        settings=flow.data_settings,
+        code=flow.data_code,
+    resources:
+        gpu=flow.gpu("prepare"),
+        mem_mb=flow.mem_mb("prepare"),
+        runtime=flow.runtime("prepare"),
+    message:
+        "prepare {wildcards.dataset}: {wildcards.split} images"
+    shell:
+        "{flow.ataka} prepare {output} {flow.overrides} 2>&1 | tee {log}"

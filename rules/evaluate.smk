@@ -1,0 +1,27 @@
+"""Evaluation: evaluate (a run under an attack gives a cell, and one bit for each test image)."""
+
+
+rule evaluate:
+    input:
+        data="{root}/data/{dataset}/test.safetensors",
+        model="{root}/runs/{dataset}/{arch}/{method}/seed{seed}/model.safetensors",
+        run="{root}/runs/{dataset}/{arch}/{method}/seed{seed}/run.json",
+    output:
+        cell="{root}/cells/{dataset}/{arch}/{method}/seed{seed}/{attack}.csv",
+        bits="{root}/cells/{dataset}/{arch}/{method}/seed{seed}/{attack}.bits.npy",
+    log:
+        "{root}/logs/evaluate/{dataset}/{arch}/{method}/seed{seed}/{attack}.log",
+    benchmark:
+        "{root}/benchmarks/evaluate/{dataset}/{arch}/{method}/seed{seed}/{attack}.tsv"
+    params:
+        settings=flow.settings,
+        code=flow.code,
+    threads: flow.threads
+    resources:
+        gpu=flow.gpu("evaluate"),
+        mem_mb=flow.mem_mb("evaluate"),
+        runtime=flow.runtime("evaluate"),
+    message:
+        "evaluate {wildcards.dataset} {wildcards.arch} {wildcards.method} seed {wildcards.seed}: {wildcards.attack}"
+    shell:
+        "{flow.ataka} evaluate {output.cell} {flow.overrides} 2>&1 | tee {log}"

@@ -1,0 +1,24 @@
+"""Teachers: record (train an ensemble on its own particles and keep what it says, once for every student)."""
+
+
+rule record:
+    input:
+        "{root}/data/{dataset}/train.safetensors",
+    output:
+        "{root}/tapes/{dataset}/{ensemble}/seed{seed}/manifest.json",
+    log:
+        "{root}/logs/record/{dataset}/{ensemble}/seed{seed}.log",
+    benchmark:
+        "{root}/benchmarks/record/{dataset}/{ensemble}/seed{seed}.tsv"
+    params:
+        settings=flow.settings,
+        code=flow.code,
+    threads: flow.threads
+    resources:
+        gpu=flow.gpu("record"),
+        mem_mb=flow.mem_mb("record"),
+        runtime=flow.runtime("record"),
+    message:
+        "record {wildcards.dataset} {wildcards.ensemble} seed {wildcards.seed}"
+    shell:
+        "{flow.ataka} record {output} {flow.overrides} 2>&1 | tee {log}"

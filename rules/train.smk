@@ -1,0 +1,49 @@
+"""Training: train (a network; a member of an average and the average; a candidate and the chosen one), select (alpha)."""
+
+
+rule train:
+    input:
+        data="{root}/data/{dataset}/train.safetensors",
+        made_from=flow.made_from,
+    output:
+        model="{root}/runs/{dataset}/{arch}/{method}/seed{seed}{part}/model.safetensors",
+        history="{root}/runs/{dataset}/{arch}/{method}/seed{seed}{part}/history.csv",
+        run="{root}/runs/{dataset}/{arch}/{method}/seed{seed}{part}/run.json",
+    log:
+        "{root}/logs/train/{dataset}/{arch}/{method}/seed{seed}{part}/train.log",
+    benchmark:
+        "{root}/benchmarks/train/{dataset}/{arch}/{method}/seed{seed}{part}/train.tsv"
+    params:
+        settings=flow.settings,
+        code=flow.code,
+    threads: flow.threads
+    resources:
+        gpu=flow.gpu("train"),
+        mem_mb=flow.mem_mb("train"),
+        runtime=flow.runtime("train"),
+    message:
+        "train {wildcards.dataset} {wildcards.arch} {wildcards.method} seed {wildcards.seed} {wildcards.part}"
+    shell:
+        "{flow.ataka} train {output.model} {flow.overrides} 2>&1 | tee {log}"
+
+
+rule select:
+    input:
+        data=flow.selection_data,
+        candidates=flow.candidates,
+    output:
+        "{root}/runs/{dataset}/{arch}/{method}/choice.json",
+    log:
+        "{root}/logs/select/{dataset}/{arch}/{method}.log",
+    params:
+        settings=flow.selection_settings,
+        code=flow.selection_code,
+    threads: flow.threads
+    resources:
+        gpu=flow.gpu("select"),
+        mem_mb=flow.mem_mb("select"),
+        runtime=flow.runtime("select"),
+    message:
+        "select alpha for {wildcards.dataset} {wildcards.arch} {wildcards.method}"
+    shell:
+        "{flow.ataka} select {output} {flow.overrides} 2>&1 | tee {log}"

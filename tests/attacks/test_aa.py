@@ -1,0 +1,181 @@
+"""The AutoAttack adapter: the package's own bits, chunk by chunk, and nothing else disturbed."""
+
+import random
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pyautoattack
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ataka.attacks import aa
+from ataka.errors import UserError
+
+EPS = 0.06
+SHORT: dict[str, Any] = {
+    "version": "shortened",
+    "options": {"iterations": 4, "target_classes": 2, "queries": 20},
+    "eps": EPS,
+    "seed": 3,
+}
+
+
+def test_standard_is_the_packages_own(network: nn.Module, everyone: tuple[Tensor, Tensor]) -> None:
+    x, y = (tensor[[0, 1, 2, 16]] for tensor in everyone)
+    adversary = pyautoattack.AutoAttack(network, norm="Linf", eps=EPS, seed=aa.chunk_seed(3, 0))
+    expected, _ = adversary.run_standard_evaluation(x, y, batch_size=4)
+    assert torch.equal(aa.attack(network, x, y, eps=EPS, seed=3, chunk=4), expected)
+    survived = network(expected).argmax(1) == y
+    assert 0 < survived.sum() < 4  # so that every component had something to do
+
+
+def test_chunks_do_not_depend_on_each_other(network: nn.Module, x: Tensor, y: Tensor) -> None:
+    whole = aa.attack(network, x, y, chunk=5, **SHORT)
+    for index in (2, 0, 1):
+        piece = slice(5 * index, 5 * index + 5)
+        assert torch.equal(aa.attack_chunk(network, x[piece], y[piece], index=index, **SHORT), whole[piece])
+
+
+def test_the_chunk_is_part_of_the_result(network: nn.Module, everyone: tuple[Tensor, Tensor]) -> None:
+    assert aa.chunk_seed(3, 0) != aa.chunk_seed(3, 1) != aa.chunk_seed(4, 0)
+    attacked = [aa.attack_chunk(network, *everyone, index=index, **SHORT) for index in (0, 1)]
+    assert not torch.equal(*attacked)
+
+
+def test_fools_images_or_leaves_them_clean(network: nn.Module, everyone: tuple[Tensor, Tensor]) -> None:
+    x, y = everyone[0][:60], everyone[1][:60].clone()
+    y[:3] = (y[:3] + 1) % 10  # three that the network gets wrong
+    correct = network(x).argmax(1) == y
+    x_adv = aa.attack(network, x, y, chunk=20, **SHORT)
+    survived = network(x_adv).argmax(1) == y
+    unchanged = (x_adv == x).flatten(1).all(1)
+    assert not correct[:3].any()
+    assert not (survived & ~correct).any()
+    assert torch.equal(unchanged, survived | ~correct)
+    assert 0 < survived.sum() < correct.sum()
+
+
+def test_the_shortened_version_is_the_same_attack_with_less_patience(network: nn.Module) -> None:
+    package = aa._package()
+    adversary = aa._adversary(package, network, "shortened", {"eps": EPS, "seed": 0})
+    aa._adjust(adversary, 10, aa._settings("shortened", {"iterations": 20, "queries": 7}))
+    assert adversary.attacks_to_run == pyautoattack.AutoAttack(network).attacks_to_run == list(aa.COMPONENTS)
+    for apgd in (adversary.apgd, adversary.apgd_targeted):
+        remade = type(apgd)(network, n_iter=20, eps=EPS)
+        for name in ("n_iter", "n_iter_orig", "n_iter_2", "n_iter_min", "size_decr", "eps"):
+            assert getattr(apgd, name) == getattr(remade, name), name
+        assert apgd.n_restarts == 1
+    assert (adversary.fab.n_iter, adversary.fab.n_restarts, adversary.square.n_queries) == (20, 1, 7)
+    assert adversary.apgd_targeted.n_target_classes == adversary.fab.n_target_classes == 3
+
+
+@pytest.mark.parametrize(("classes", "targets"), [(4, 3), (10, 9), (100, 9)])
+def test_standard_targets_nine_classes_or_all_there_are(
+    classes: int, targets: int, network: nn.Module
+) -> None:
+    adversary = pyautoattack.AutoAttack(network)
+    aa._adjust(adversary, classes, None)
+    assert adversary.apgd_targeted.n_target_classes == adversary.fab.n_target_classes == targets
+
+
+def few_classes(classes: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+
+
+def test_four_classes_are_enough(x: Tensor) -> None:
+    network = few_classes(4)
+    y = network(x).argmax(1)
+    options = SHORT | {"options": {"iterations": 3, "target_classes": 9, "queries": 5}}
+    assert aa.attack(network, x, y, chunk=6, **options).shape == x.shape
+
+
+def test_three_classes_are_the_users_mistake(x: Tensor, y: Tensor) -> None:
+    with pytest.raises(UserError, match="4 classes or more, the network has 3"):
+        aa.attack(few_classes(3), x, y % 3, chunk=6, **SHORT)
+
+
+@pytest.mark.parametrize(
+    ("version", "options", "message"),
+    [
+        ("standrad", None, "did you mean 'standard'"),
+        ("standard", {"queries": 100}, "no options, but got queries"),
+        ("shortened", {"querys": 100}, "did you mean 'queries'"),
+    ],
+)
+def test_settings_that_it_does_not_have_are_refused(
+    version: Any, options: dict[str, int] | None, message: str, network: nn.Module, x: Tensor, y: Tensor
+) -> None:
+    with pytest.raises(UserError, match=message):
+        aa.attack(network, x, y, eps=EPS, seed=0, chunk=6, version=version, options=options)
+
+
+def test_global_random_numbers_and_tracing_go_on_as_before(network: nn.Module, x: Tensor, y: Tensor) -> None:
+    def trace(*_args: object) -> None:
+        return None
+
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1]  # noqa: NPY002
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        aa.attack(network, x, y, chunk=6, **SHORT)
+        assert sys.gettrace() is trace
+    finally:
+        sys.settrace(before)
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert random.getstate() == states[1]
+    assert np.array_equal(np.random.get_state()[1], states[2])  # noqa: NPY002
+
+
+class Upstream:
+    """github.com/fra31/auto-attack's constructor and return value around the same attacks."""
+
+    made: list[dict[str, Any]]
+
+    def __init__(
+        self, model, norm="Linf", eps=0.3, seed=None, verbose=True, attacks_to_run=(), version="standard",
+        is_tf_model=False, device="cuda", log_path=None,
+    ) -> None:  # fmt: skip
+        self.made.append({"verbose": verbose, "version": version, "device": device})
+        attacks = {"attacks": attacks_to_run} if version == "custom" else {}
+        self.inner = pyautoattack.AutoAttack(
+            model, norm=norm, eps=eps, seed=seed, version=version, device=device, **attacks
+        )
+        self.apgd, self.apgd_targeted = self.inner.apgd, self.inner.apgd_targeted
+        self.fab, self.square = self.inner.fab, self.inner.square
+
+    def run_standard_evaluation(
+        self, x_orig: Tensor, y_orig: Tensor, bs: int = 250, return_labels: bool = False
+    ):
+        x_adv, y_adv = self.inner.run_standard_evaluation(x_orig, y_orig, batch_size=bs)
+        return (x_adv, y_adv) if return_labels else x_adv
+
+
+def test_upstreams_package_serves_as_well(
+    monkeypatch: pytest.MonkeyPatch, network: nn.Module, x: Tensor, y: Tensor
+) -> None:
+    expected = aa.attack(network, x, y, chunk=6, **SHORT)
+    upstream = ModuleType("autoattack")
+    upstream.AutoAttack = Upstream  # type: ignore[attr-defined]
+    monkeypatch.setattr(Upstream, "made", [], raising=False)
+    monkeypatch.setitem(sys.modules, "pyautoattack", None)
+    monkeypatch.setitem(sys.modules, "autoattack", upstream)
+    assert torch.equal(aa.attack(network, x, y, chunk=6, **SHORT), expected)
+    assert Upstream.made == [{"verbose": False, "version": "custom", "device": x.device}] * 2
+
+    fooled = torch.where(y == 0, 1, 0)  # nothing is classified so: standard has nothing left to do
+    assert torch.equal(aa.attack(network, x[:2], fooled[:2], eps=EPS, seed=0, chunk=2), x[:2])
+    assert Upstream.made[-1]["version"] == "standard"
+
+
+def test_without_a_package_the_user_is_told_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, network: nn.Module, x: Tensor, y: Tensor
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyautoattack", None)
+    monkeypatch.setitem(sys.modules, "autoattack", None)
+    with pytest.raises(UserError, match="pip install pyautoattack"):
+        aa.attack(network, x, y, chunk=6, **SHORT)

@@ -1,0 +1,204 @@
+"""What every attack promises. Attacks are found by being there: a new one is tested without editing this."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ataka import attacks
+
+EPS = 0.1
+USUAL = {
+    "eps": EPS,
+    "step_size": 0.03,
+    "steps": 4,
+    "bandwidth": "median",
+    "gamma": 1.0,
+    "seed": 5,
+    "chunk": 5,
+}
+PARTICULAR = {
+    "aa": {"version": "shortened", "options": {"iterations": 4, "target_classes": 2, "queries": 10}}
+}
+NAMES = attacks.names()
+RANDOM = [name for name in NAMES if "start" in inspect.signature(attacks.find(name).attack).parameters]
+
+
+def parameters(name: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(attacks.find(name).attack).parameters
+
+
+def attack(name: str, network: nn.Module, x: Tensor, y: Tensor, seed: int = 0, **overrides: Any) -> Tensor:
+    """``name`` with the usual settings, of which it takes what its signature names."""
+    options = {key: value for key, value in USUAL.items() if key in parameters(name)} | PARTICULAR.get(
+        name, {}
+    )
+    if "generator" in parameters(name) and "start" not in overrides:
+        options["generator"] = torch.Generator().manual_seed(seed)
+    return attacks.perturb(name, network, x, y, **options | overrides)
+
+
+def draw(name: str, x: Tensor, seed: int = 0) -> Tensor:
+    module = attacks.find(name)
+    generator = torch.Generator().manual_seed(seed)
+    if "generators" in inspect.signature(module.draw).parameters:
+        return module.draw(x, 1, eps=EPS, generators=[generator])
+    return module.draw(x, eps=EPS, generator=generator)
+
+
+def snapshot(network: nn.Module) -> dict[str, list[object]]:
+    """All that an attack could change; tensors as bytes, gradients as the very objects."""
+    return {
+        "state": [value.numpy().tobytes() for value in network.state_dict().values()],
+        "modes": [module.training for module in network.modules()],
+        "trainable": [parameter.requires_grad for parameter in network.parameters()],
+        "gradients": [id(parameter.grad) for parameter in network.parameters()],
+        "hooks": [len(module._forward_hooks) for module in network.modules()],
+    }
+
+
+def test_the_attacks_are_all_here() -> None:
+    assert {"aa", "clean", "fgsm", "pgd", "svgd"} <= set(NAMES)
+    assert {"pgd", "svgd"} <= set(RANDOM)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_result_is_inside_the_ball_and_the_range(name: str, network: nn.Module, x: Tensor, y: Tensor) -> None:
+    assert x.min() == 0
+    assert x.max() == 1
+    x_adv = attack(name, network, x, y)
+    assert torch.isfinite(x_adv).all()
+    assert x_adv.min() >= 0
+    assert x_adv.max() <= 1
+    assert not x_adv.requires_grad
+    assert x_adv.dtype == x.dtype
+    if "eps" in parameters(name):
+        assert 0 < (x_adv - x).abs().max() <= EPS + 1e-6
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "eps" in parameters(name)])
+def test_without_a_budget_the_result_is_clean(name: str, network: nn.Module, x: Tensor, y: Tensor) -> None:
+    x_adv = attack(name, network, x, y, eps=0.0)
+    assert torch.equal(x_adv, x.expand_as(x_adv))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_is_a_function_of_its_seed(name: str, network: nn.Module, x: Tensor, y: Tensor) -> None:
+    assert torch.equal(attack(name, network, x, y), attack(name, network, x, y))
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_other_seeds_give_other_results(name: str, network: nn.Module, x: Tensor, y: Tensor) -> None:
+    assert not torch.equal(attack(name, network, x, y, seed=0), attack(name, network, x, y, seed=1))
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_starts_drawn_first_may_be_cut_at_will(name: str, network: nn.Module, x: Tensor, y: Tensor) -> None:
+    start = draw(name, x)
+    whole = attack(name, network, x, y, start=start)
+    batch = start.ndim - x.ndim
+    pieces = [
+        attack(name, network, x[a:b], y[a:b], start=start.narrow(batch, a, b - a))
+        for a, b in [(0, 1), (1, 6), (6, 12)]
+    ]
+    assert torch.equal(torch.cat(pieces, batch), whole)
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_a_random_attack_wants_a_start_or_a_generator(
+    name: str, network: nn.Module, x: Tensor, y: Tensor
+) -> None:
+    with pytest.raises(ValueError, match="generator"):
+        attack(name, network, x, y, generator=None)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_leaves_the_network_as_it_was(name: str, network: nn.Module, x: Tensor, y: Tensor) -> None:
+    network.train()
+    network[1].eval()  # a frozen batch normalisation in a network in training
+    network[0].weight.requires_grad_(False)
+    network[0].bias.grad = torch.ones(8)
+    before = snapshot(network)
+    attack(name, network, x, y)
+    assert snapshot(network) == before
+
+
+class Fails(nn.Module):
+    """A network whose ``calls``-th forward raises."""
+
+    def __init__(self, network: nn.Module, calls: int) -> None:
+        super().__init__()
+        self.network, self.calls = network, calls
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls -= 1
+        if self.calls <= 0:
+            raise RuntimeError("out of memory")
+        return self.network(x)
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("clean", "fgsm")])
+def test_leaves_the_network_as_it_was_when_it_fails(
+    name: str, calls: int, network: nn.Module, x: Tensor, y: Tensor
+) -> None:
+    failing = Fails(network, calls).train()
+    before = snapshot(failing)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        attack(name, failing, x, y)
+    assert snapshot(failing) == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_works_where_the_caller_wants_no_gradients(
+    name: str, network: nn.Module, x: Tensor, y: Tensor
+) -> None:
+    with torch.no_grad():
+        quiet = attack(name, network, x, y)
+    assert torch.equal(quiet, attack(name, network, x, y))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_does_not_write_into_its_arguments(name: str, network: nn.Module, x: Tensor, y: Tensor) -> None:
+    given = (x.clone(), y.clone())
+    attack(name, network, *given)
+    assert torch.equal(given[0], x)
+    assert torch.equal(given[1], y)
+
+
+BAD_INPUT = {
+    "above 1": (lambda x, y: (x + 0.5, y), "in \\[0,1\\]"),
+    "below 0": (lambda x, y: (x - 0.5, y), "in \\[0,1\\]"),
+    "NaN": (lambda x, y: (x * torch.nan, y), "finite"),
+    "one image": (lambda x, y: (x[0], y), "shape"),
+    "no images": (lambda x, y: (x[:0], y[:0]), "shape"),
+    "bytes": (lambda x, y: (x.to(torch.uint8), y), "uint8"),
+    "too few labels": (lambda x, y: (x, y[1:]), "labels"),
+    "one-hot labels": (lambda x, y: (x, nn.functional.one_hot(y, 10)), "labels"),
+    "labels in floats": (lambda x, y: (x, y.float()), "float32"),
+    "a negative label": (lambda x, y: (x, y - 1), "negative"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+@pytest.mark.parametrize("name", NAMES)
+def test_refuses_bad_input(name: str, case: str, network: nn.Module, x: Tensor, y: Tensor) -> None:
+    spoil, message = BAD_INPUT[case]
+    with pytest.raises(ValueError, match=message):
+        attack(name, network, *spoil(x, y))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "clean"])
+def test_refuses_a_label_that_is_no_class(name: str, network: nn.Module, x: Tensor, y: Tensor) -> None:
+    with pytest.raises(ValueError, match=f"{name}.*label 10"):
+        attack(name, network, x, torch.full_like(y, 10))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "eps" in parameters(name)])
+@pytest.mark.parametrize("eps", [-0.1, float("nan"), float("inf")])
+def test_refuses_a_senseless_budget(name: str, eps: float, network: nn.Module, x: Tensor, y: Tensor) -> None:
+    with pytest.raises(ValueError, match="eps"):
+        attack(name, network, x, y, eps=eps)
