@@ -2,8 +2,8 @@
 
     python -m ataka train results/demo/runs/digits/resnet10-w8/natural/seed0/model.safetensors
 
-The scale is the results folder's: ``results`` is the paper's, ``results/demo`` the demo's. What Snakemake runs is exactly
-this, so any job can be run by hand. Mistakes that the user can mend end with exit code 2 and a message.
+The scale is the results folder's: ``results`` is the paper's, ``results/demo`` the demo's. What Snakemake runs is
+exactly this, so any job can be run by hand. Mistakes that the user can mend end with exit code 2 and a message.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
 
-    def verb(name: str, function: Any, help: str, **path: str) -> argparse.ArgumentParser:  # noqa: A002
+    def verb(name: str, function: Any, help: str, **path: str) -> argparse.ArgumentParser:
         added = verbs.add_parser(name, help=help, description=help)
         added.set_defaults(verb=function)
         if path:
@@ -43,10 +43,25 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--config", default="{}", metavar="JSON", help="settings to lay over the scale's, as JSON")
         return added
 
-    verb("prepare", _prepare, "cut a data set's splits", path="ROOT/data/DATASET/train.safetensors or test.safetensors")
-    verb("record", _record, "train an ensemble of teachers and record its tape", path="ROOT/tapes/.../manifest.json")
+    verb(
+        "prepare",
+        _prepare,
+        "cut a data set's splits",
+        path="ROOT/data/DATASET/train.safetensors or test.safetensors",
+    )
+    verb(
+        "record",
+        _record,
+        "train an ensemble of teachers and record its tape",
+        path="ROOT/tapes/.../manifest.json",
+    )
     verb("train", _train, "train a network", path="ROOT/runs/.../model.safetensors")
-    verb("select", _select, "choose alpha among its candidates", path="ROOT/runs/DATASET/ARCH/METHOD/choice.json")
+    verb(
+        "select",
+        _select,
+        "choose alpha among its candidates",
+        path="ROOT/runs/DATASET/ARCH/METHOD/choice.json",
+    )
     verb("evaluate", _evaluate, "attack a network: one number of a table", path="ROOT/cells/.../ATTACK.csv")
     schema = verb("schema", _schema, "write the JSON schema of config/*.yaml, for editors")
     schema.add_argument("--check", action="store_true", help="only say whether config/schema.json is current")
@@ -67,7 +82,28 @@ def _node(given: argparse.Namespace, kind: type, path: str | None = None) -> tup
     root, node = plan.parse(path or given.path)
     if not isinstance(node, kind):
         raise UserError(f"'{given.path}' is a {type(node).__name__.lower()}, not a {kind.__name__.lower()}")
-    return config.load(plan.scale_of(root), _overrides(given)), root, node
+    study = config.load(plan.scale_of(root), _overrides(given))
+    _require_known(study, node)
+    return study, root, node
+
+
+def _require_known(study: config.Study, node: plan.Tape | plan.Run | plan.Cell) -> None:
+    from ataka import data, models
+
+    data.specification(node.dataset)
+    if isinstance(node, plan.Tape):
+        return
+    try:
+        models.check(node.arch)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    method = study.method(node.method)
+    if not isinstance(node, plan.Run) or not node.part:
+        return
+    if node.alpha is not None and not (plan.tuned(method) and node.alpha <= 1):
+        raise UserError(f"{node.method} has no candidate '{node.part}': its alpha is {method.alpha}")
+    if node.member is not None and (method.members == 1 or node.member >= method.members):
+        raise UserError(f"{node.method} has no '{node.part}': its number of members is {method.members}")
 
 
 def _prepare(given: argparse.Namespace) -> None:
@@ -99,6 +135,8 @@ def _select(given: argparse.Namespace) -> None:
     if path.name != "choice.json":
         raise UserError(f"'{path}' is no choice of alpha: ROOT/runs/DATASET/ARCH/METHOD/choice.json")
     study, root, node = _node(given, plan.Run, (path.parent / "seed0/model.safetensors").as_posix())
+    if not plan.tuned(study.method(node.method)):
+        raise UserError(f"{node.method} has no alpha to choose: methods.{node.method}.alpha is not 'tuned'")
     stages.select(study, root, node)
 
 

@@ -54,9 +54,7 @@ def soft_weights(teacher_logits: Tensor, labels: Tensor, beta: float = 1.0) -> T
 
 
 @torch.no_grad()
-def pareto(
-    teacher_probabilities: Tensor, student_probabilities: Tensor, ridge: float = 1e-8
-) -> tuple[Tensor, Tensor]:
+def pareto(teacher_probabilities: Tensor, student_probabilities: Tensor, ridge: float = 1e-8) -> tuple[Tensor, Tensor]:
     """Eq. 7: the mixture of the teachers' probabilities nearest to the student's in l_2, and its weights.
 
     teacher_probabilities (n,B,C), student_probabilities (B,C) to (B,C) and (B,n), in the teachers' dtype.
@@ -78,9 +76,7 @@ def pareto(
     linear_term = towards_student.squeeze(1) + ridge / n
 
     candidates = _face_minima(quadratic, linear_term)  # (B,faces,n)
-    objective = ((candidates @ quadratic) * candidates).sum(-1) - 2 * (
-        candidates * linear_term.unsqueeze(1)
-    ).sum(-1)
+    objective = ((candidates @ quadratic - 2 * linear_term.unsqueeze(1)) * candidates).sum(-1)
     objective = objective.masked_fill((candidates < 0).any(-1), torch.inf)
     weights = candidates[torch.arange(len(candidates), device=mean.device), objective.argmin(-1)]
     probabilities = _average(weights.T, teacher_probabilities.double())

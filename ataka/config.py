@@ -6,9 +6,11 @@ impossible values are refused with the key's path and, for a misspelt name, the 
 """
 
 import importlib
+import inspect
 import json
 import re
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -155,6 +157,9 @@ class Selection(Settings):
     def _distinct(cls, alphas: tuple[float, ...]) -> tuple[float, ...]:
         if len(set(alphas)) < len(alphas):
             raise ValueError(f"a candidate is listed twice: {list(alphas)}")
+        for alpha in alphas:
+            if "e" in f"{alpha:g}" or float(f"{alpha:g}") != alpha:
+                raise ValueError(f"{alpha!r} names a folder: write it with six digits at most, from 0.0001 up")
         return alphas
 
 
@@ -208,7 +213,8 @@ class Study(Settings):
     eps: Budget = Field(description="the adversarial budget wherever none is given")
     data: Data
     stand_ins: dict[str, str | None] = Field(
-        default_factory=dict, description="what this scale uses in place of the paper's data sets and networks"
+        default_factory=dict,
+        description="what this scale uses in place of the paper's data sets and networks",
     )
     teachers: dict[str, str] = Field(description="the teachers' architecture for each data set of the tables")
     setups: dict[str, Setup]
@@ -217,6 +223,13 @@ class Study(Settings):
     selection: Selection
     resources: dict[Literal["prepare", "record", "train", "select", "evaluate"], Resources]
     methods: dict[str, Method]
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"a seed is listed twice: {list(seeds)}")
+        return seeds
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Study":
@@ -233,10 +246,17 @@ class Study(Settings):
                         f"methods.{name}: the student trains {student.epochs} epochs (set-up {method.setup}) "
                         f"but its tape has only {teacher.epochs} (set-up {method.ensemble.setup})"
                     )
+                if method.members > 1:
+                    raise ValueError(f"methods.{name}.members: a student of an ensemble is one network, not several")
             elif method.online:
                 raise ValueError(f"methods.{name}.online needs an ensemble to train beside")
+            elif method.members > 1 and method.alpha == "tuned":
+                raise ValueError(f"methods.{name}.members: alpha is tuned for one network, not for several")
         for dataset, arch in self.teachers.items():
             _architecture(self.stand_ins.get(arch, arch), f"teachers.{dataset}")
+        for name, used in self.stand_ins.items():
+            if _is_architecture(name):
+                _architecture(used, f"stand_ins.{name}")
         return self
 
     def stand_in(self, name: str) -> str | None:
@@ -273,6 +293,14 @@ def _architecture(arch: str | None, where: str) -> None:
             raise ValueError(f"{where}: {error}") from None
 
 
+def _is_architecture(name: str) -> bool:
+    try:
+        models.check(name)
+    except ValueError:
+        return False
+    return True
+
+
 def scales() -> tuple[str, ...]:
     """The scales that config/ knows."""
     return tuple(sorted(path.stem for path in (HOME / "config").glob("*.yaml") if path.stem != "methods"))
@@ -289,7 +317,7 @@ def load(scale: str = DEFAULT_SCALE, overrides: Mapping[str, Any] | None = None)
     raw["methods"] = _read(HOME / "config/methods.yaml")
     if scale != DEFAULT_SCALE:
         raw = _overlay(raw, _read(HOME / f"config/{scale}.yaml"))
-    raw = _overlay(raw, dict(overrides or {}))
+    raw = _overlay(raw, deepcopy(dict(overrides or {})))  # filled in below, for this scale alone
     raw["scale"] = scale
     _inherit(raw["methods"])
     _spread_budget(raw)
@@ -308,7 +336,7 @@ def options(study: Study, method: str) -> Any:
         raise UserError(f"method '{method}' is planned, not implemented: methods.{method}.objective is null")
     try:
         kind = importlib.import_module(objective).Options
-    except ImportError as error:
+    except (ImportError, ValueError, TypeError) as error:  # the last two: an empty name, a relative one
         raise UserError(f"methods.{method}.objective: can't import '{objective}': {error}") from None
     except AttributeError:
         raise UserError(f"methods.{method}.objective: '{objective}' has no class Options") from None
@@ -319,7 +347,8 @@ def options(study: Study, method: str) -> Any:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         known = kind.__dataclass_fields__
-        raise UserError(_explain(error, f"methods.{method}.options", known)) from None
+        place = ("methods", method, "options")
+        raise UserError(_explain(error, f"config ({study.scale})", known, place)) from None
 
 
 def schema() -> str:
@@ -343,8 +372,7 @@ def _overlay(base: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any
     merged = dict(base)
     for key, value in upper.items():
         below = merged.get(key)
-        both = isinstance(below, dict) and isinstance(value, dict)
-        merged[key] = _overlay(below, value) if both else value
+        merged[key] = _overlay(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
     return merged
 
 
@@ -358,12 +386,13 @@ def _inherit(methods: Any) -> None:
         if not isinstance(entry, dict) or "like" not in entry:
             return entry
         base = entry["like"]
-        if base not in methods:
+        if not isinstance(base, str) or base not in methods:
             raise UserError(f"methods.{name}.like: no method '{base}'{nearest(str(base), methods)}")
         if base in seen:
             raise UserError(f"methods.{name}.like goes in a circle: {' -> '.join((*seen, str(base)))}")
         own = {key: value for key, value in entry.items() if key != "like"}
-        return _overlay(resolve(base, (*seen, base)), own)
+        found = resolve(base, (*seen, base))
+        return _overlay(found, own) if isinstance(found, dict) else found
 
     for name in list(methods):
         methods[name] = resolve(name, (name,))
@@ -371,9 +400,7 @@ def _inherit(methods: Any) -> None:
 
 def _spread_budget(raw: dict[str, Any]) -> None:
     """Give the study's eps to every attack and generator that states none."""
-    selection = raw.get("selection")
-    groups = [raw.get("generators"), raw.get("attacks"), {"attack": (selection or {}).get("attack")}]
-    for group in groups:
+    for group in (raw.get("generators"), raw.get("attacks"), raw.get("selection")):
         for entry in group.values() if isinstance(group, dict) else ():
             if isinstance(entry, dict) and entry.get("kind") != "clean" and "eps" in raw:
                 entry.setdefault("eps", raw["eps"])
@@ -382,13 +409,42 @@ def _spread_budget(raw: dict[str, Any]) -> None:
 def _check_objectives(study: Study) -> None:
     for name, method in study.methods.items():
         if method.objective is not None:
-            options(study, name)
+            _check_objective(study, name, method, options(study, name))
 
 
-def _explain(error: ValidationError, where: str, known: Mapping[str, Any] | None = None) -> str:
+def _check_objective(study: Study, name: str, method: Method, given: Any) -> None:
+    """What the objective needs is there: alpha, an ensemble, a channel of its tape, the particles themselves."""
+    create = getattr(importlib.import_module(str(method.objective)), "create", None)
+    if create is None:
+        raise UserError(f"methods.{name}.objective: '{method.objective}' has no function create")
+    takes = inspect.signature(create).parameters
+    if "alpha" in takes and method.alpha is None:
+        raise UserError(f"methods.{name}.alpha is missing: give 'tuned' or a number")
+    if "alpha" not in takes and method.alpha is not None:
+        raise UserError(f"methods.{name}.alpha: {method.objective} has no alpha")
+    if method.ensemble is None:
+        if "online" in takes:
+            raise UserError(f"methods.{name}.ensemble is missing: {method.objective} trains a student of teachers")
+        return
+    channel, channels = getattr(given, "logits", None), study.generators[method.ensemble.generator].channels
+    if channel is not None and channel not in channels:
+        raise UserError(
+            f"methods.{name}.options.logits: the teachers' tape has no channel '{channel}'; add it to "
+            f"generators.{method.ensemble.generator}.channels: {list(channels)}"
+        )
+    if getattr(given, "input", None) == "adversarial" and not method.online:
+        raise UserError(f"methods.{name}.options.input: adversarial needs online: true, as a tape holds no images")
+
+
+def _explain(
+    error: ValidationError, where: str, known: Mapping[str, Any] | None = None, below: tuple[str, ...] = ()
+) -> str:
     lines = []
+    study_eps = {problem["msg"] for problem in error.errors() if problem["loc"] == ("eps",)}
     for problem in error.errors():
-        location = problem["loc"]
+        location = (*below, *problem["loc"])
+        if len(location) > 1 and location[-1] == "eps" and problem["msg"] in study_eps:
+            continue  # the same mistake, spread from the study's eps
         path = ".".join(str(step) for place, step in enumerate(location) if not _is_tag(place, location))
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):

@@ -56,7 +56,9 @@ def announce(study: Study, nodes: Sequence[Tape | Run | Cell], *, local: bool) -
 
 def seconds_of(study: Study, node: Tape | Run | Cell) -> float:
     """The seconds that one job takes on one device of this machine."""
-    return JOB_SECONDS + sum(passes * forward_seconds(arch, dataset, study.threads) for arch, dataset, passes in _passes(study, node))
+    return JOB_SECONDS + sum(
+        passes * forward_seconds(arch, dataset, study.threads) for arch, dataset, passes in _passes(study, node)
+    )
 
 
 def _passes(study: Study, node: Tape | Run | Cell) -> list[tuple[str, str, float]]:
@@ -71,7 +73,8 @@ def _passes(study: Study, node: Tape | Run | Cell) -> list[tuple[str, str, float
         each = ensemble.n * (ATTACK_STEP * steps + UPDATE)
         return [(study.teacher(node.dataset), node.dataset, float(images * epochs * each))]
     method = study.method(node.method)
-    if (method.members > 1 or plan.tuned(method)) and not node.part and node.seed == study.seeds[0]:
+    adopted = plan.tuned(method) and node.seed == study.seeds[0]
+    if (method.members > 1 or adopted) and not node.part:
         return []
     options = config.options(study, node.method)
     each = ATTACK_STEP * getattr(options, "steps", 0) + UPDATE

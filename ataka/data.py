@@ -144,7 +144,15 @@ DATASETS = {
         "CIFAR-10", 10, 3, 32, 4, True, (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616), _cifar("CIFAR10")
     ),
     "cifar100": Specification(
-        "CIFAR-100", 100, 3, 32, 4, True, (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762), _cifar("CIFAR100")
+        "CIFAR-100",
+        100,
+        3,
+        32,
+        4,
+        True,
+        (0.5071, 0.4865, 0.4409),
+        (0.2673, 0.2564, 0.2762),
+        _cifar("CIFAR100"),
     ),
     "digits": Specification("digits", 10, 1, 8, 1, False, (0.305,), (0.376,), _digits),
 }
@@ -161,7 +169,7 @@ def specification(dataset: str) -> Specification:
 
 def stratified(labels: Tensor, count: int, source: torch.Generator) -> tuple[Tensor, Tensor]:
     """Indices of ``count`` images with each class's share kept (largest remainders), and of the rest, ascending."""
-    classes, sizes = labels.unique(return_counts=True)
+    classes, sizes = torch.unique(labels, return_counts=True)
     shares = sizes.double() * count / len(labels)
     quota = shares.floor().long()
     most_due = torch.argsort(quota - shares, stable=True)
@@ -187,6 +195,8 @@ def split(
             f"data: {train or 'all'} training and {validation} validation images are asked for, "
             f"but {dataset} has {len(labels)} training images"
         )
+    if test is not None and test > len(test_labels):
+        raise UserError(f"data: {test} test images are asked for, but {dataset} has {len(test_labels)}")
     held_out, rest = stratified(labels, validation, streams.generator(split_seed, "split", "validation"))
     if train is not None:
         kept, _ = stratified(labels[rest], train, streams.generator(split_seed, "split", "train"))

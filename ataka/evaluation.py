@@ -34,7 +34,12 @@ class Verdicts:
 
 
 def evaluate(
-    network: nn.Module, attack: Mapping[str, Any], split: Split, *, seed: int, progress: Progress | None = None
+    network: nn.Module,
+    attack: Mapping[str, Any],
+    split: Split,
+    *,
+    seed: int,
+    progress: Progress | None = None,
 ) -> Verdicts:
     """Attack ``split`` (on the network's device) under the settings ``attack`` (ataka.config.Attack as a dict).
 
@@ -43,7 +48,7 @@ def evaluate(
     """
     began = time.monotonic()
     progress = progress or Progress.silent()
-    options = {name: number(value) if name in _AMOUNTS else value for name, value in attack.items()}
+    options: dict[str, Any] = {name: number(value) if name in _AMOUNTS else value for name, value in attack.items()}
     kind, count = options.pop("kind"), options.pop("images", None)
     split = split.first(count)
     size = BATCH

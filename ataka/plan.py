@@ -8,7 +8,6 @@ of those settings is what Snakemake watches and what a table compares before it 
 import hashlib
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -77,9 +76,7 @@ class Cell:
     attack: str
 
     def csv(self, root: str | Path) -> Path:
-        return Path(
-            root, "cells", self.dataset, self.arch, self.method, f"seed{self.seed}", f"{self.attack}.csv"
-        )
+        return Path(root, "cells", self.dataset, self.arch, self.method, f"seed{self.seed}", f"{self.attack}.csv")
 
     def bits(self, root: str | Path) -> Path:
         return self.csv(root).with_suffix(".bits.npy")
@@ -138,8 +135,7 @@ def members(study: Study, run: Run) -> list[Run]:
 def candidates(study: Study, run: Run) -> list[Run]:
     """The runs of the first seed among which alpha is chosen."""
     return [
-        Run(run.dataset, run.arch, run.method, study.seeds[0], f"alpha{alpha:g}")
-        for alpha in study.selection.alphas
+        Run(run.dataset, run.arch, run.method, study.seeds[0], f"alpha{alpha:g}") for alpha in study.selection.alphas
     ]
 
 
@@ -147,16 +143,19 @@ def tuned(method: Method) -> bool:
     return method.alpha == "tuned"
 
 
-def pattern(study: Study, kind: str) -> str:
-    """A regular expression for the methods of one kind: single, averaged, tuned (and any)."""
-    chosen = {
-        "any": lambda method: True,
-        "averaged": lambda method: method.members > 1,
-        "tuned": tuned,
-        "single": lambda method: method.members == 1 and not tuned(method),
-    }[kind]
-    names = [name for name, method in study.methods.items() if method.objective and chosen(method)]
-    return "|".join(map(re.escape, names)) or "(?!)"
+def needs(study: Study, node: Tape | Run | Cell) -> list[Tape | Run]:
+    """The artifacts that ``node`` is made from."""
+    if isinstance(node, Cell):
+        return [node.run]
+    if isinstance(node, Tape):
+        return []
+    method = study.method(node.method)
+    if method.members > 1 and not node.part:
+        return list(members(study, node))
+    first = tuned(method) and not node.part
+    needed: list[Tape | Run] = list(candidates(study, node)) if first else []
+    tape = tape_of(study, node)
+    return [*needed, tape] if tape else needed
 
 
 # ---- the settings that decide an artifact's bytes -----------------------------------------------------------
@@ -250,7 +249,10 @@ def readings(study: Study) -> dict[str, str]:
             given = [*readings_of(config.options(study, name))]
             given += [("average", "E1", method.average)] if method.members > 1 else []
             for path, number, value in given:
-                found[f"{owner}.{path}"] = f"{value} [{number}]"
+                text = f"{value} [{number}]"
+                shared = found.setdefault(f"{owner}.{path}", text) == text
+                if not shared:  # a variant's own reading
+                    found[f"{name}.{path}"] = text
     return found
 
 
@@ -264,42 +266,16 @@ def tape_code(study: Study, tape: Tape) -> tuple[str, ...]:
 def run_code(study: Study, run: Run) -> tuple[str, ...]:
     method = study.method(run.method)
     assert method.objective is not None
-    return ("ataka.training", method.objective, *models.sources(run.arch))
+    modules = ["ataka.training", method.objective, *models.sources(run.arch)]
+    if method.members > 1 and not run.part:
+        modules.append("ataka.models.mixture")
+    if method.online:
+        modules.extend(models.sources(study.teacher(run.dataset)))
+    return tuple(modules)
 
 
 def attack_code(study: Study, attack: str) -> tuple[str, ...]:
     return ("ataka.evaluation", f"ataka.attacks.{study.attacks[attack].kind}")
-
-
-def walk(study: Study, cells: list[Cell]) -> Iterator[Tape | Run | Cell]:
-    """Every artifact behind ``cells``, each once, in the order in which it can be made."""
-    seen: set[Tape | Run | Cell] = set()
-
-    def visit(node: Tape | Run | Cell) -> Iterator[Tape | Run | Cell]:
-        if node in seen:
-            return
-        seen.add(node)
-        for needed in needs(study, node):
-            yield from visit(needed)
-        yield node
-
-    for cell in cells:
-        yield from visit(cell)
-
-
-def needs(study: Study, node: Tape | Run | Cell) -> list[Tape | Run]:
-    """The artifacts that ``node`` is made from."""
-    if isinstance(node, Cell):
-        return [node.run]
-    if isinstance(node, Tape):
-        return []
-    method = study.method(node.method)
-    if method.members > 1 and not node.part:
-        return list(members(study, node))
-    first = tuned(method) and not node.part
-    needed: list[Tape | Run] = list(candidates(study, node)) if first else []
-    tape = tape_of(study, node)
-    return [*needed, tape] if tape else needed
 
 
 # ---- from a path to the artifact ----------------------------------------------------------------------------
@@ -311,14 +287,12 @@ _PATTERNS = (
         Run,
         re.compile(
             rf"runs/(?P<dataset>[^/]+)/{_ARCH}/(?P<method>[^/]+)/seed(?P<seed>\d+)"
-            r"(?:/(?P<part>member\d+|alpha[\d.]+))?/model\.safetensors"
+            r"(?:/(?P<part>member\d+|alpha\d+(?:\.\d+)?))?/model\.safetensors"
         ),
     ),
     (
         Cell,
-        re.compile(
-            rf"cells/(?P<dataset>[^/]+)/{_ARCH}/(?P<method>[^/]+)/seed(?P<seed>\d+)/(?P<attack>[^/]+)\.csv"
-        ),
+        re.compile(rf"cells/(?P<dataset>[^/]+)/{_ARCH}/(?P<method>[^/]+)/seed(?P<seed>\d+)/(?P<attack>[^/]+)\.csv"),
     ),
 )
 
@@ -327,10 +301,11 @@ def parse(path: str | Path) -> tuple[str, Tape | Run | Cell]:
     """The results folder and the artifact that a path names; UserError for a path that is none of a study's."""
     text = Path(path).as_posix()
     for kind, form in _PATTERNS:
-        match = re.fullmatch(rf"(?P<root>.*?)/?{form.pattern}", text)
+        match = re.fullmatch(rf"(?:(?P<root>.*?)/)?{form.pattern}", text, re.ASCII)
         if match:
-            fields = {name: value or "" for name, value in match.groupdict().items() if name != "root"}
-            return match["root"], kind(**fields | {"seed": int(fields["seed"])})
+            fields: dict[str, Any] = {name: value or "" for name, value in match.groupdict().items()}
+            root = fields.pop("root")
+            return root, kind(**fields | {"seed": int(fields["seed"])})
     raise UserError(
         f"'{text}' is no artifact of a study; such are ROOT/tapes/DATASET/ENSEMBLE/seedN/manifest.json, "
         "ROOT/runs/DATASET/ARCH/METHOD/seedN/model.safetensors, ROOT/cells/DATASET/ARCH/METHOD/seedN/ATTACK.csv"

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.dataclasses import dataclass as _pydantic_dataclass
 
 T = TypeVar("T")
-_STRICT = ConfigDict(extra="forbid", frozen=True)
+_STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Settings(BaseModel):
@@ -25,7 +25,7 @@ class Settings(BaseModel):
 @dataclass_transform(frozen_default=True)
 def hyperparameters(cls: type[T]) -> type[T]:
     """Class decorator for a method's hyper-parameters: a frozen, type-checked dataclass that refuses unknown keys."""
-    return _pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid"))(cls)  # type: ignore[return-value]
+    return _pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))(cls)  # type: ignore[return-value]
 
 
 def number(text: str) -> float:
@@ -34,8 +34,10 @@ def number(text: str) -> float:
 
 
 def _fraction(text: str) -> Fraction:
-    numerator, _, denominator = text.partition("/")
-    return Fraction(numerator) / Fraction(denominator or 1)
+    numerator, *denominators = text.split("/")
+    if len(denominators) > 1:
+        raise ValueError(text)
+    return Fraction(numerator) / Fraction(*denominators or (1,))
 
 
 def _text(value: object) -> object:
@@ -72,12 +74,12 @@ StepSize = Annotated[_Text, AfterValidator(_between(0, None, above=True))]
 """A positive step size in [0, 1] units, as text: ``2/255`` or ``0.003``."""
 
 
-def reading(default: Any, *, id: str, sentence: str, **constraints: Any) -> Any:  # noqa: A002
+def reading(default: Any, *, id: str, sentence: str, **constraints: Any) -> Any:
     """A field that decides how a sentence of the paper is read.
 
     ``id`` is the entry in docs/protocol.md's list of open questions, ``sentence`` what the paper says.
     """
-    extra = {"reading": id, "sentence": sentence}
+    extra: dict[str, Any] = {"reading": id, "sentence": sentence}
     if default is ...:
         return Field(json_schema_extra=extra, description=f"[{id}] {sentence}", **constraints)
     return Field(default=default, json_schema_extra=extra, description=f"[{id}] {sentence}", **constraints)

@@ -1,11 +1,13 @@
 """The stages of a study, one function each: from settings and files to files. The rules call them by their verbs."""
 
+import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy
@@ -65,16 +67,21 @@ def record(study: Study, root: str, node: Tape) -> None:
     folder = node.folder(root)
     teachers = _teachers(study, node.dataset, ensemble.n, node.seed, device)
     writer = tape.Writer(folder, generator.channels, count=len(train))
-    history = run_training(
-        teachers,
-        Teachers(generator),
-        train.to(device),
-        data.specification(node.dataset),
-        setup,
-        seed=node.seed,
-        writer=writer,
-        progress=progress,
-    )
+    try:
+        history = run_training(
+            teachers,
+            Teachers(generator),
+            train.to(device),
+            data.specification(node.dataset),
+            setup,
+            seed=node.seed,
+            writer=writer,
+            progress=progress,
+        )
+    except Diverged as error:
+        raise UserError(
+            f"{folder}: {error}; lower the learning rate (setups.{ensemble.setup}.learning_rate)"
+        ) from None
     weights = []
     for index, teacher in enumerate(teachers):
         path = folder / f"teacher{index}.safetensors"
@@ -100,7 +107,8 @@ def train(study: Study, root: str, node: Run) -> None:
         else:
             _train(study, root, node, alpha)
     else:
-        _train(study, root, node, node.alpha if node.alpha is not None else method.alpha)
+        given = None if method.alpha == "tuned" else method.alpha
+        _train(study, root, node, given if node.alpha is None else node.alpha)
 
 
 def chosen_alpha(study: Study, root: str, node: Run) -> float:
@@ -136,7 +144,14 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
     status, folder = "finished", node.folder(root)
     try:
         history = run_training(
-            networks, objective, split.to(device), specification, setup, seed=seed, reader=reader, progress=progress
+            networks,
+            objective,
+            split.to(device),
+            specification,
+            setup,
+            seed=seed,
+            reader=reader,
+            progress=progress,
         )
     except Diverged as error:
         if node.alpha is None:
@@ -156,6 +171,7 @@ def _join(study: Study, root: str, node: Run) -> None:
     members = plan.members(study, node)
     tensors = {}
     for index, member in enumerate(members):
+        _require_current(study, root, member)
         for name, tensor in store.load_tensors(member.model(root)).items():
             tensors[f"members.{index}.{name}"] = tensor
     folder = node.folder(root)
@@ -172,8 +188,9 @@ def _join(study: Study, root: str, node: Run) -> None:
 
 def _adopt(study: Study, root: str, node: Run, alpha: float) -> None:
     """The chosen candidate becomes the run: the same bytes."""
-    candidate = Run(node.dataset, node.arch, node.method, node.seed, f"alpha{alpha:g}").folder(root)
-    folder = node.folder(root)
+    chosen = Run(node.dataset, node.arch, node.method, node.seed, f"alpha{alpha:g}")
+    _require_current(study, root, chosen)
+    candidate, folder = chosen.folder(root), node.folder(root)
     for name in ("model.safetensors", "history.csv"):
         with store.replacing(folder / name) as part:
             shutil.copyfile(candidate / name, part)
@@ -262,12 +279,7 @@ def evaluate(study: Study, root: str, node: Cell) -> None:
 def load(study: Study, root: str, node: Run, device: torch.device) -> nn.Module:
     """A run's network with its weights, in evaluation mode; UserError if it was trained under other settings."""
     method = study.method(node.method)
-    trained = store.read_json(node.folder(root) / "run.json")["settings_sha256"]
-    if trained != plan.digest(plan.run_settings(study, node)):
-        raise UserError(
-            f"{node.model(root)} was trained under other settings than those in force; train it again: "
-            f"snakemake --forcerun {node.model(root)}"
-        )
+    _require_current(study, root, node)
     if method.members > 1 and not node.part:
         members = [_network(study, node, node.seed, device) for _ in range(method.members)]
         network: nn.Module = Mixture(members, average=method.average).to(device)
@@ -277,19 +289,30 @@ def load(study: Study, root: str, node: Run, device: torch.device) -> nn.Module:
     return network.eval()
 
 
-def wilson(correct: int, count: int) -> tuple[float, float]:
-    """The 95 % Wilson interval of ``correct`` out of ``count``, in per cent."""
-    from scipy.stats import binomtest
+def _require_current(study: Study, root: str, node: Run) -> None:
+    trained = store.read_json(node.folder(root) / "run.json")["settings_sha256"]
+    if trained != plan.digest(plan.run_settings(study, node)):
+        raise UserError(
+            f"{node.model(root)} was trained under other settings than those in force; train it again: "
+            f"snakemake --forcerun {node.model(root)}"
+        )
 
-    interval = binomtest(correct, count).proportion_ci(0.95, method="wilson")
-    return 100 * interval.low, 100 * interval.high
+
+def wilson(correct: int, count: int) -> tuple[float, float]:
+    """The 95 % Wilson interval of ``correct`` out of ``count``, in per cent.
+
+    As scipy.stats.binomtest(...).proportion_ci(method="wilson"), whose import would cost every cell a second.
+    """
+    z = NormalDist().inv_cdf(0.975)
+    share, shrink = correct / count, 1 + z * z / count
+    centre = (share + z * z / (2 * count)) / shrink
+    reach = z / shrink * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return 100 * max(centre - reach, 0.0), 100 * min(centre + reach, 1.0)
 
 
 def _build(arch: str, dataset: str, device: torch.device) -> nn.Module:
     facts = data.specification(dataset)
-    network = models.build(
-        arch, classes=facts.classes, channels=facts.channels, mean=facts.mean, std=facts.std
-    )
+    network = models.build(arch, classes=facts.classes, channels=facts.channels, mean=facts.mean, std=facts.std)
     return network.to(device)
 
 
@@ -325,4 +348,6 @@ def _write_run(study: Study, folder: Path, settings: Mapping[str, Any], *, statu
 
 def _write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
     """Losses as shortest exact text, so that equal runs give equal bytes."""
-    store.write_rows(path, [{name: repr(v) if isinstance(v, float) else v for name, v in row.items()} for row in history])
+    store.write_rows(
+        path, [{name: repr(v) if isinstance(v, float) else v for name, v in row.items()} for row in history]
+    )

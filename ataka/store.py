@@ -47,6 +47,8 @@ def read_json(path: Path) -> Any:
     """The content of a JSON file; UserError if it is missing or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: make it first") from None
     except OSError as error:
         raise UserError(f"can't read {path}: {error.strerror}") from None
     except ValueError as error:
@@ -79,6 +81,8 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file, on the CPU; UserError if it is missing or damaged."""
     try:
         return load_file(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: make it first") from None
     except (OSError, SafetensorError) as error:
         raise UserError(f"can't read {path}: {error}; delete it and run again") from None
 
@@ -98,7 +102,7 @@ def load_into(network: nn.Module, path: Path) -> None:
 
 def save_splits(path: Path, splits: Mapping[str, Split], about: Mapping[str, Any]) -> None:
     """Write prepared splits into one file."""
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for name, part in splits.items():
         tensors |= {f"{name}.images": part.images, f"{name}.labels": part.labels}
     save_tensors(path, tensors, about)
@@ -111,4 +115,3 @@ def load_split(path: Path, name: str) -> Split:
         return Split(tensors[f"{name}.images"], tensors[f"{name}.labels"])
     except KeyError:
         raise UserError(f"{path} has no split '{name}'; delete it and run again") from None
-

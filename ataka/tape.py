@@ -32,7 +32,7 @@ class Writer:
         self.epochs: list[dict[str, str]] = []
         self._logits: dict[str, Tensor] = {}
 
-    def record(self, channel: str, index: Tensor, logits: Tensor) -> None:
+    def record(self, index: Tensor, channel: str, logits: Tensor) -> None:
         """Keep ``logits`` (n, B, C) of the images ``index`` (B,), if the tape has that ``channel``."""
         if channel not in self.channels:
             return
@@ -52,7 +52,12 @@ class Writer:
 
     def finish(self, content: Mapping[str, Any]) -> None:
         """Write the manifest: from now on the tape is whole."""
-        manifest = {"format": FORMAT, "count": self.count, "channels": list(self.channels), "epochs": self.epochs}
+        manifest = {
+            "format": FORMAT,
+            "count": self.count,
+            "channels": list(self.channels),
+            "epochs": self.epochs,
+        }
         store.write_json(self.folder / "manifest.json", manifest | dict(content))
 
 

@@ -8,14 +8,21 @@ teachers, CAT-AKA).
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.optim.sgd import sgd
 
 from ataka import streams, tape
+from ataka.attacks.check import AttackError
 from ataka.data import Specification, Split, to_unit, view
 from ataka.progress import Progress
+
+
+def _ignore(name: str, value: Tensor) -> None:
+    """Where nothing is recorded or logged."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +36,9 @@ class Batch:
     """``stream("start", 2)``: this epoch's generator of that purpose and index, on the batch's device."""
     recorded: Mapping[str, Tensor] = field(default_factory=dict)
     """The tape's channels for these images, each (n, B, C)."""
-    record: Callable[[str, Tensor], None] = lambda channel, logits: None
+    record: Callable[[str, Tensor], None] = _ignore
     """``record(channel, logits (n, B, C))`` offers logits to the tape."""
-    log: Callable[[str, Tensor], None] = lambda name, value: None
+    log: Callable[[str, Tensor], None] = _ignore
     """``log(name, scalar)`` adds to the history: its mean over the epoch, its maximum if the name ends in ``_max``."""
 
 
@@ -70,10 +77,10 @@ def learning_rate(setup: Setup, epoch: int) -> float:
 
 
 class Diverged(RuntimeError):
-    """A loss is no longer finite; ``epoch`` counts from 1."""
+    """A loss or a weight is no longer finite; ``epoch`` counts from 1."""
 
     def __init__(self, epoch: int, history: list[dict[str, float]]) -> None:
-        super().__init__(f"the loss is no longer finite in epoch {epoch}")
+        super().__init__(f"a loss or a weight is no longer finite in epoch {epoch}")
         self.epoch, self.history = epoch, history
 
 
@@ -91,24 +98,14 @@ def train(
 ) -> list[dict[str, float]]:
     """Train ``networks`` in place on ``data`` (on their device); returns the history, a row an epoch.
 
-    Raises Diverged at the end of the epoch in which a loss was not finite.
+    Raises Diverged in the epoch in which a loss or a weight was not finite, at its end at the latest.
     """
     progress = progress or Progress.silent()
     device = data.images.device
-    optimisers = [
-        torch.optim.SGD(
-            network.parameters(),
-            lr=setup.learning_rate,
-            momentum=setup.momentum,
-            weight_decay=setup.weight_decay,
-        )
-        for network in networks
-    ]
+    optimisers = [SGD(network, setup) for network in networks]
     history = []
     progress.start(setup.epochs, len(data))
     for epoch in range(setup.epochs):
-        for optimiser in optimisers:
-            optimiser.param_groups[0]["lr"] = learning_rate(setup, epoch)
         epoch_view = view(seed, epoch, len(data), shift=specification.shift, flip=specification.flip)
         recorded = reader.epoch(epoch, epoch_view, device) if reader else {}
         meter = Meter()
@@ -124,24 +121,35 @@ def train(
                 index=index,
                 stream=stream,
                 recorded={name: logits[:, index] for name, logits in recorded.items()},
-                record=lambda channel, logits, index=index: writer and writer.record(channel, index, logits),
-                log=lambda name, value, size=stop - start: meter.add(name, value, size),
+                record=partial(writer.record, index) if writer else _ignore,
+                log=partial(meter.add, stop - start),
             )
-            for position, loss in enumerate(objective.losses(networks, batch)):
-                optimisers[position].zero_grad()
-                loss.backward()
-                batch.log(f"loss{position}" if len(networks) > 1 else "loss", loss.detach())
+            try:
+                for position, loss in enumerate(objective.losses(networks, batch)):
+                    optimisers[position].zero_grad()
+                    loss.backward()  # type: ignore[no-untyped-call]
+                    batch.log(f"loss{position}" if len(networks) > 1 else "loss", loss.detach())
+            except AttackError:
+                if _finite(networks):
+                    raise
+                row = {"epoch": epoch + 1, "learning_rate": learning_rate(setup, epoch), **meter.row()}
+                raise Diverged(epoch + 1, [*history, row]) from None  # an attack loses its way in NaN
             for optimiser in optimisers:
-                optimiser.step()
+                optimiser.step(learning_rate(setup, epoch))
             progress.step(stop - start, meter.latest_loss)
         row = {"epoch": epoch + 1, "learning_rate": learning_rate(setup, epoch), **meter.row()}
         history.append(row)
         progress.end_epoch(epoch + 1, row)
-        if not all(math.isfinite(value) for name, value in row.items() if name.startswith("loss")):
+        losses = [value for name, value in row.items() if name.startswith("loss")]
+        if not all(map(math.isfinite, losses)) or not _finite(networks):
             raise Diverged(epoch + 1, history)
         if writer:
             writer.end_epoch(epoch, epoch_view)
     return history
+
+
+def _finite(networks: Sequence[nn.Module]) -> bool:
+    return all(bool(tensor.isfinite().all()) for network in networks for tensor in network.state_dict().values())
 
 
 def batches(count: int, size: int) -> Iterator[tuple[int, int]]:
@@ -163,6 +171,41 @@ def _streams(seed: int, epoch: int, device: torch.device) -> Callable[..., torch
     return stream
 
 
+class SGD:
+    """SGD with momentum and weight decay on every parameter (G2): torch's own, in its functional form.
+
+    The class torch.optim.SGD does the same but loads torch's compiler, which costs each job more than a second.
+    """
+
+    def __init__(self, network: nn.Module, setup: Setup) -> None:
+        self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self.buffers: list[Tensor | None] = [None] * len(self.parameters)
+        self.momentum, self.weight_decay = setup.momentum, setup.weight_decay
+
+    def zero_grad(self) -> None:
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        """Update the parameters that have a gradient."""
+        live = [place for place, parameter in enumerate(self.parameters) if parameter.grad is not None]
+        buffers = [self.buffers[place] for place in live]
+        sgd(
+            [self.parameters[place] for place in live],
+            [gradient for parameter in self.parameters if (gradient := parameter.grad) is not None],
+            buffers,
+            lr=learning_rate,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+        )
+        for place, buffer in zip(live, buffers, strict=True):
+            self.buffers[place] = buffer
+
+
 class Meter:
     """An epoch's scalars, kept on the device until the epoch ends."""
 
@@ -171,7 +214,7 @@ class Meter:
         self._sizes: dict[str, int] = {}
         self.latest_loss: Tensor | None = None
 
-    def add(self, name: str, value: Tensor, size: int) -> None:
+    def add(self, size: int, name: str, value: Tensor) -> None:
         """Add the ``value`` of a step over ``size`` images."""
         if name.endswith("_max"):
             self._sums[name] = torch.maximum(self._sums[name], value) if name in self._sums else value

@@ -1,8 +1,8 @@
-"""SAT, standard adversarial training: Madry et al., "Towards deep learning models resistant to adversarial attacks", 2018.
+"""SAT, standard adversarial training: Madry et al., "Towards deep learning models resistant to ...", 2018.
 
 Eq. 2.1 there: the outer loss is cross-entropy on the adversarial images alone, which PGD from a uniform start makes.
-The authors' code (MadryLab/cifar10_challenge) attacks on the training graph, so batch normalisation uses and
-updates batch statistics in each attack step: ``batchnorm: train``, the default here; ``eval`` is what later code does. Its
+The authors' code (MadryLab/cifar10_challenge) attacks on the training graph, so batch normalisation uses and updates
+batch statistics in each attack step: ``batchnorm: train``, the default here; ``eval`` is what later code does. Their
 configuration says 10 steps of 2/255; the public model was made with 7. Weight decay there leaves out biases and
 normalisation; here it applies to every parameter (G2).
 """

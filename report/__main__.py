@@ -1,16 +1,19 @@
-"""The command line: ``python -m report VERB``, from a study's cells to its tables. Exits 2 on the user's mistakes."""
+"""The command line: python -m report VERB, from cells to tables. Exits 2 on the user's mistakes."""
 
 import argparse
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ataka import config, plan
 from ataka.config import Study
 from ataka.errors import UserError
 from report import tables
+
+if TYPE_CHECKING:
+    from report.page import Page
 
 # What is heavy (pandas, jinja2, rich) is imported by the verb that needs it.
 
@@ -40,18 +43,25 @@ def collect(options: argparse.Namespace) -> None:
 
 
 def render(options: argparse.Namespace) -> None:
-    """{root}/TABLE.csv to TABLE.tex and TABLE.md."""
+    """{root}/TABLE.csv to TABLE.tex and TABLE.md; --partial also prints it."""
     from report import render
 
     made = _page(options)
-    print(f"written: {' '.join(map(str, render.write(made)))}")
+    written = render.write(made)
+    if options.partial:
+        _show(made)
+    else:
+        print(f"written: {' '.join(map(str, written))}")
 
 
 def show(options: argparse.Namespace) -> None:
     """Print a table to the terminal, and where its files lie."""
+    _show(_page(options))
+
+
+def _show(made: "Page") -> None:
     from report.show import show
 
-    made = _page(options)
     known = (f"{made.stem}.tex", f"{made.stem}.md", f"{made.collected}.csv", f"{made.collected}.choices.csv")
     show(made, [name for name in known if Path(name).exists()])
 
@@ -64,7 +74,7 @@ def cells(options: argparse.Namespace) -> None:
     print(f"{count} cells: {path}")
 
 
-def _page(options: argparse.Namespace) -> Any:
+def _page(options: argparse.Namespace) -> "Page":
     from report import page
 
     made = page.compose(
@@ -93,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m report", description=__doc__)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for verb in (collect, render, show, cells):
-        described = str(verb.__doc__)
+        described = str(verb.__doc__).rstrip(".")
         sub = verbs.add_parser(verb.__name__, help=described, description=described)
         sub.set_defaults(verb=verb)
         if verb is not cells:
@@ -109,8 +119,8 @@ def _parser() -> argparse.ArgumentParser:
                 action="store_true",
                 help="show the paper's numbers beside the measured ones; files are called TABLE.published.*",
             )
-        sub.add_argument("--root", default="results", help="the results folder, which names the scale (default: results)")
-        sub.add_argument("--config", default="{}", metavar="JSON", help="settings laid over the scale's, as JSON")
+        sub.add_argument("--root", default="results", help="results (the default), results/demo, ...: names the scale")
+        sub.add_argument("--config", default="{}", metavar="JSON", help="settings laid over the scale's")
     return parser
 
 

@@ -1,6 +1,6 @@
-"""What a reader must know about the numbers of a table, in words; every number in it comes from cells or settings.
+"""What a reader must know about the numbers of a table, in words.
 
-Plain Unicode text: each format escapes it for itself.
+Every number in it comes from the cells or the settings. Plain Unicode text; each format escapes it.
 """
 
 from collections import defaultdict
@@ -28,14 +28,13 @@ def compose(
     measurements: Sequence[Measurement],
     layout: Layout,
     *,
-    partial: bool = False,
     beside_published: bool = False,
 ) -> Caption:
     """The caption of ``layout``, which shows ``measurements``."""
-    unfinished = f"Unfinished: {len(measurements)} of {len(table.cells(study))} cells measured so far."
+    measured, expected = len(measurements), len(table.cells(study))
     text = [
         f"{table.title}.",
-        *([unfinished] if partial else []),
+        *([f"Unfinished: {measured} of {expected} cells measured so far."] if measured < expected else []),
         *_scale(study),
         *_stand_ins(table, study),
         *_images(table, measurements),
@@ -62,14 +61,14 @@ def _scale(study: Study) -> Iterator[str]:
 def _stand_ins(table: Table, study: Study) -> Iterator[str]:
     blocks = table.blocks(study)
     taught = any(study.method(name).ensemble and study.method(name).objective for name in table.methods)
-    teachers = [study.teachers[b.paper_dataset] for b in blocks if taught and b.paper_dataset in study.teachers]
+    teachers = [study.teachers.get(block.paper_dataset) for block in blocks if taught]
     pairs = [
         (names.dataset(paper), used and names.dataset(used))
         for paper in table.datasets
         if (used := study.stand_in(paper)) != paper
     ] + [
         (names.arch(paper), used and names.arch(used))
-        for paper in dict.fromkeys([*table.archs, *teachers])
+        for paper in dict.fromkeys([*table.archs, *filter(None, teachers)])
         if (used := study.stand_in(paper)) != paper
     ]
     replaced = [f"{used} for {paper}" for paper, used in pairs if used]
@@ -127,7 +126,7 @@ def _seeds(study: Study, measurements: Sequence[Measurement]) -> Iterator[str]:
     sentence = f"Mean ± sample standard deviation over {len(seeds)} seeds ({', '.join(seeds)})"
     fewest = min(per_number.values(), default=len(seeds))
     if fewest < len(seeds):
-        sentence += f", where so far every number has at least {fewest} of them (of one seed, no ±)"
+        sentence += f", of which some numbers have only {fewest} so far" + (" (no ±)" if fewest == 1 else "")
     yield f"{sentence}."
 
 
@@ -148,7 +147,8 @@ def _shortened(table: Table, study: Study) -> Iterator[str]:
         if isinstance(attack, AutoAttack) and attack.version == "shortened":
             yield (
                 f"{names.attack(name)} is AutoAttack cut short ({attack.iterations} iterations, "
-                f"{attack.target_classes} target classes, {attack.queries} queries), weaker than the standard one."
+                f"{attack.target_classes} target classes, {attack.queries} queries), "
+                "weaker than the standard one."
             )
 
 
@@ -170,27 +170,27 @@ def _selection(table: Table, study: Study) -> Iterator[str]:
         "validation": "the validation split",
         "test": "the test split itself, which flatters the rows that have one",
     }[selection.split]
-    yield f"α was chosen among {alphas} by PGD-{selection.attack.steps} accuracy on {split} (seed {study.seeds[0]})."
+    accuracy = f"PGD-{selection.attack.steps} accuracy on {split} (seed {study.seeds[0]})"
+    yield f"α was chosen among {alphas} by {accuracy}."
 
 
-def _dashes(
-    table: Table, study: Study, measurements: Sequence[Measurement], layout: Layout
-) -> Iterator[str]:
+def _dashes(table: Table, study: Study, measurements: Sequence[Measurement], layout: Layout) -> Iterator[str]:
     if not layout.has_dash:
         return
-    planned = [names.method(study.method(name).label) for name in table.methods if study.method(name).objective is None]
+    rows = [study.method(name) for name in table.methods]
+    planned = [names.method(method.label) for method in rows if method.objective is None]
     reasons = [f"not implemented yet ({names.listed(planned)})"] if planned else []
     measured = {(m.cell.dataset, m.cell.arch, m.cell.method, m.cell.attack) for m in measurements}
     if any((c.dataset, c.arch, c.method, c.attack) not in measured for c in table.cells(study)):
         reasons.append("not measured yet")
     if reasons:
-        yield f"A dash ({DASH}): {names.listed(reasons, 'or')}."
+        yield f"Dashes ({DASH}): {names.listed(reasons, 'or')}."
 
 
 def _published(layout: Layout) -> Iterator[str]:
     yield (
-        "Published: what the paper printed for its own data sets and networks, at its own scale; these and the "
-        "measured numbers come from different experiments."
+        "Published: what the paper printed for its own data sets and networks, at its own scale; these and "
+        "the measured numbers come from different experiments."
     )
     if any(entry.mark for entry in layout.entries):
-        yield f"{UNCERTAIN}: may belong to each other's row (recovered from the paper's text)."
+        yield f"{UNCERTAIN}: may be swapped among themselves (recovered from the paper's text)."

@@ -1,4 +1,4 @@
-"""One cell's CSV, read as text and checked: is it whole, does it add up, and was it made under the settings in force?"""
+"""One cell's CSV, read as text and checked: whole, adding up, and made under the settings in force."""
 
 import csv
 from dataclasses import dataclass
@@ -9,10 +9,16 @@ from ataka.config import Study
 from ataka.errors import UserError
 from ataka.plan import Cell
 
-COLUMNS = (
-    "scale dataset arch method seed attack n correct accuracy ci_low ci_high eps steps step_size model_sha256 "
-    "config_sha256 git_commit git_dirty device torch threads seconds finished_at"
-).split()
+# fmt: off
+COLUMNS = [
+    "scale", "dataset", "arch", "method", "seed", "attack",
+    "n", "correct", "accuracy", "ci_low", "ci_high",
+    "eps", "steps", "step_size",
+    "model_sha256", "config_sha256",
+    "git_commit", "git_dirty",
+    "device", "torch", "threads", "seconds", "finished_at",
+]
+# fmt: on
 """What every cell states; it may state more."""
 _ROUNDING = 0.005 + 1e-9
 """Accuracies may be written with two decimals."""
@@ -61,7 +67,7 @@ def read(root: str | Path, study: Study, cell: Cell, remedy: str) -> Measurement
 def check(fields: dict[str, str], study: Study, cell: Cell, where: str, remedy: str) -> Measurement:
     """``fields`` as a measurement of ``cell``; UserError, naming ``where``, if it can't be one."""
     if fields["scale"] != study.scale:
-        raise UserError(f"{where} is of scale '{fields['scale']}', this table is of '{study.scale}'; {remedy}")
+        raise UserError(f"{where} is of scale '{fields['scale']}', the table of '{study.scale}'; {remedy}")
     expected = {"dataset": cell.dataset, "arch": cell.arch, "method": cell.method, "attack": cell.attack}
     for name, value in (expected | {"seed": str(cell.seed)}).items():
         if fields[name] != value:

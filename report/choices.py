@@ -12,7 +12,7 @@ from ataka.config import Study
 from ataka.errors import UserError
 from ataka.plan import Run
 
-COLUMNS = "dataset arch method alpha status split seed n clean robust chosen".split()
+COLUMNS = ["dataset", "arch", "method", "alpha", "status", "split", "seed", "n", "clean", "robust", "chosen"]
 
 
 class Candidate(BaseModel):
@@ -36,7 +36,7 @@ class Choice(BaseModel):
 
 
 def read(root: str | Path, study: Study, run: Run, remedy: str) -> list[dict[str, object]]:
-    """One row for each candidate; UserError if the choice was made under other settings than those in force."""
+    """One row for each candidate; UserError if it was chosen under other settings than those in force."""
     path = run.choice(root)
     choice = _load(path)
     if choice.settings_sha256 != plan.digest(plan.selection_settings(study)):

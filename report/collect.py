@@ -1,7 +1,8 @@
 """Cells to one CSV: the collection of a table, and every cell that there is.
 
-A table takes in only what was measured under the settings in force: a cell of another scale, of other settings,
-or whose numbers don't add up is refused by name. So lost or outdated Snakemake metadata can't hide a stale cell.
+A table takes in only what was measured under the settings in force: a cell of another scale, of other
+settings, or whose numbers don't add up is refused by name. So lost or outdated Snakemake metadata can't hide
+a stale cell.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -24,7 +25,7 @@ _LISTED = 10
 
 @dataclass
 class Collection:
-    """What a table has to show now. ``refused`` says why some cells were left out, ``missing`` counts the others."""
+    """What a table has to show now; ``refused`` are reasons, ``missing`` the paths of what it lacks."""
 
     measurements: list[Measurement] = field(default_factory=list)
     choices: list[dict[str, object]] = field(default_factory=list)
@@ -78,7 +79,10 @@ def read(path: Path, table: Table, study: Study, root: str) -> list[Measurement]
     measured: dict[Cell, Measurement] = {}
     for line, fields in enumerate(cells.read_rows(path), start=2):
         key = tuple(fields[name] for name in ("dataset", "arch", "method", "seed", "attack"))
-        where, remedy = f"{path}, line {line},", f"collect again: python -m report collect {table.name} --root {root}"
+        where, remedy = (
+            f"{path}, line {line},",
+            f"collect again: python -m report collect {table.name} --root {root}",
+        )
         if key not in expected:
             raise UserError(f"{where} is no cell of {table.name}: {' '.join(key)}; {remedy}")
         cell = expected[key]

@@ -44,7 +44,7 @@ def label(text: str) -> str:
 
 
 class Tabular:
-    """A layout's columns in a tabular: with several seeds each number takes two (mean, and ± its deviation)."""
+    """A layout's columns in a tabular; with several seeds a number takes two, mean and deviation."""
 
     def __init__(self, layout: Layout) -> None:
         self._group = len(layout.columns)
@@ -73,7 +73,7 @@ class Tabular:
 
     @property
     def gap(self) -> str:
-        """Half the space between columns: less where numbers carry a deviation, so that it fits a text's width."""
+        """Half the space between columns: less where numbers carry a deviation, to fit a text's width."""
         return "2.2pt" if self.width == 2 else "5pt"
 
     @property

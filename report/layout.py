@@ -1,8 +1,8 @@
 """Numbers to rows, panels and best values: what a table shows where, for every format alike.
 
-A *panel* is a titled part of the rows, a *group* a headed part of the columns. As in the paper, each data set is a
-panel and each student a group. Beside the published numbers, each data set and student are a panel, and the groups
-are what was measured and what was published.
+A *panel* is a titled part of the rows, a *group* a headed part of the columns. As in the paper, each data set
+is a panel and each student a group. Beside the published numbers, each data set and student are a panel, and
+the groups are what was measured and what was published.
 """
 
 from collections.abc import Sequence
@@ -88,9 +88,7 @@ def lay_out(
 
     def measured(block: Block) -> list[Column]:
         return [
-            _column(
-                [summarise(accuracies.get((block.dataset, block.arch, row, attack), [])) for row in table.methods]
-            )
+            _column([summarise(accuracies.get((block.dataset, block.arch, row, attack), [])) for row in table.methods])
             for attack in table.columns
         ]
 
@@ -110,8 +108,9 @@ def lay_out(
 
 
 def _both(block: Block) -> str:
-    measured = f"{names.dataset(block.dataset)}, {names.arch(block.arch)}"
-    return f"measured: {measured}; published: {names.dataset(block.paper_dataset)}, {names.arch(block.paper_arch)}"
+    used = f"{names.dataset(block.dataset)}, {names.arch(block.arch)}"
+    paper = f"{names.dataset(block.paper_dataset)}, {names.arch(block.paper_arch)}"
+    return f"measured: {used}; published: {paper}"
 
 
 def _title(block: Block) -> str:

@@ -16,8 +16,8 @@ from report.tables import Table
 class Page:
     """One table, as every format shows it.
 
-    ``stem`` is the path of its files but for their suffix, ``collected`` that of the CSVs behind it; ``notes``
-    are for who builds it, not for its readers.
+    ``stem`` is the path of its files but for their suffix, ``collected`` that of the CSVs behind it;
+    ``notes`` are for who builds it, not for its readers.
     """
 
     number: int
@@ -30,9 +30,7 @@ class Page:
     notes: list[str]
 
 
-def compose(
-    table: Table, study: Study, root: str, *, partial: bool = False, beside_published: bool = False
-) -> Page:
+def compose(table: Table, study: Study, root: str, *, partial: bool = False, beside_published: bool = False) -> Page:
     """The page of ``table``: from its collection, or (``partial``) from whatever valid cells exist now."""
     collected = stem(table, root, partial=partial)
     notes: list[str] = []
@@ -47,9 +45,7 @@ def compose(
         table.number,
         "tab:" + table.name + ("" if study.scale == DEFAULT_SCALE else f"-{study.scale}"),
         layout,
-        caption.compose(
-            table, study, measurements, layout, partial=partial, beside_published=beside_published
-        ),
+        caption.compose(table, study, measurements, layout, beside_published=beside_published),
         Path(f"{collected}.published") if beside_published else collected,
         collected,
         _commits(measurements),
@@ -58,7 +54,7 @@ def compose(
 
 
 def stem(table: Table, root: str, *, partial: bool) -> Path:
-    """The path of a table's files, but for their suffix: what is partial never lies where the whole table does."""
+    """The path of a table's files but for their suffix; a partial one never lies where the whole does."""
     return Path(root, f"{table.name}.partial" if partial else table.name)
 
 
@@ -70,7 +66,7 @@ def _notes(found: collect.Collection) -> list[str]:
 
 def _commits(measurements: Sequence[Measurement]) -> str:
     commits = {
-        one.fields["git_commit"][:12] + (" (edited)" if one.fields["git_dirty"].lower() in ("true", "1", "yes") else "")
+        one.fields["git_commit"][:12] + (" (edited)" if one.fields["git_dirty"].lower() == "true" else "")
         for one in measurements
     }
     return ", ".join(sorted(commits)) or "unknown"

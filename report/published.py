@@ -1,9 +1,9 @@
-"""The numbers that the paper printed, as data: report/published/paper_tables.csv, never mixed with measured ones.
+"""The numbers that the paper printed, as data (published/paper_tables.csv), never mixed with measured ones.
 
-They were recovered from the paper's text, every decimal number of its tables once. ``certain`` says how surely
-a number belongs to its cell: ``yes`` (printed in a labelled row), ``likely`` (assigned by the order of the rows)
-or ``no`` (two cells may be swapped). Methods are named as in config/methods.yaml. In Table 1 the last key is a
-statistic (distance, mean, deviation and maximum of cross-entropies), not an attack, and the method a generator.
+They were recovered from the paper's text, every decimal number of its tables once. ``certain`` says how
+surely a number belongs to its cell: ``yes`` (printed in a labelled row), ``likely`` (assigned by the order of
+the rows) or ``no`` (two cells may be swapped). Methods are named as in config/methods.yaml. In Table 1 the
+last key is a statistic (distance; mean, deviation, maximum of cross-entropies) and the method a generator.
 """
 
 import csv
@@ -33,7 +33,7 @@ Key = tuple[int, str, str, str, str]
 
 
 def lookup(table: int, dataset: str, arch: str, method: str, attack: str) -> Number | None:
-    """What the paper's ``table`` printed there; None if it printed nothing. Names are the paper's, no stand-ins."""
+    """What the paper's ``table`` printed there; None if nothing. Names are the paper's, no stand-ins."""
     return load().get((table, dataset, arch, method, attack))
 
 

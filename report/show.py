@@ -1,4 +1,4 @@
-"""A page in the terminal: one table for each data set and student, best values bold, and where the files lie."""
+"""A page in the terminal: a table for each data set and student, best values bold, and where files lie."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,8 @@ def show(page: Page, files: Sequence[str], console: Console | None = None) -> No
     console.print()
     for panel in page.layout.panels:
         for at, group in enumerate(page.layout.groups):
-            console.print(_grid(page, panel, at, group, stars=not console.is_terminal))
+            console.print(Text(f"{group} | {panel.title}", style="italic"))
+            console.print(_grid(page, panel, at, stars=not console.is_terminal))
     console.print(Text(f"Table {page.number}. {' '.join(page.caption.text)}"))
     console.print(Text(" ".join(page.caption.notes), style="dim"))
     if not console.is_terminal:
@@ -36,11 +37,9 @@ def _console() -> Console:
     return console
 
 
-def _grid(page: Page, panel: Panel, at: int, group: str, *, stars: bool) -> Grid:
+def _grid(page: Page, panel: Panel, at: int, *, stars: bool) -> Grid:
     count = len(page.layout.columns)
-    grid = Grid(
-        title=Text(f"{panel.title}: {group}", style="italic"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False
-    )
+    grid = Grid(box=SIMPLE_HEAD, pad_edge=False)
     grid.add_column("Method")
     for name in page.layout.columns:
         grid.add_column(name, justify="right")

@@ -27,7 +27,7 @@ class Block(NamedTuple):
 
 
 class Table(Settings):
-    """A table of accuracies: data sets below each other, students side by side, methods by attacks in each."""
+    """A table of accuracies: data sets below each other, students side by side, methods by attacks."""
 
     name: str
     number: int = Field(ge=1, description="its number in the paper")
@@ -60,9 +60,7 @@ class Table(Settings):
             if (used_dataset := study.stand_in(dataset)) and (used_arch := study.stand_in(arch))
         ]
         if not kept:
-            raise UserError(
-                f"scale '{study.scale}' leaves out every data set or every student of {self.name}: see stand_ins"
-            )
+            raise UserError(f"scale '{study.scale}' leaves out every data set or student of {self.name}: see stand_ins")
         return kept
 
     def cells(self, study: Study) -> list[Cell]:
@@ -99,9 +97,8 @@ class Table(Settings):
     def _refuse_unknown(self, key: str, noun: str, names: Iterable[str], known: Iterable[str]) -> None:
         for name in names:
             if name not in known:
-                raise UserError(
-                    f"report/tables/{self.name}.yaml: {key}: no {noun} '{name}' in config/{nearest(name, known)}"
-                )
+                where = f"report/tables/{self.name}.yaml: {key}"
+                raise UserError(f"{where}: no {noun} '{name}' in config/{nearest(name, known)}")
 
 
 def names(folder: Path = FOLDER) -> list[str]:

@@ -24,9 +24,7 @@ class Workflow:
     """Answers for every scale at once; ``overrides`` is what the command line's ``--config`` says."""
 
     def __init__(self, overrides: Mapping[str, Any]) -> None:
-        os.environ["PYTHONPATH"] = os.pathsep.join(
-            [str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])]
-        )
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])])
         try:
             self._studies = {plan.root_of(scale): config.load(scale, overrides) for scale in config.scales()}
             self._tables = {name: tables.load(name) for name in tables.names()}

@@ -15,7 +15,7 @@ kernel costs n^2.
 """
 
 import math
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import Literal
 
 import torch
@@ -53,8 +53,8 @@ def kernel(particles: Tensor, bandwidth: Bandwidth) -> tuple[Tensor, Tensor]:
         sigma_squared = flat.new_full((images,), float(bandwidth) ** 2)
     else:
         raise ValueError(f"svgd: bandwidth must be positive or 'median', not {bandwidth}")
-    # Coinciding particles have distance 0 and median 0: their kernel is 1 and they do not push each other.
-    sigma_squared = sigma_squared.clamp(min=torch.finfo(torch.float64).tiny)
+    # When all coincide, so that the median is 0, their kernel is 1 and they do not push each other.
+    sigma_squared = sigma_squared.clamp(min=1e-200)
     i, j = torch.triu_indices(n, n, 1, device=flat.device)
     k = flat.new_ones(n, n, images)
     k[i, j] = k[j, i] = torch.exp(-squared_distances / (2 * sigma_squared))
@@ -70,33 +70,40 @@ def _median(squared_distances: Tensor) -> Tensor:
     return (ordered[(pairs - 1) // 2] + ordered[pairs // 2]) / 2
 
 
-def direction(
+def coupled(k: Tensor) -> dict[tuple[int, int], int]:
+    """Pairs i != j whose kernel is not exactly 0, and for how many images it is not; waits for the device."""
+    counts = (k != 0).sum(-1).tolist()
+    return {(i, j): n for i, row in enumerate(counts) for j, n in enumerate(row) if i != j and n}
+
+
+def _direction(
     particles: Tensor,
     gradients: Tensor,
     k: Tensor,
     sigma_squared: Tensor,
+    pairs: Iterable[tuple[int, int]],
     *,
     gamma: float,
-    one_over_n: OneOverN = "repulsion",
+    one_over_n: OneOverN,
 ) -> Tensor:
-    """Eq. 2's phi for a given kernel; shapes as in ``phi`` and ``kernel``.
+    """Eq. 2's phi for a given kernel and its coupled ``pairs``; other shapes as in ``phi`` and ``kernel``.
 
-    Summed in float64, so that with the identity for a kernel it returns the particles' own gradients bit for
-    bit.
+    Summed in float64; where nothing is coupled, it is the particles' own gradients bit for bit.
     """
     _one_of("one_over_n", one_over_n, ("repulsion", "both"))
     n, images = particles.shape[:2]
+    per_image = (images, *[1] * (particles.ndim - 2))
     one_per_network = gradients.ndim == particles.ndim + 1
-    weights = k.reshape(n, n, images, *[1] * (particles.ndim - 2))
-    drive = repulsion = particles.new_zeros((), dtype=torch.float64)
-    for j in range(n):
-        weight = weights[:, j]
-        drive = drive + weight * (gradients[:, j] if one_per_network else gradients[j])
-        repulsion = repulsion + weight * (particles.double() - particles[j])
-    repulsion = repulsion / sigma_squared.reshape(images, *[1] * (particles.ndim - 2))
+    own = torch.stack([gradients[i, i] for i in range(n)]) if one_per_network else gradients
+    total = own.to(torch.float64, copy=True)  # k(x_i, x_i) = 1
+    for i, j in pairs:
+        total[i] += k[i, j].reshape(per_image) * (gradients[i, j] if one_per_network else gradients[j])
     if one_over_n == "both":
-        drive = drive / n
-    return (drive + (gamma / n) * repulsion).to(particles.dtype)
+        total /= n
+    for i, j in pairs:
+        strength = gamma / n * k[i, j] / sigma_squared
+        total[i] += strength.reshape(per_image) * (particles[i].double() - particles[j])
+    return total.to(particles.dtype)
 
 
 def phi(
@@ -115,14 +122,14 @@ def phi(
     Liu and Wang's, which divides the driving term by n as well (A6).
     """
     k, sigma_squared = kernel(particles, bandwidth)
-    return direction(particles, gradients, k, sigma_squared, gamma=gamma, one_over_n=one_over_n)
+    pairs = coupled(k)
+    return _direction(particles, gradients, k, sigma_squared, pairs, gamma=gamma, one_over_n=one_over_n)
 
 
 def draw(x: Tensor, n: int, *, eps: float, generators: Sequence[torch.Generator]) -> Tensor:
     """n starts x + U(-eps, eps) an image, (n,B,C,H,W), not clamped yet; particle i is ``generators[i]``'s.
 
-    With one stream a particle its start is the same for every n. ValueError when there are fewer streams than
-    n.
+    With one stream a particle, its start is the same for every n. ValueError for fewer streams than n.
     """
     if len(generators) < n:
         raise ValueError(f"svgd: {n} particles need {n} generators, not {len(generators)}")
@@ -191,8 +198,12 @@ def attack(
             k, sigma_squared = kernel(particles, bandwidth)
             if report is not None:
                 observed.append(_offdiagonal(k))
-            gradients = _gradients(models, particles, y, k, gradient_of, whole_batches=batchnorm == "train")
-            step = direction(particles, gradients, k, sigma_squared, gamma=gamma, one_over_n=one_over_n)
+            pairs = coupled(k)  # the one synchronisation of a step
+            whole_batches = batchnorm == "train"
+            gradients = _gradients(models, particles, y, k, pairs, gradient_of, whole_batches=whole_batches)
+            step = _direction(
+                particles, gradients, k, sigma_squared, pairs, gamma=gamma, one_over_n=one_over_n
+            )
             particles = project(particles + step_size * (step.sign() if update == "sign" else step), x, eps)
     if report is not None:
         values = torch.cat(observed) if observed and n > 1 else x.new_zeros(1, dtype=torch.float64)
@@ -206,6 +217,7 @@ def _gradients(
     particles: Tensor,
     y: Tensor,
     k: Tensor,
+    pairs: Mapping[tuple[int, int], int],
     gradient_of: GradientOf,
     *,
     whole_batches: bool,
@@ -223,17 +235,14 @@ def _gradients(
     own = torch.stack(
         [input_gradient(model, particle, y) for model, particle in zip(models, particles, strict=True)]
     )
-    if gradient_of == "particle" or shared:
+    if gradient_of == "particle" or shared or not pairs:
         return own
     n, images = particles.shape[:2]
-    coupled = (k != 0).sum(-1).tolist()  # the one synchronisation: how many images couple i and j
-    pairs = [(i, j) for i in range(n) for j in range(n) if i != j and coupled[i][j]]
-    if not pairs:
-        return own
     gradients = own.new_zeros(n, *own.shape)
-    gradients.diagonal(dim1=0, dim2=1).copy_(own.movedim(0, -1))
-    for i, j in pairs:
-        if whole_batches or coupled[i][j] == images:
+    for i in range(n):
+        gradients[i, i] = own[i]
+    for (i, j), count in pairs.items():
+        if whole_batches or count == images:
             gradients[i, j] = input_gradient(models[i], particles[j], y)
         else:
             those = k[i, j].nonzero().squeeze(1)

@@ -98,9 +98,7 @@ class Student:
             probabilities, _ = amalgamation.pareto(
                 teacher_logits.softmax(-1), student_logits.detach().softmax(-1), ridge=self.options.ridge
             )
-            return pareto_student_loss(
-                student_logits, probabilities, batch.y, alpha=self.alpha, kl=self.options.kl
-            )
+            return pareto_student_loss(student_logits, probabilities, batch.y, alpha=self.alpha, kl=self.options.kl)
         if self.options.amalgamation == "soft":
             amalgamated = amalgamation.soft(teacher_logits, batch.y, beta=self.options.beta)
         else:
@@ -127,4 +125,3 @@ def create(options: Options, *, alpha: float, generator: Any = None, online: boo
     """The objective of a method: a student of the tape, or one that trains beside its teachers."""
     student = Student(options, alpha=alpha)
     return Online(Teachers(generator), student) if online else student
-

@@ -1,7 +1,7 @@
 """AT-AKA's teachers (section 5): each trains by plain cross-entropy on its own particle of the generator.
 
-Nothing flows back from the student, so this is the same training for every amalgamation, alpha and student (C5): it runs
-once, and what the teachers say is recorded.
+Nothing flows back from the student, so this is the same training for every amalgamation, alpha and student (C5): it
+runs once, and what the teachers say is recorded.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ class Teachers:
     """Particle x'_i goes to teacher i (C4, G10), whose train-mode logits on it both train it and are recorded.
 
     ``generator`` holds the fields of ataka.config.Generator. Channels offered to the tape, each (n, B, C):
-    ``train_adv``, the logits of the update's own forward; ``eval_adv``, where the generator asks for it, the logits of a
+    ``train_adv``, the logits of the update's own forward; ``eval_adv``, where the generator asks for it, those of a
     separate eval-mode forward before the update; and, for a student beside the teachers, ``particles`` (n, B, ...).
     """
 

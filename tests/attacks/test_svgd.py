@@ -116,7 +116,10 @@ def test_coinciding_particles_give_no_nan(coinciding: int) -> None:
     particles[:coinciding] = particles[0].clone()
     k, _ = svgd.kernel(particles, "median")
     assert (k[:coinciding, :coinciding] == 1).all()
-    assert torch.isfinite(svgd.phi(particles, gradients, bandwidth="median", gamma=1.0)).all()
+    assert torch.isfinite(svgd.phi(particles, gradients, bandwidth="median", gamma=1e6)).all()
+    if coinciding == 10:
+        sums = gradients.sum(0).expand_as(gradients)
+        torch.testing.assert_close(svgd.phi(particles, gradients, bandwidth="median", gamma=1e6), sums)
 
 
 @pytest.mark.parametrize("bandwidth", [0.0, -1.0, math.nan])

@@ -17,8 +17,50 @@ _MEAN = {"clean": 90.0, "fgsm": 62.0, "pgd": 55.0, "aa": 48.0}
 _GAIN = {"natural": 5.0, "en-sat": 0.0, "n-at-aka": 1.0, "l-at-aka": 1.5, "s-at-aka": 3.0, "p-at-aka": 2.0}
 
 
-def study(scale: str = "demo", **overrides: Any) -> Study:
-    return config.load(scale, overrides)
+SMALL: dict[str, Any] = {
+    "about": "a study for tests: 8x8 digits & small networks",
+    "seeds": [0],
+    "eps": "26/255",
+    "data": {"test": 360},
+    "stand_ins": {
+        "cifar10": "digits",
+        "cifar100": None,
+        "resnet18": "resnet10-w8",
+        "mobilenetv2": None,
+        "wrn34-10": "wrn10-1",
+    },
+    "generators": {"svgd": {"step_size": "6/255"}},
+    "attacks": {"pgd": {"step_size": "2/255", "steps": 20}, "aa": {"images": 32, "version": "standard"}},
+    "selection": {
+        "alphas": [0.1, 0.5],
+        "split": "validation",
+        "collapsed": "refuse",
+        "attack": {"step_size": "6/255", "steps": 10},
+    },
+    "methods": {
+        "en-sat": {"options": {"step_size": "6/255"}},
+        "en-ard": {"objective": None},
+        "en-iad": {"objective": None},
+        "en-rslad": {"objective": None},
+    },
+}
+"""One data set, student and seed. All that a table shows is stated: tests outlive changes of config/."""
+PAPER: dict[str, Any] = SMALL | {
+    "seeds": [0, 1, 2],
+    "stand_ins": {name: name for name in SMALL["stand_ins"]},
+    "data": {"test": None},
+}
+"""The paper's layout: two data sets, two students, three seeds."""
+SCALE = "demo"
+
+
+def study(settings: Mapping[str, Any] = SMALL, **overrides: Any) -> Study:
+    return config.load(SCALE, {**settings, **overrides})
+
+
+def root(folder: Path) -> Path:
+    """The results folder of the tests' scale below ``folder``."""
+    return folder / "results" / SCALE
 
 
 def fields(study: Study, cell: Cell, correct: int | None = None, n: int | None = None) -> dict[str, str]:
@@ -69,7 +111,12 @@ def write_choice(root: Path, study: Study, run: Run, **changes: Any) -> Path:
     grid: list[dict[str, Any]] = [{"alpha": first, "status": "finished", "n": 360, "clean": 95.1, "robust": 60.2}]
     grid += [{"alpha": alpha, "status": "diverged", "n": 0, "clean": None, "robust": None} for alpha in others]
     digest = plan.digest(plan.selection_settings(study))
-    choice = {"alpha": first, "settings_sha256": digest, "split": study.selection.split, "seed": study.seeds[0]}
+    choice = {
+        "alpha": first,
+        "settings_sha256": digest,
+        "split": study.selection.split,
+        "seed": study.seeds[0],
+    }
     path.write_text(json.dumps(choice | {"attack": {}, "grid": grid} | changes))
     return path
 

@@ -1,0 +1,43 @@
+# One command each: demo, test, check, lock, setup. Everything runs in .venv, which any of them sets up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lock clean
+
+help:  ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## the virtual environment with the pinned requirements
+
+demo: $(READY)  ## Table 2 at toy scale on embedded data, in minutes on two cores
+	$(BIN)/snakemake --profile profiles/demo results/demo/table2.tex
+	@$(BIN)/python -m report show table2 --root results/demo
+
+test: $(READY)  ## the whole test suite
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## formatting, lint, types, the workflow's lint, the schema
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/python -m ataka schema --check
+
+lock: $(READY)  ## resolve requirements.in for every supported Python into requirements.txt, with hashes
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --quiet requirements.in --output-file requirements.txt
+
+clean:  ## remove the environment; results stay
+	rm -rf $(VENV)
+
+$(READY): requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: Python 3.11 or newer is needed; name one: make PYTHON=python3.12 demo" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	@echo "installing the pinned requirements into $(VENV) (torch is large: some minutes)"
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@

@@ -1,0 +1,31 @@
+"""What all tests share: one thread, and the real data where there is some."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Bits depend on the number of threads, and tensors this small only lose by them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of the real CIFAR files, from ATAKA_DATA; with ATAKA_REQUIRE_DATA=1 a test fails without it."""
+    folder = os.environ.get("ATAKA_DATA")
+    wanted = ("cifar-10-batches-py", "cifar-100-python")
+    absent = [name for name in wanted if not folder or not Path(folder, name).is_dir()]
+    if not absent:
+        return Path(str(folder))
+    reason = f"ATAKA_DATA={folder} has no {', '.join(absent)}" if folder else "ATAKA_DATA is not set: no real data"
+    if os.environ.get("ATAKA_REQUIRE_DATA") == "1":
+        pytest.fail(f"{reason}, but ATAKA_REQUIRE_DATA=1 asks for it")
+    pytest.skip(reason)

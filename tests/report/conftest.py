@@ -1,0 +1,21 @@
+"""A whole, valid study in a temporary folder."""
+
+from pathlib import Path
+
+import pytest
+
+from ataka.config import Study
+from tests.report import studies
+
+
+@pytest.fixture(scope="session")
+def study() -> Study:
+    return studies.study()
+
+
+@pytest.fixture
+def root(tmp_path: Path, study: Study) -> Path:
+    """A results folder with every cell and choice of Table 2."""
+    folder = studies.root(tmp_path)
+    studies.write(folder, study)
+    return folder

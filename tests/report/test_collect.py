@@ -1,0 +1,196 @@
+"""The collection takes in what is valid, as it was written, and refuses everything else by name."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from ataka.config import Study
+from ataka.errors import UserError
+from ataka.plan import Cell, Run
+from report import collect, tables
+from tests.report import studies
+
+CELL = Cell("digits", "resnet10-w8", "en-sat", 0, "pgd")
+RUN = Run("digits", "resnet10-w8", "s-at-aka", 0)
+
+
+def gather(study: Study, root: Path) -> collect.Collection:
+    table = tables.load("table2")
+    found = collect.gather(table, study, str(root))
+    collect.insist(found, table, str(root))
+    return found
+
+
+def refusal(study: Study, root: Path) -> str:
+    with pytest.raises(UserError) as error:
+        gather(study, root)
+    return str(error.value)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_text_is_carried_over_as_it_is(root: Path, study: Study) -> None:
+    collected, _ = collect.write(gather(study, root), root / "table2")
+    table = rows(collected)
+    assert len(table) == 24
+    assert table[-1] == rows(Cell("digits", "resnet10-w8", "p-at-aka", 0, "aa").csv(root))[0]
+    assert table[0]["model_sha256"].startswith("1e500")
+    assert {row["eps"] for row in table} == {"0", "26/255"}
+    assert {row["extra"] for row in table} == {"kept"}
+    assert [row["method"] for row in table[::4]] == [
+        name for name in tables.load("table2").methods if name not in ("en-ard", "en-iad", "en-rslad")
+    ]
+
+
+def test_the_grid_of_alpha_is_listed(root: Path, study: Study) -> None:
+    _, chosen = collect.write(gather(study, root), root / "table2")
+    table = rows(chosen)
+    assert len(table) == 4 * 2
+    assert table[0] == {
+        "dataset": "digits",
+        "arch": "resnet10-w8",
+        "method": "n-at-aka",
+        "alpha": "0.1",
+        "status": "finished",
+        "split": "validation",
+        "seed": "0",
+        "n": "360",
+        "clean": "95.1",
+        "robust": "60.2",
+        "chosen": "yes",
+    }
+    assert (table[1]["status"], table[1]["clean"], table[1]["chosen"]) == ("diverged", "", "no")
+
+
+def test_a_missing_cell(root: Path, study: Study) -> None:
+    CELL.csv(root).unlink()
+    message = refusal(study, root)
+    assert f"{CELL.csv(root)} is missing" in message
+    assert f"snakemake --cores all {root}/table2.tex" in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"config_sha256": "0" * 64},
+            "was made under other settings (config_sha256 000000000000, in force: ",
+        ),
+        ({"scale": "pocket"}, "is of scale 'pocket', the table of 'demo'"),
+        ({"accuracy": "99.0000"}, "doesn't add up: accuracy 99.0000 with"),
+        ({"accuracy": "nan"}, "doesn't add up"),
+        ({"correct": "361"}, "361 of 360 images can't be correct"),
+        ({"n": "0"}, "images can't be correct"),
+        ({"n": "many"}, "doesn't add up"),
+        ({"ci_low": "99"}, "within [99, "),
+        ({"ci_high": "101"}, ", 101]"),
+        ({"method": "natural"}, "its method is 'natural', 'en-sat' was expected"),
+        ({"seed": "1"}, "its seed is '1', '0' was expected"),
+    ],
+)
+def test_a_cell_that_is_not_what_it_should_be(root: Path, study: Study, changes: dict[str, str], message: str) -> None:
+    path = studies.write_cell(root, study, CELL, changes)
+    refused = refusal(study, root)
+    assert str(path) in refused
+    assert message in refused
+    assert f"--forcerun {path}" in refused
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is empty"),
+        ("a,b\n1,2\n", "lacks the column scale"),
+        (b"\xff\xfe\x00", "can't be read"),
+    ],
+)
+def test_a_file_that_is_no_cell(root: Path, study: Study, content: str | bytes, message: str) -> None:
+    CELL.csv(root).write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert message in refusal(study, root)
+
+
+def test_a_cell_with_two_rows_or_a_cut_one(root: Path, study: Study) -> None:
+    path = CELL.csv(root)
+    whole = path.read_text()
+    path.write_text(whole + whole.splitlines()[1] + "\n")
+    assert "has 2 rows, a cell has one" in refusal(study, root)
+    path.write_text(whole[:-30])
+    assert "fields under" in refusal(study, root)
+
+
+def test_many_problems_are_counted(root: Path, study: Study) -> None:
+    for cell in tables.load("table2").cells(study):
+        cell.csv(root).unlink()
+    message = refusal(study, root)
+    assert message.count(".csv is missing") == 10
+    assert "... and 14 more" in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"settings_sha256": "0"}, "alpha was chosen under other settings"),
+        ({"alpha": 0.5}, "alpha 0.5 is no candidate that may be chosen"),
+        ({"alpha": 0.3}, "alpha 0.3 is no candidate that may be chosen"),
+        ({"grid": [{"alpha": 0.1, "status": "lost"}]}, "grid.0.status"),
+    ],
+)
+def test_a_choice_that_is_not_in_force(root: Path, study: Study, changes: dict[str, object], message: str) -> None:
+    path = studies.write_choice(root, study, RUN, **changes)
+    refused = refusal(study, root)
+    assert str(path) in refused
+    assert message in refused
+
+
+def test_a_choice_that_is_no_json(root: Path, study: Study) -> None:
+    RUN.choice(root).write_text("{")
+    assert "is no valid JSON" in refusal(study, root)
+
+
+def test_a_collapsed_candidate_counts_where_the_configuration_allows_it(tmp_path: Path) -> None:
+    study = studies.study(selection=studies.SMALL["selection"] | {"collapsed": "allow"})
+    root = studies.root(tmp_path)
+    studies.write(root, study)
+    grid = [{"alpha": alpha, "status": "collapsed", "clean": 10.0, "robust": 10.0} for alpha in (0.1, 0.5)]
+    studies.write_choice(root, study, RUN, grid=grid)
+    assert {row["status"] for row in gather(study, root).choices if row["method"] == "s-at-aka"} == {"collapsed"}
+
+
+def test_a_collection_is_checked_again_when_it_is_read(root: Path, study: Study) -> None:
+    table = tables.load("table2")
+    path, _ = collect.write(gather(study, root), root / "table2")
+    assert len(collect.read(path, table, study, str(root))) == 24
+    changed = studies.study(eps="8/255")
+    with pytest.raises(UserError, match=r"table2.csv, line 3, was made under other settings"):
+        collect.read(path, table, changed, str(root))
+    text = path.read_text()
+    path.write_text(text + text.splitlines()[-1] + "\n")
+    with pytest.raises(UserError, match="line 26, repeats the cell digits resnet10-w8 p-at-aka 0 aa"):
+        collect.read(path, table, study, str(root))
+    path.write_text(text.replace(",p-at-aka,", ",q-at-aka,"))
+    with pytest.raises(UserError, match="is no cell of table2"):
+        collect.read(path, table, study, str(root))
+
+
+def test_every_cell_there_is(root: Path, study: Study) -> None:
+    studies.write_cell(root, study, CELL, {"config_sha256": "stale", "method": "of-old", "more": "1"})
+    path, count = collect.write_all(str(root))
+    table = rows(path)
+    assert count == len(table) == 24
+    assert "of-old" in {row["method"] for row in table}
+    assert {row["more"] for row in table} == {"", "1"}
+
+
+def test_no_cells_at_all(tmp_path: Path) -> None:
+    path, count = collect.write_all(str(tmp_path))
+    assert count == 0
+    assert path.read_text().startswith("scale,dataset,arch,method,seed,attack,n,")
+
+
+def test_the_tests_cells_have_their_digests(root: Path) -> None:
+    assert len(json.loads(RUN.choice(root).read_text())["settings_sha256"]) == 64

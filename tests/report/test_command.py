@@ -1,0 +1,109 @@
+"""``python -m report``: what it prints, what it writes, and exit code 2 without a traceback on a mistake."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ataka.config import Study
+from ataka.plan import Cell
+from report.__main__ import main
+from tests.report import studies
+
+HOME = Path(__file__).resolve().parents[2]
+CELL = Cell("digits", "resnet10-w8", "en-sat", 0, "pgd")
+CONFIG = json.dumps(studies.SMALL)
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], cwd=HOME, capture_output=True, text=True, check=False)
+
+
+def run(*arguments: str | Path) -> int:
+    return main([*map(str, arguments), "--config", CONFIG])
+
+
+def test_from_cells_to_a_printed_table(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("collect", "table2", "--root", root) == 0
+    assert capsys.readouterr().out.startswith(f"24 of 24 cells: {root}/table2.csv {root}/table2.choices.csv")
+    assert run("render", "table2", "--root", root) == 0
+    assert capsys.readouterr().out == f"written: {root}/table2.tex {root}/table2.md\n"
+    assert run("show", "table2", "--root", root) == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.replace(str(root), "").splitlines())) <= 100
+    assert "\x1b" not in shown
+    assert "en-ARD" in shown
+    assert "94.72*" in shown
+    for name in ("table2.tex", "table2.md", "table2.csv", "table2.choices.csv"):
+        assert f"{root}/{name}\n" in shown
+
+
+def test_partial_prints_what_it_leaves_out(root: Path, study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    path = studies.write_cell(root, study, CELL, {"config_sha256": "0" * 64})
+    assert run("render", "table2", "--root", root, "--partial") == 0
+    captured = capsys.readouterr()
+    assert f"left out: {path} was made under other settings" in captured.err
+    assert f"{root}/table2.partial.tex\n{root}/table2.partial.md\n{root}/table2.partial.csv\n" in captured.out
+    assert "Unfinished: 23 of 24 cells" in captured.out
+    assert run("collect", "table2", "--root", root, "--partial") == 0
+    assert "23 of 24 cells" in capsys.readouterr().out
+    assert not (root / "table2.csv").exists()
+
+
+def test_published_has_files_of_its_own(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("collect", "table2", "--root", root) == 0
+    assert run("render", "table2", "--root", root, "--published") == 0
+    assert not (root / "table2.tex").exists()
+    assert "94.60" in (root / "table2.published.md").read_text()
+
+
+def test_every_cell_by_a_command(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("cells", "--root", root) == 0
+    assert capsys.readouterr().out == f"24 cells: {root}/cells.csv\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["collect", "tabel2"], "no table 'tabel2' in report/tables/; did you mean 'table2'?"),
+        (["render", "table2"], "table2.csv doesn't exist yet; make it: snakemake --cores all"),
+        (["show", "table2"], "table2.csv doesn't exist yet"),
+        (["collect", "table2", "--config", "{"], "--config is no JSON"),
+        (["collect", "table2", "--config", "[]"], "--config must be a JSON object"),
+        (["collect", "table2", "--config", '{"sedes": [1]}'], "sedes: unknown key; did you mean 'seeds'?"),
+    ],
+)
+def test_mistakes_exit_2(root: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+    given = arguments if "--config" in arguments else [*arguments, "--config", CONFIG]
+    assert main([*given, "--root", str(root)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert message in captured.err
+
+
+def test_a_folder_of_no_scale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("collect", "table2", "--root", tmp_path / "results" / "dmo") == 2
+    assert "no scale 'dmo' in config/; did you mean 'demo'?" in capsys.readouterr().err
+
+
+def test_a_stale_cell_from_outside(root: Path, study: Study) -> None:
+    path = studies.write_cell(root, study, CELL, {"config_sha256": "0" * 64})
+    ran = python("-m", "report", "collect", "table2", "--root", str(root), "--config", CONFIG)
+    assert ran.returncode == 2
+    assert f"error: {path} was made under other settings" in ran.stderr
+    assert f"--forcerun {path}" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_report_imports_neither_torch_nor_what_only_one_verb_needs() -> None:
+    modules = ", ".join(f"report.{path.stem}" for path in sorted((HOME / "report").glob("[a-z]*.py")))
+    ran = python("-c", f"import sys, {modules}; print(sorted({{'torch', 'pandas', 'snakemake'}} & set(sys.modules)))")
+    assert (ran.returncode, ran.stdout) == (0, "[]\n"), ran.stderr
+
+
+def test_help_lists_every_verb() -> None:
+    ran = python("-m", "report", "--help")
+    assert ran.returncode == 0
+    assert all(verb in ran.stdout for verb in ("collect", "render", "show", "cells"))

@@ -1,0 +1,199 @@
+"""LaTeX and Markdown: golden files, escaping, captions that say what is so, and a PDF without complaints.
+
+After a change that is meant: ATAKA_UPDATE_GOLDEN=1 pytest tests/report, then read the difference.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+
+from ataka.config import Study
+from ataka.plan import Cell
+from report import collect, latex, markdown, names, page, render, tables
+from report.page import Page
+from tests.report import studies
+
+GOLDEN = Path(__file__).with_name("golden")
+
+
+def compose(root: Path, study: Study, **options: Any) -> Page:
+    """Table 2's page; collects first, unless it is to be partial."""
+    table = tables.load("table2")
+    if not options.get("partial"):
+        collect.write(collect.gather(table, study, str(root)), root / "table2")
+    return page.compose(table, study, str(root), **options)
+
+
+def build(folder: Path, study: Study, **options: Any) -> Page:
+    root = studies.root(folder)
+    studies.write(root, study)
+    return compose(root, study, **options)
+
+
+def text_of(made: Page) -> str:
+    return " ".join(made.caption.text + made.caption.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "options"),
+    [
+        ("one_seed", studies.SMALL, {}),
+        ("three_seeds", studies.PAPER, {}),
+        ("published", studies.SMALL, {"beside_published": True}),
+    ],
+)
+def test_golden_files(tmp_path: Path, name: str, settings: dict[str, Any], options: dict[str, bool]) -> None:
+    compare(name, build(tmp_path, studies.study(settings), **options))
+
+
+def test_golden_files_of_an_unfinished_study(tmp_path: Path) -> None:
+    study = studies.study(seeds=[0, 1, 2])
+    root = studies.root(tmp_path)
+    studies.write(root, study)
+    for cell in tables.load("table2").cells(study):
+        if cell.method == "p-at-aka" or (cell.method == "s-at-aka" and cell.seed > 0) or cell.attack == "aa":
+            cell.csv(root).unlink()
+    made = compose(root, study, partial=True)
+    assert made.stem.name == "table2.partial"
+    assert (root / "table2.partial.csv").exists()
+    assert not (root / "table2.csv").exists()
+    compare("partial", made)
+
+
+def compare(name: str, made: Page) -> None:
+    for suffix, text in ((".tex", render.tex(made)), (".md", render.md(made))):
+        golden = GOLDEN / f"{name}{suffix}"
+        if os.environ.get("ATAKA_UPDATE_GOLDEN"):
+            golden.write_text(text, encoding="utf-8")
+        assert text == golden.read_text(encoding="utf-8")
+
+
+def test_partial_leaves_stale_cells_out_and_says_so(root: Path, study: Study) -> None:
+    stale = Cell("digits", "resnet10-w8", "en-sat", 0, "clean")
+    path = studies.write_cell(root, study, stale, {"config_sha256": "0" * 64})
+    Cell("digits", "resnet10-w8", "en-sat", 0, "pgd").csv(root).unlink()
+    made = compose(root, study, partial=True)
+    assert any(note.startswith(f"left out: {path} was made under other settings") for note in made.notes)
+    assert any("missing: 1 files" in note for note in made.notes)
+    assert [entry.measured for entry in made.layout.panels[0].sections[1][0].entries] == [
+        False,
+        True,
+        False,
+        True,
+    ]
+    assert "Unfinished: 22 of 24 cells measured so far." in text_of(made)
+    assert "not measured yet" in text_of(made)
+
+
+def test_the_caption_states_scale_images_seeds_budget_and_stand_ins(root: Path, study: Study) -> None:
+    text = text_of(compose(root, study))
+    for statement in [
+        "A study for tests: 8x8 digits & small networks (scale demo).",
+        "Stand-ins: digits for CIFAR-10, RN-10 (w 8) for RN-18 and WRN-10-1 for WRN-34-10.",
+        "Left out: CIFAR-100 and MN.",
+        "Each number is over 360 test images (Clean, FGSM and PGD) and 32 test images (AA).",
+        "One seed (0).",
+        "Budget ‖ε‖∞ ≤ 26/255.",
+        "Dashes (–): not implemented yet (en-ARD, en-IAD and en-RSLAD).",
+        "PGD: 20 steps of 2/255.",
+        "AA: AutoAttack, standard version.",
+        "α was chosen among 0.1 and 0.5 by PGD-10 accuracy on the validation split (seed 0).",
+    ]:
+        assert statement in text
+
+
+def test_the_caption_follows_the_cells_not_the_settings(root: Path, study: Study) -> None:
+    for method, n in (("natural", 100), ("en-sat", 50)):
+        studies.write_cell(root, study, Cell("digits", "resnet10-w8", method, 0, "fgsm"), n=n)
+    text = text_of(compose(root, study))
+    assert "360 test images (Clean and PGD), 50, 100 or 360 test images (FGSM) and 32 test images (AA)" in text
+
+
+def test_the_caption_says_when_autoattack_is_cut_short_and_budgets_differ(tmp_path: Path) -> None:
+    short = {"version": "shortened", "iterations": 3, "target_classes": 2, "queries": 20, "eps": "8/255"}
+    study = studies.study(attacks=studies.SMALL["attacks"] | {"aa": short})
+    text = text_of(build(tmp_path, study))
+    assert "AA is AutoAttack cut short (3 iterations, 2 target classes, 20 queries), weaker" in text
+    assert "AutoAttack, standard" not in text
+    assert "Budget ‖ε‖∞ ≤ 26/255 (FGSM and PGD) and 8/255 (AA)." in text
+
+
+def test_the_caption_admits_a_choice_by_test_accuracy(tmp_path: Path) -> None:
+    study = studies.study(selection=studies.SMALL["selection"] | {"split": "test"})
+    assert "on the test split itself, which flatters" in text_of(build(tmp_path, study))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r"50% of a_b & c#d", r"50\% of a\_b \& c\#d"),
+        (r"\input{x} ~^", r"\textbackslash{}input\{x\} \textasciitilde{}\textasciicircum{}"),
+        ("costs $5", r"costs \$5"),
+        ("‖ε‖∞ ≤ 8/255", r"$\|\epsilon\|_\infty$ $\le$ 8/255"),
+        ("$α", r"\$$\alpha$"),
+    ],
+)
+def test_latex_specials_are_escaped(text: str, expected: str) -> None:
+    assert latex.escape(text) == expected
+
+
+def test_labels_may_be_latex() -> None:
+    assert latex.label("R&D_1") == r"R\&D\_1"
+    assert latex.label("(S)AT-AKA$_1$") == "(S)AT-AKA$_1$"
+    assert names.method("(S)AT-AKA$_1$") == "(S)AT-AKA_1"
+    assert names.method(r"\textsc{Mine}") == "Mine"
+
+
+def test_markdown_specials_are_escaped() -> None:
+    assert markdown.escape("a|b *c* _d_ <e>") == r"a\|b \*c\* \_d\_ \<e\>"
+
+
+def test_an_unknown_name_in_a_template_is_an_error() -> None:
+    with pytest.raises(jinja2.UndefinedError):
+        render._environment().from_string(r"\VAR{nothing}").render()
+
+
+NASTY = {"label": "50% R&D_#1 ~^ <x> |y|"}
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed (Debian: apt install texlive)")
+@pytest.mark.parametrize(
+    ("settings", "options"),
+    [
+        (studies.SMALL | {"about": 'a "test" of 50% & more_of #these {braces} \\ ~ ^ $ <>|'}, {}),
+        (studies.SMALL | {"methods": studies.SMALL["methods"] | {"natural": NASTY}}, {}),
+        (studies.PAPER, {}),
+        (studies.PAPER, {"beside_published": True}),
+    ],
+    ids=["special characters", "a label's special characters", "paper", "published"],
+)
+def test_it_compiles_on_one_page_within_the_margins(
+    tmp_path: Path, settings: dict[str, Any], options: dict[str, bool]
+) -> None:
+    tex, _ = render.write(build(tmp_path, studies.study(settings), **options))
+    pdflatex(tex)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed (Debian: apt install texlive)")
+def test_it_can_be_put_into_a_document(tmp_path: Path) -> None:
+    tex, _ = render.write(build(tmp_path, studies.study(studies.PAPER)))
+    document = tex.with_name("document.tex")
+    document.write_text(
+        "\\documentclass{article}\\usepackage{booktabs}\\textwidth=397pt\n"
+        "\\begin{document}Before.\\input{table2}Between.\\input{table2}After, Table~\\ref{tab:table2-demo}."
+        "\\end{document}"
+    )
+    pdflatex(document, pages="2 pages")
+
+
+def pdflatex(tex: Path, pages: str = "1 page") -> None:
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", tex.name]
+    run = subprocess.run(command, cwd=tex.parent, capture_output=True, text=True, errors="replace", check=False)
+    assert run.returncode == 0, run.stdout[-2000:]
+    assert "Overfull \\hbox" not in run.stdout
+    assert f"({pages}," in run.stdout
