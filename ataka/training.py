@@ -103,7 +103,7 @@ def train(
     progress = progress or Progress.silent()
     device = data.images.device
     optimisers = [SGD(network, setup) for network in networks]
-    history = []
+    history: list[dict[str, float]] = []
     progress.start(setup.epochs, len(data))
     for epoch in range(setup.epochs):
         epoch_view = view(seed, epoch, len(data), shift=specification.shift, flip=specification.flip)

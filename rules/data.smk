@@ -8,13 +8,13 @@ rule prepare:
         "{root}/logs/prepare/{dataset}/{split}.log",
     wildcard_constraints:
         split="train|test",
-    params:
-        settings=flow.data_settings,
-        code=flow.data_code,
     resources:
         gpu=flow.gpu("prepare"),
         mem_mb=flow.mem_mb("prepare"),
         runtime=flow.runtime("prepare"),
+    params:
+        settings=flow.data_settings,
+        code=flow.data_code,
     message:
         "prepare {wildcards.dataset}: {wildcards.split} images"
     shell:

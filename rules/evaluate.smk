@@ -13,14 +13,14 @@ rule evaluate:
         "{root}/logs/evaluate/{dataset}/{arch}/{method}/seed{seed}/{attack}.log",
     benchmark:
         "{root}/benchmarks/evaluate/{dataset}/{arch}/{method}/seed{seed}/{attack}.tsv"
-    params:
-        settings=flow.settings,
-        code=flow.code,
     threads: flow.threads
     resources:
         gpu=flow.gpu("evaluate"),
         mem_mb=flow.mem_mb("evaluate"),
         runtime=flow.runtime("evaluate"),
+    params:
+        settings=flow.settings,
+        code=flow.code,
     message:
         "evaluate {wildcards.dataset} {wildcards.arch} {wildcards.method} seed {wildcards.seed}: {wildcards.attack}"
     shell:

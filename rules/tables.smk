@@ -10,12 +10,12 @@ rule collect:
         choices="{root}/{table}.choices.csv",
     log:
         "{root}/logs/collect/{table}.log",
+    wildcard_constraints:
+        table=flow.tables,
     params:
         settings=flow.table_settings,
         code=flow.report_code("report.collect"),
         missing=flow.missing,
-    wildcard_constraints:
-        table=flow.tables,
     message:
         "collect {wildcards.table}"
     shell:
@@ -31,11 +31,11 @@ rule render:
         markdown="{root}/{table}.md",
     log:
         "{root}/logs/render/{table}.log",
+    wildcard_constraints:
+        table=flow.tables,
     params:
         layout=flow.layout,
         code=flow.report_code("report.render"),
-    wildcard_constraints:
-        table=flow.tables,
     message:
         "render {wildcards.table}"
     shell:

@@ -10,14 +10,15 @@ rule record:
         "{root}/logs/record/{dataset}/{ensemble}/seed{seed}.log",
     benchmark:
         "{root}/benchmarks/record/{dataset}/{ensemble}/seed{seed}.tsv"
-    params:
-        settings=flow.settings,
-        code=flow.code,
+    priority: 1  # every student waits for it
     threads: flow.threads
     resources:
         gpu=flow.gpu("record"),
         mem_mb=flow.mem_mb("record"),
         runtime=flow.runtime("record"),
+    params:
+        settings=flow.settings,
+        code=flow.code,
     message:
         "record {wildcards.dataset} {wildcards.ensemble} seed {wildcards.seed}"
     shell:

@@ -13,14 +13,14 @@ rule train:
         "{root}/logs/train/{dataset}/{arch}/{method}/seed{seed}{part}/train.log",
     benchmark:
         "{root}/benchmarks/train/{dataset}/{arch}/{method}/seed{seed}{part}/train.tsv"
-    params:
-        settings=flow.settings,
-        code=flow.code,
     threads: flow.threads
     resources:
         gpu=flow.gpu("train"),
         mem_mb=flow.mem_mb("train"),
         runtime=flow.runtime("train"),
+    params:
+        settings=flow.settings,
+        code=flow.code,
     message:
         "train {wildcards.dataset} {wildcards.arch} {wildcards.method} seed {wildcards.seed} {wildcards.part}"
     shell:
@@ -35,14 +35,14 @@ rule select:
         "{root}/runs/{dataset}/{arch}/{method}/choice.json",
     log:
         "{root}/logs/select/{dataset}/{arch}/{method}.log",
-    params:
-        settings=flow.selection_settings,
-        code=flow.selection_code,
     threads: flow.threads
     resources:
         gpu=flow.gpu("select"),
         mem_mb=flow.mem_mb("select"),
         runtime=flow.runtime("select"),
+    params:
+        settings=flow.selection_settings,
+        code=flow.selection_code,
     message:
         "select alpha for {wildcards.dataset} {wildcards.arch} {wildcards.method}"
     shell:
