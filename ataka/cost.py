@@ -66,7 +66,7 @@ def _passes(study: Study, node: Tape | Run | Cell) -> list[tuple[str, str, float
     if isinstance(node, Cell):
         method = study.method(node.method)
         return [(node.arch, node.dataset, method.members * _attack(study, node))]
-    images = study.data.train or _training_images(node.dataset) - study.data.validation
+    images = study.data.train or data.specification(node.dataset).images[0] - study.data.validation
     if isinstance(node, Tape):
         ensemble = plan.ensemble_of(study, node)
         steps, epochs = study.generators[ensemble.generator].steps, study.setups[ensemble.setup].epochs
@@ -83,20 +83,12 @@ def _passes(study: Study, node: Tape | Run | Cell) -> list[tuple[str, str, float
 
 def _attack(study: Study, cell: Cell) -> float:
     attack = study.attacks[cell.attack]
-    images = attack.images or study.data.test or _test_images(cell.dataset)
+    images = attack.images or study.data.test or data.specification(cell.dataset).images[1]
     if attack.kind != "aa":
         return images * (ATTACK_STEP * getattr(attack, "steps", 1) + 1)
     if attack.version == "shortened":
         return images * 100.0
     return images * (WITHSTANDS * AUTOATTACK_ROBUST + (1 - WITHSTANDS) * AUTOATTACK_FALLEN)
-
-
-def _training_images(dataset: str) -> int:
-    return 1437 if dataset == "digits" else 50_000
-
-
-def _test_images(dataset: str) -> int:
-    return 360 if dataset == "digits" else 10_000
 
 
 @cache

@@ -21,7 +21,7 @@ from ataka.errors import UserError, nearest
 
 @dataclass(frozen=True)
 class Specification:
-    """Facts about a data set: its classes, image size, augmentation and per-channel statistics."""
+    """Facts about a data set: classes, image size, augmentation, per-channel statistics, (training, test) images."""
 
     label: str
     classes: int
@@ -31,6 +31,7 @@ class Specification:
     flip: bool
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    images: tuple[int, int]
     load: Callable[[Path], tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]]
 
 
@@ -141,20 +142,41 @@ def _digits(folder: Path) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 DATASETS = {
     "cifar10": Specification(
-        "CIFAR-10", 10, 3, 32, 4, True, (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616), _cifar("CIFAR10")
+        label="CIFAR-10",
+        classes=10,
+        channels=3,
+        size=32,
+        shift=4,
+        flip=True,
+        mean=(0.4914, 0.4822, 0.4465),
+        std=(0.2471, 0.2435, 0.2616),
+        images=(50_000, 10_000),
+        load=_cifar("CIFAR10"),
     ),
     "cifar100": Specification(
-        "CIFAR-100",
-        100,
-        3,
-        32,
-        4,
-        True,
-        (0.5071, 0.4865, 0.4409),
-        (0.2673, 0.2564, 0.2762),
-        _cifar("CIFAR100"),
+        label="CIFAR-100",
+        classes=100,
+        channels=3,
+        size=32,
+        shift=4,
+        flip=True,
+        mean=(0.5071, 0.4865, 0.4409),
+        std=(0.2673, 0.2564, 0.2762),
+        images=(50_000, 10_000),
+        load=_cifar("CIFAR100"),
     ),
-    "digits": Specification("digits", 10, 1, 8, 1, False, (0.305,), (0.376,), _digits),
+    "digits": Specification(
+        label="digits",
+        classes=10,
+        channels=1,
+        size=8,
+        shift=1,
+        flip=False,
+        mean=(0.305,),
+        std=(0.376,),
+        images=(1_437, 360),
+        load=_digits,
+    ),
 }
 
 

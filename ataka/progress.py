@@ -9,7 +9,10 @@ from torch import Tensor
 
 
 class Progress:
-    """Says what a job is doing: epochs, images a second, losses, time left; a line every few seconds at most."""
+    """Says what a job is doing: epochs, images a second, losses, time left.
+
+    A line every few seconds at first, and every few minutes of a job that takes days.
+    """
 
     def __init__(self, job: str, stream: TextIO | None = sys.stderr, every: float = 5.0) -> None:
         self.job, self.stream, self.every = job, stream, every
@@ -43,7 +46,9 @@ class Progress:
             self.say(f"{self._where()}  {losses}{self._speed()}")
 
     def _due(self) -> bool:
-        return self.stream is not None and time.monotonic() - self._said >= self.every
+        now = time.monotonic()
+        interval = max(self.every, min((now - self._begun) / 20, 60 * self.every))
+        return self.stream is not None and now - self._said >= interval
 
     def _where(self) -> str:
         if self._total == self._per_epoch:

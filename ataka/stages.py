@@ -79,9 +79,7 @@ def record(study: Study, root: str, node: Tape) -> None:
             progress=progress,
         )
     except Diverged as error:
-        raise UserError(
-            f"{folder}: {error}; lower the learning rate (setups.{ensemble.setup}.learning_rate)"
-        ) from None
+        raise UserError(f"{folder}: {error}; lower the learning rate (setups.{ensemble.setup}.learning_rate)") from None
     weights = []
     for index, teacher in enumerate(teachers):
         path = folder / f"teacher{index}.safetensors"

@@ -31,6 +31,7 @@ class Writer:
         self.folder, self.channels, self.count = folder, tuple(channels), count
         self.epochs: list[dict[str, str]] = []
         self._logits: dict[str, Tensor] = {}
+        (folder / "manifest.json").unlink(missing_ok=True)  # until it is whole again, this is no tape
 
     def record(self, index: Tensor, channel: str, logits: Tensor) -> None:
         """Keep ``logits`` (n, B, C) of the images ``index`` (B,), if the tape has that ``channel``."""
@@ -69,6 +70,8 @@ class Reader:
         self.manifest = store.read_json(manifest)
         if not isinstance(self.manifest, dict) or self.manifest.get("format") != FORMAT:
             raise UserError(f"{manifest} is no tape of format {FORMAT}; record it again")
+        if not isinstance(self.manifest.get("epochs"), list):
+            raise UserError(f"{manifest} lists no epochs; record it again")
         self._expect("settings_sha256", settings_sha256, "its teachers were trained under other settings")
         self._expect("data_sha256", data_sha256, "it was recorded on other training images")
 

@@ -47,6 +47,8 @@ rule cells:
         "{root}/cells.csv",
     log:
         "{root}/logs/cells.log",
+    params:
+        existing=flow.existing_cells,
     message:
         "collect every cell below {wildcards.root}"
     shell:

@@ -122,6 +122,11 @@ class Workflow:
             return []
         return [path for path in self.cells(wildcards) if not Path(path).exists()]
 
+    def existing_cells(self, wildcards: Any) -> str:
+        """Which cells there are, and when they were made: what cells.csv depends on."""
+        files = sorted(Path(wildcards.root, "cells").rglob("*.csv"))
+        return plan.digest([[str(path), path.stat().st_mtime_ns] for path in files])
+
     # ---- what a job asks of the machine
 
     def threads(self, wildcards: Any) -> int:

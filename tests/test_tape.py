@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from ataka import amalgamation, data, tape, training
+from ataka import amalgamation, data, store, tape, training
 from ataka.errors import UserError
 from ataka.objectives import at_aka
-from ataka.objectives.teachers import Teachers
+from ataka.objectives.teachers import Teachers, generate
 from ataka.training import Batch
 from tests import tiny
 
@@ -167,8 +167,6 @@ def test_the_channels_are_what_the_teachers_said_of_each_image(tmp_path: Path) -
 
     listener = Listener(tiny.generator(channels=BOTH))
     training.train(teachers(), listener, tiny.split(COUNT), tiny.FACTS, tiny.setup(epochs=1), seed=SEED)
-    from ataka.objectives.teachers import generate
-
     first = seen[0]
     fresh = training._streams(SEED, 0, CPU)
     untouched = teachers()
@@ -222,8 +220,6 @@ def test_a_writer_wants_every_channel_and_takes_no_other(tmp_path: Path) -> None
 
 
 def writer_epoch(folder: Path) -> Tensor:
-    from ataka import store
-
     (channel,) = store.load_tensors(tape.epoch_file(folder, 0)).values()
     return channel
 

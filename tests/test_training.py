@@ -216,7 +216,7 @@ def test_equal_runs_are_equal_and_other_seeds_are_not(arch: str) -> None:
 
 
 def test_training_lowers_the_loss() -> None:
-    history = train([tiny.dense()], Natural(), epochs=12, learning_rate=0.2, milestones=())
+    history = train([tiny.linear()], Natural(), epochs=40, learning_rate=0.1, milestones=())
     assert history[-1]["loss"] < 0.7 * history[0]["loss"]
 
 
@@ -267,11 +267,10 @@ def test_an_attack_that_fails_on_a_sound_network_stays_a_defect() -> None:
 
 def test_the_last_update_may_not_ruin_the_weights_unseen() -> None:
     class Cliff:
-        """A finite loss whose gradient overflows."""
+        """A finite loss whose update overflows."""
 
         def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
-            weight = next(networks[0].parameters())
-            yield (weight * 1e30).sum() * 1e-30 + (weight.sum() * 1e20).sigmoid() * 0
+            yield (next(networks[0].parameters()) * 1e30).sum()
 
     with pytest.raises(Diverged, match="a loss or a weight"):
-        train([tiny.linear()], Cliff(), count=4, epochs=1, milestones=(), learning_rate=1e39)
+        train([tiny.linear()], Cliff(), count=4, epochs=1, milestones=(), learning_rate=1e10)

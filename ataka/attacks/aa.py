@@ -53,9 +53,7 @@ def attack(
     pieces = zip(torch.split(x, chunk), torch.split(y, chunk), strict=True)
     return torch.cat(
         [
-            attack_chunk(
-                model, images, labels, eps=eps, seed=seed, index=index, version=version, options=options
-            )
+            attack_chunk(model, images, labels, eps=eps, seed=seed, index=index, version=version, options=options)
             for index, (images, labels) in enumerate(pieces)
         ]
     )
@@ -101,9 +99,7 @@ def _settings(version: str, options: Mapping[str, int] | None) -> dict[str, int]
             raise UserError(f"AutoAttack's standard version has no options, but got {', '.join(options)}")
         return None
     if version != "shortened":
-        raise UserError(
-            f"there is no AutoAttack version '{version}'{nearest(version, ('standard', 'shortened'))}"
-        )
+        raise UserError(f"there is no AutoAttack version '{version}'{nearest(version, ('standard', 'shortened'))}")
     for key in options or {}:
         if key not in SHORTENED:
             raise UserError(f"the shortened AutoAttack has no option '{key}'{nearest(key, SHORTENED)}")

@@ -70,9 +70,7 @@ def _check_settings(name: str, given: Mapping[str, Any]) -> None:
 def _check_input(name: str, x: Tensor, y: Tensor) -> int:
     """The highest label, once x and y are found good; one transfer from the device."""
     if x.ndim != 4 or x.numel() == 0 or x.dtype not in (torch.float32, torch.float64):
-        raise ValueError(
-            f"{name}: x must be float32 images (B,C,H,W), not {x.dtype} of shape {tuple(x.shape)}"
-        )
+        raise ValueError(f"{name}: x must be float32 images (B,C,H,W), not {x.dtype} of shape {tuple(x.shape)}")
     if y.shape != x.shape[:1] or y.dtype != torch.int64:
         raise ValueError(
             f"{name}: y must be {len(x)} int64 labels, one an image, not {y.dtype} of shape {tuple(y.shape)}"
@@ -96,8 +94,7 @@ def _check_logits(name: str, models: nn.Module | Sequence[nn.Module], highest_la
     def check(_network: nn.Module, _images: Any, logits: Tensor) -> None:
         if logits.ndim != 2 or logits.shape[1] <= highest_label:
             raise ValueError(
-                f"{name}: y holds the label {highest_label}, but the network's output is of shape "
-                f"{tuple(logits.shape)}"
+                f"{name}: y holds the label {highest_label}, but the network's output is of shape {tuple(logits.shape)}"
             )
 
     handles = [network.register_forward_hook(check) for network in networks_of(models)]
@@ -111,8 +108,7 @@ def _check_logits(name: str, models: nn.Module | Sequence[nn.Module], highest_la
 def _check_result(name: str, x_adv: Tensor, x: Tensor, eps: float | None) -> None:
     if x_adv.shape[-x.ndim :] != x.shape or x_adv.ndim > x.ndim + 1 or x_adv.dtype != x.dtype:
         raise AttackError(
-            f"{name} returned {x_adv.dtype} of shape {tuple(x_adv.shape)} "
-            f"for {x.dtype} of shape {tuple(x.shape)}"
+            f"{name} returned {x_adv.dtype} of shape {tuple(x_adv.shape)} for {x.dtype} of shape {tuple(x.shape)}"
         )
     if x_adv.requires_grad:
         raise AttackError(f"{name} returned images that still hang on a graph: detach them")

@@ -201,9 +201,7 @@ def attack(
             pairs = coupled(k)  # the one synchronisation of a step
             whole_batches = batchnorm == "train"
             gradients = _gradients(models, particles, y, k, pairs, gradient_of, whole_batches=whole_batches)
-            step = _direction(
-                particles, gradients, k, sigma_squared, pairs, gamma=gamma, one_over_n=one_over_n
-            )
+            step = _direction(particles, gradients, k, sigma_squared, pairs, gamma=gamma, one_over_n=one_over_n)
             particles = project(particles + step_size * (step.sign() if update == "sign" else step), x, eps)
     if report is not None:
         values = torch.cat(observed) if observed and n > 1 else x.new_zeros(1, dtype=torch.float64)
@@ -232,9 +230,7 @@ def _gradients(
 
         return torch.stack([input_gradient(mixture, particle, y) for particle in particles])
 
-    own = torch.stack(
-        [input_gradient(model, particle, y) for model, particle in zip(models, particles, strict=True)]
-    )
+    own = torch.stack([input_gradient(model, particle, y) for model, particle in zip(models, particles, strict=True)])
     if gradient_of == "particle" or shared or not pairs:
         return own
     n, images = particles.shape[:2]

@@ -71,9 +71,7 @@ def build(
     found = find(arch)
     normalisation = {"mean": mean, "std": std} if found.normalises else {}
     architecture = import_module(found.sources[0])
-    network: nn.Module = architecture.build(
-        **found.settings, classes=classes, channels=channels, **normalisation
-    )
+    network: nn.Module = architecture.build(**found.settings, classes=classes, channels=channels, **normalisation)
     return network
 
 
@@ -128,9 +126,7 @@ def _mobilenetv2(multiplier: str | None) -> Architecture:
 
 def _wide_resnet(depth: str, width: str, silu: str | None) -> Architecture:
     if int(depth) < 10 or int(depth) % 6 != 4:
-        raise ValueError(
-            f"architecture 'wrn{depth}-{width}': a wide ResNet's depth is 10, 16, 22, ... (6 k + 4)"
-        )
+        raise ValueError(f"architecture 'wrn{depth}-{width}': a wide ResNet's depth is 10, 16, 22, ... (6 k + 4)")
     size = f"{depth}-{width}"
     if size == "70-16":
         return _gowal(name="wrn70-16", label="WRN-70-16", depth=70, width=16)
@@ -155,9 +151,7 @@ def _gowal(name: str, label: str, depth: int, width: int) -> Architecture:
 
 
 def _timm(name: str) -> Architecture:
-    return Architecture(
-        name=f"timm/{name}", label=name, sources=("ataka.models.timm_model",), settings={"name": name}
-    )
+    return Architecture(name=f"timm/{name}", label=name, sources=("ataka.models.timm_model",), settings={"name": name})
 
 
 _FAMILIES: tuple[tuple[re.Pattern[str], Callable[..., Architecture]], ...] = (

@@ -38,9 +38,7 @@ class Block(nn.Module):
         self.bn3 = nn.BatchNorm2d(out_width)
         self.shortcut = nn.Sequential()
         if self.residual and in_width != out_width:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(in_width, out_width, 1, bias=False), nn.BatchNorm2d(out_width)
-            )
+            self.shortcut = nn.Sequential(nn.Conv2d(in_width, out_width, 1, bias=False), nn.BatchNorm2d(out_width))
 
     def forward(self, x: Tensor) -> Tensor:
         inner = F.relu(self.bn1(self.conv1(x)))

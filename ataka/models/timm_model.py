@@ -24,7 +24,5 @@ def _timm() -> Any:
     try:
         import timm
     except ImportError as error:
-        raise UserError(
-            "architectures named 'timm/...' need timm, which isn't installed: pip install timm"
-        ) from error
+        raise UserError("architectures named 'timm/...' need timm, which isn't installed: pip install timm") from error
     return timm
