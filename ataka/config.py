@@ -440,7 +440,7 @@ def _explain(
     error: ValidationError, where: str, known: Mapping[str, Any] | None = None, below: tuple[str, ...] = ()
 ) -> str:
     lines = []
-    study_eps = {problem["msg"] for problem in error.errors() if problem["loc"] == ("eps",)}
+    study_eps = {problem["msg"] for problem in error.errors() if (*below, *problem["loc"]) == ("eps",)}
     for problem in error.errors():
         location = (*below, *problem["loc"])
         if len(location) > 1 and location[-1] == "eps" and problem["msg"] in study_eps:

@@ -14,7 +14,7 @@ from functools import cache
 import torch
 
 from ataka import config, data, models, plan
-from ataka.config import Study
+from ataka.config import Ensemble, Study
 from ataka.errors import UserError
 from ataka.plan import Cell, Run, Tape
 from ataka.progress import duration
@@ -68,17 +68,23 @@ def _passes(study: Study, node: Tape | Run | Cell) -> list[tuple[str, str, float
         return [(node.arch, node.dataset, method.members * _attack(study, node))]
     images = study.data.train or data.specification(node.dataset).images[0] - study.data.validation
     if isinstance(node, Tape):
-        ensemble = plan.ensemble_of(study, node)
-        steps, epochs = study.generators[ensemble.generator].steps, study.setups[ensemble.setup].epochs
-        each = ensemble.n * (ATTACK_STEP * steps + UPDATE)
-        return [(study.teacher(node.dataset), node.dataset, float(images * epochs * each))]
+        return [_teachers(study, node.dataset, plan.ensemble_of(study, node), images)]
     method = study.method(node.method)
     adopted = plan.tuned(method) and node.seed == study.seeds[0]
     if (method.members > 1 or adopted) and not node.part:
         return []
     options = config.options(study, node.method)
     each = ATTACK_STEP * getattr(options, "steps", 0) + UPDATE
-    return [(node.arch, node.dataset, float(images * study.setups[method.setup].epochs * each))]
+    own = (node.arch, node.dataset, float(images * study.setups[method.setup].epochs * each))
+    if method.online and method.ensemble:
+        return [own, _teachers(study, node.dataset, method.ensemble, images)]
+    return [own]
+
+
+def _teachers(study: Study, dataset: str, ensemble: Ensemble, images: int) -> tuple[str, str, float]:
+    steps, epochs = study.generators[ensemble.generator].steps, study.setups[ensemble.setup].epochs
+    each = ensemble.n * (ATTACK_STEP * steps + UPDATE)
+    return study.teacher(dataset), dataset, float(images * epochs * each)
 
 
 def _attack(study: Study, cell: Cell) -> float:

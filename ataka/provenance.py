@@ -82,11 +82,17 @@ def _reachable(modules: Iterable[str]) -> set[str]:
 
 @cache
 def _source(module: str) -> Path | None:
+    """The file of a module, found without importing it or its package: hashing runs nobody's code."""
+    top, *below = module.split(".")
     try:
-        spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
+        spec = importlib.util.find_spec(top)
+    except ValueError:  # a module that was made by hand
         return None
-    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+    if spec is None or not below:
+        return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+    bases = [Path(location, *below) for location in spec.submodule_search_locations or ()]
+    files = [file for base in bases for file in (base / "__init__.py", base.with_suffix(".py"))]
+    return next((file for file in files if file.is_file()), None)
 
 
 @cache
@@ -98,16 +104,20 @@ def _parsed(module: str) -> ast.Module:
 
 @cache
 def _imports(module: str) -> tuple[str, ...]:
-    return tuple(_imported(_parsed(module)))
+    source = _source(module)
+    is_package = source is not None and source.name == "__init__.py"
+    return tuple(_imported(_parsed(module), package=module if is_package else module.rpartition(".")[0]))
 
 
-def _imported(tree: ast.Module) -> Iterator[str]:
+def _imported(tree: ast.Module, package: str) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            name = "." * node.level + (node.module or "")
+            name = importlib.util.resolve_name(name, package) if node.level else name
+            yield name
+            yield from (f"{name}.{alias.name}" for alias in node.names)
 
 
 @cache

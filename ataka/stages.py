@@ -27,11 +27,12 @@ from ataka.training import train as run_training
 
 
 def device_of(study: Study) -> torch.device:
-    """The device that the study asks for; sets torch's threads and asks for deterministic kernels."""
+    """The device that the study asks for; sets torch's threads, deterministic kernels, and float32 that is float32."""
     if study.device == "cuda" and not torch.cuda.is_available():
         raise UserError("device: cuda is asked for, but torch sees no GPU here; use device: auto or cpu")
     torch.set_num_threads(study.threads)
     torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = False  # as on the paper's cards, which had none
     use_gpu = study.device != "cpu" and torch.cuda.is_available()
     return torch.device("cuda" if use_gpu else "cpu")
 
@@ -210,6 +211,7 @@ def select(study: Study, root: str, node: Run) -> None:
     grid = []
     for candidate in plan.candidates(study, node):
         entry: dict[str, Any] = {"alpha": candidate.alpha, "n": len(split), "clean": None, "robust": None}
+        _require_current(study, root, candidate)
         entry["status"] = store.read_json(candidate.folder(root) / "run.json")["status"]
         if entry["status"] == "finished":
             network = load(study, root, candidate, device)

@@ -16,6 +16,6 @@ rule prepare:
         settings=flow.data_settings,
         code=flow.data_code,
     message:
-        "prepare {wildcards.dataset}: {wildcards.split} images"
+        "prepare {wildcards.dataset} {wildcards.split} images"
     shell:
-        "{flow.ataka} prepare {output} {flow.overrides} 2>&1 | tee {log}"
+        '"$PYTHON" -m ataka prepare {output} --config "$SETTINGS" 2>&1 | tee -i {log}'

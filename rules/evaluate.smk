@@ -4,7 +4,7 @@
 rule evaluate:
     input:
         data="{root}/data/{dataset}/test.safetensors",
-        model="{root}/runs/{dataset}/{arch}/{method}/seed{seed}/model.safetensors",
+        model=flow.attacked,
         run="{root}/runs/{dataset}/{arch}/{method}/seed{seed}/run.json",
     output:
         cell="{root}/cells/{dataset}/{arch}/{method}/seed{seed}/{attack}.csv",
@@ -22,6 +22,6 @@ rule evaluate:
         settings=flow.settings,
         code=flow.code,
     message:
-        "evaluate {wildcards.dataset} {wildcards.arch} {wildcards.method} seed {wildcards.seed}: {wildcards.attack}"
+        "evaluate {wildcards.dataset} {wildcards.arch} {wildcards.method} seed {wildcards.seed} under {wildcards.attack}"
     shell:
-        "{flow.ataka} evaluate {output.cell} {flow.overrides} 2>&1 | tee {log}"
+        '"$PYTHON" -m ataka evaluate {output.cell} --config "$SETTINGS" 2>&1 | tee -i {log}'

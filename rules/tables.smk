@@ -14,12 +14,12 @@ rule collect:
         table=flow.tables,
     params:
         settings=flow.table_settings,
-        code=flow.report_code("report.collect"),
-        missing=flow.missing,
+        code=flow.collect_code,
+        missing=flow.missing(workflow),
     message:
         "collect {wildcards.table}"
     shell:
-        "{flow.report} collect {wildcards.table} --root {wildcards.root} {flow.overrides} 2>&1 | tee {log}"
+        '"$PYTHON" -m report collect {wildcards.table} --root {wildcards.root} --config "$SETTINGS" 2>&1 | tee -i {log}'
 
 
 rule render:
@@ -35,11 +35,11 @@ rule render:
         table=flow.tables,
     params:
         layout=flow.layout,
-        code=flow.report_code("report.render"),
+        code=flow.render_code,
     message:
         "render {wildcards.table}"
     shell:
-        "{flow.report} render {wildcards.table} --root {wildcards.root} {flow.overrides} 2>&1 | tee {log}"
+        '"$PYTHON" -m report render {wildcards.table} --root {wildcards.root} --config "$SETTINGS" 2>&1 | tee -i {log}'
 
 
 rule cells:
@@ -52,7 +52,7 @@ rule cells:
     message:
         "collect every cell below {wildcards.root}"
     shell:
-        "{flow.report} cells --root {wildcards.root} 2>&1 | tee {log}"
+        '"$PYTHON" -m report cells --root {wildcards.root} 2>&1 | tee -i {log}'
 
 
 rule all:

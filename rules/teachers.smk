@@ -22,4 +22,4 @@ rule record:
     message:
         "record {wildcards.dataset} {wildcards.ensemble} seed {wildcards.seed}"
     shell:
-        "{flow.ataka} record {output} {flow.overrides} 2>&1 | tee {log}"
+        '"$PYTHON" -m ataka record {output} --config "$SETTINGS" 2>&1 | tee -i {log}'

@@ -22,9 +22,9 @@ rule train:
         settings=flow.settings,
         code=flow.code,
     message:
-        "train {wildcards.dataset} {wildcards.arch} {wildcards.method} seed {wildcards.seed} {wildcards.part}"
+        "train {wildcards.dataset} {wildcards.arch} {wildcards.method}{wildcards.part} seed {wildcards.seed}"
     shell:
-        "{flow.ataka} train {output.model} {flow.overrides} 2>&1 | tee {log}"
+        '"$PYTHON" -m ataka train {output.model} --config "$SETTINGS" 2>&1 | tee -i {log}'
 
 
 rule select:
@@ -46,4 +46,4 @@ rule select:
     message:
         "select alpha for {wildcards.dataset} {wildcards.arch} {wildcards.method}"
     shell:
-        "{flow.ataka} select {output} {flow.overrides} 2>&1 | tee {log}"
+        '"$PYTHON" -m ataka select {output} --config "$SETTINGS" 2>&1 | tee -i {log}'

@@ -3,12 +3,13 @@
 The rules hold no logic; everything here is a short answer from ataka.plan (artifacts) and report.tables (tables).
 """
 
+import ast
 import json
 import os
 import re
-import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,37 +20,70 @@ from ataka.plan import Cell, Run, Tape
 from ataka.provenance import code_digest
 from report import tables
 
+_MISSING = "missing from the table of"
+"""Opens the param that names lost cells; the table's time follows, so that the next loss is another one."""
+
+
+@contextmanager
+def _mistakes_stop() -> Iterator[None]:
+    """The user's mistake ends Snakemake before any job, with its message and exit code 2."""
+    try:
+        yield
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
 
 class Workflow:
     """Answers for every scale at once; ``overrides`` is what the command line's ``--config`` says."""
 
     def __init__(self, overrides: Mapping[str, Any]) -> None:
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])])
-        try:
-            self._studies = {plan.root_of(scale): config.load(scale, overrides) for scale in config.scales()}
+        path = [str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])]
+        os.environ |= {  # what the rules' shell commands use
+            "PYTHONPATH": os.pathsep.join(path),
+            "PYTHON": sys.executable,
+            "SETTINGS": json.dumps(overrides),
+        }
+        self._studies: dict[str, Study] = {}
+        self._mistakes: dict[str, UserError] = {}
+        for scale in config.scales():
+            try:
+                self._studies[plan.root_of(scale)] = config.load(scale, overrides)
+            except UserError as error:  # perhaps right for another scale, and only that one is asked for
+                self._mistakes[plan.root_of(scale)] = error
+        with _mistakes_stop():
+            if not self._studies:
+                raise self._mistakes[plan.root_of(config.DEFAULT_SCALE)]
             self._tables = {name: tables.load(name) for name in tables.names()}
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
-        self.ataka = f"{shlex.quote(sys.executable)} -m ataka"
-        self.report = f"{shlex.quote(sys.executable)} -m report"
-        self.overrides = f"--config {shlex.quote(json.dumps(overrides))}" if overrides else ""
-        self.roots = "|".join(map(re.escape, self._studies))
+        self.roots = "|".join(re.escape(plan.root_of(scale)) for scale in config.scales())
         self.tables = "|".join(map(re.escape, self._tables))
 
+    @_mistakes_stop()
     def study(self, wildcards: Any) -> Study:
+        if wildcards.root in self._mistakes:
+            raise self._mistakes[wildcards.root]
         return self._studies[wildcards.root]
 
     # ---- what an artifact is made from
 
+    @_mistakes_stop()
     def made_from(self, wildcards: Any) -> list[str]:
         """Members of an average; the tape of a student; for a chosen alpha the choice, too."""
-        study, run = self.study(wildcards), self._run(wildcards)
-        _require_known(study, run.dataset, run.arch, run.method)
+        study, run = self.study(wildcards), _run(wildcards)
+        _require_known(study, run)
         paths = [self._file(needed, wildcards.root) for needed in plan.needs(study, run)]
         if plan.tuned(study.method(run.method)) and not run.part:
             paths.append(str(run.choice(wildcards.root)))
         return paths
+
+    @_mistakes_stop()
+    def attacked(self, wildcards: Any) -> str:
+        """A cell's network; a misspelt attack is refused here, before anything is trained for it."""
+        study = self.study(wildcards)
+        cell = Cell(wildcards.dataset, wildcards.arch, wildcards.method, int(wildcards.seed), wildcards.attack)
+        _require_known(study, cell.run)
+        plan.cell_settings(study, cell)
+        return str(cell.run.model(wildcards.root))
 
     def candidates(self, wildcards: Any) -> list[str]:
         study, run = self.study(wildcards), self._selected(wildcards)
@@ -72,16 +106,19 @@ class Workflow:
 
     # ---- what decides an artifact's bytes
 
-    def settings(self, wildcards: Any, output: Any) -> str:
-        study, (_, node) = self.study(wildcards), plan.parse(output[0])
+    # Each asks for the wildcards alone: Snakemake does not watch a param whose function takes `output`.
+
+    @_mistakes_stop()
+    def settings(self, wildcards: Any) -> str:
+        study, node = self.study(wildcards), _node(wildcards)
         if isinstance(node, Tape):
             return plan.digest(plan.tape_settings(study, node))
         if isinstance(node, Run):
             return plan.digest(plan.run_settings(study, node))
         return plan.digest(plan.cell_settings(study, node))
 
-    def code(self, wildcards: Any, output: Any) -> str:
-        study, (_, node) = self.study(wildcards), plan.parse(output[0])
+    def code(self, wildcards: Any) -> str:
+        study, node = self.study(wildcards), _node(wildcards)
         if isinstance(node, Tape):
             return code_digest(plan.tape_code(study, node))
         if isinstance(node, Run):
@@ -111,16 +148,33 @@ class Workflow:
         labels = {name: study.methods[name].label for name in study.methods}
         return plan.digest([table.model_dump(mode="json"), labels, study.about, study.stand_ins])
 
-    def report_code(self, module: str) -> Callable[[Any], str]:
-        templates = sorted((HOME / "report/templates").glob("*"))
-        content = "".join(path.read_text(encoding="utf-8") for path in templates if path.is_file())
-        return lambda wildcards: plan.digest([code_digest([module]), content])
+    def collect_code(self, wildcards: Any) -> str:
+        return code_digest(["report.collect"])
 
-    def missing(self, wildcards: Any) -> list[str]:
-        """Cells that a finished table has lost: Snakemake alone would not notice."""
-        if not Path(wildcards.root, f"{wildcards.table}.csv").exists():
-            return []
-        return [path for path in self.cells(wildcards) if not Path(path).exists()]
+    def render_code(self, wildcards: Any) -> str:
+        templates = sorted(path for path in (HOME / "report/templates").glob("*") if path.is_file())
+        return plan.digest([code_digest(["report.render"]), [path.read_text(encoding="utf-8") for path in templates]])
+
+    def missing(self, workflow: Any) -> Callable[[Any], list[str]]:
+        """Cells that a finished table has lost, and when it was finished: Snakemake alone would not notice.
+
+        Once they are made anew nothing is missing. So that this change doesn't collect the table a second time,
+        what Snakemake recorded at the last collection stands until something is missing again.
+        """
+
+        from snakemake.io import IOFile
+
+        def missing(wildcards: Any) -> list[str]:
+            table = Path(wildcards.root, f"{wildcards.table}.csv")
+            if not table.exists():
+                return []
+            lost = [path for path in self.cells(wildcards) if not Path(path).exists()]
+            if lost:
+                return [f"{_MISSING} {table.stat().st_mtime_ns}", *lost]
+            recorded = workflow.persistence.params(IOFile(str(table))) or []
+            return next((ast.literal_eval(text) for text in recorded if text.startswith(f"['{_MISSING}")), [])
+
+        return missing
 
     def existing_cells(self, wildcards: Any) -> str:
         """Which cells there are, and when they were made: what cells.csv depends on."""
@@ -148,20 +202,13 @@ class Workflow:
         from ataka import cost  # measures this machine, so it needs torch
 
         paths = [str(job.output[0]) for job in workflow.dag.needrun_jobs() if job.output]
-        try:
+        with _mistakes_stop():
             for root, study in self._studies.items():
-                nodes = [node for node in map(_node, paths) if node and node[0] == root]
+                nodes = [node for node in map(_parsed, paths) if node and node[0] == root]
                 if nodes:
                     cost.announce(study, [node for _, node in nodes], local=workflow.local_exec)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
 
     # ----
-
-    def _run(self, wildcards: Any) -> Run:
-        part = wildcards.part.removeprefix("/")
-        return Run(wildcards.dataset, wildcards.arch, wildcards.method, int(wildcards.seed), part)
 
     def _selected(self, wildcards: Any) -> Run:
         seed = self.study(wildcards).seeds[0]
@@ -176,20 +223,34 @@ class Workflow:
         return str(node.model(root) if isinstance(node, Run) else node.csv(root))
 
 
-def _node(path: str) -> tuple[str, Tape | Run | Cell] | None:
+def _node(wildcards: Any) -> Tape | Run | Cell:
+    """The artifact that a rule's wildcards name."""
+    if hasattr(wildcards, "ensemble"):
+        return Tape(wildcards.dataset, wildcards.ensemble, int(wildcards.seed))
+    if hasattr(wildcards, "attack"):
+        return Cell(wildcards.dataset, wildcards.arch, wildcards.method, int(wildcards.seed), wildcards.attack)
+    return _run(wildcards)
+
+
+def _run(wildcards: Any) -> Run:
+    part = wildcards.part.removeprefix("/")
+    return Run(wildcards.dataset, wildcards.arch, wildcards.method, int(wildcards.seed), part)
+
+
+def _parsed(path: str) -> tuple[str, Tape | Run | Cell] | None:
     try:
         return plan.parse(path)
     except UserError:
         return None
 
 
-def _require_known(study: Study, dataset: str, arch: str, method: str) -> None:
+def _require_known(study: Study, run: Run) -> None:
     from ataka.data import DATASETS
 
-    study.method(method)
-    if dataset not in DATASETS:
-        raise UserError(f"no data set '{dataset}'{nearest(dataset, DATASETS)}")
+    study.method(run.method)
+    if run.dataset not in DATASETS:
+        raise UserError(f"no data set '{run.dataset}'{nearest(run.dataset, DATASETS)}")
     try:
-        models.check(arch)
+        models.check(run.arch)
     except ValueError as error:
         raise UserError(str(error)) from None

@@ -20,13 +20,20 @@ def test_a_fraction_is_rounded_once(numerator: int, denominator: int) -> None:
 
 @pytest.mark.parametrize(
     ("text", "exact"),
-    [("8/255", Fraction(8, 255)), ("2.5/255", Fraction(5, 510)), ("0.003", Fraction(3, 1000)), ("1e-3", Fraction(1, 1000))],
+    [
+        ("8/255", Fraction(8, 255)),
+        ("2.5/255", Fraction(5, 510)),
+        ("0.003", Fraction(3, 1000)),
+        ("1e-3", Fraction(1, 1000)),
+    ],
 )
 def test_numbers_are_exact_before_rounding(text: str, exact: Fraction) -> None:
     assert number(text) == float(exact)
 
 
-@pytest.mark.parametrize(("given_value", "text"), [("8/255", "8/255"), (" 8 / 255", "8/255"), (0.003, "0.003"), (0, "0"), (1, "1")])
+@pytest.mark.parametrize(
+    ("given_value", "text"), [("8/255", "8/255"), (" 8 / 255", "8/255"), (0.003, "0.003"), (0, "0"), (1, "1")]
+)
 def test_budgets_are_kept_as_text(given_value: object, text: str) -> None:
     assert BUDGET.validate_python(given_value) == text
 

@@ -111,7 +111,11 @@ def test_the_other_channel_gives_the_same_student_too(folder: Path, psi: str) ->
 def test_amalgamation_alpha_and_readings_matter(folder: Path) -> None:
     """Else the equalities above would say nothing."""
     students = []
-    for choice, alpha in [*((options(psi), 0.5) for psi in PSI), (options("soft"), 0.3), (options("soft", mse="mean"), 0.5)]:
+    for choice, alpha in [
+        *((options(psi), 0.5) for psi in PSI),
+        (options("soft"), 0.3),
+        (options("soft", mse="mean"), 0.5),
+    ]:
         student = tiny.dense(7)
         replay(folder, student, at_aka.Student(choice, alpha=alpha))
         students.append(tiny.state(student))
@@ -291,7 +295,9 @@ def test_one_flipped_bit_is_found(own: Path, epoch: int, place: float, bit: int)
     open_tape(own).epoch(epoch, view(epoch), CPU)
 
 
-@pytest.mark.parametrize(("damage", "word"), [("truncate", "damaged"), ("delete", "missing"), ("swap", "damaged"), ("empty", "damaged")])
+@pytest.mark.parametrize(
+    ("damage", "word"), [("truncate", "damaged"), ("delete", "missing"), ("swap", "damaged"), ("empty", "damaged")]
+)
 def test_spoilt_epochs_are_named(own: Path, damage: str, word: str) -> None:
     first, second = (tape.epoch_file(own, epoch) for epoch in (0, 1))
     if damage == "delete":

@@ -216,7 +216,10 @@ def test_equal_runs_are_equal_and_other_seeds_are_not(arch: str) -> None:
 
 
 def test_training_lowers_the_loss() -> None:
-    history = train([tiny.linear()], Natural(), epochs=40, learning_rate=0.1, milestones=())
+    digits = data.split("digits", "nowhere", train=200, validation=10, test=10, split_seed=0)["train"]
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    facts, setup = data.specification("digits"), tiny.setup(epochs=5, batch_size=20, learning_rate=0.2, milestones=())
+    history = training.train([network], Natural(), digits, facts, setup, seed=0)
     assert history[-1]["loss"] < 0.7 * history[0]["loss"]
 
 

@@ -24,9 +24,7 @@ def convolutional(seed: int = 0) -> nn.Sequential:
 
 def dense(seed: int = 0) -> nn.Sequential:
     with streams.global_stream(seed, "test"):
-        return nn.Sequential(
-            nn.Flatten(), nn.Linear(64, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, CLASSES)
-        )
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, CLASSES))
 
 
 def linear(seed: int = 0) -> nn.Sequential:

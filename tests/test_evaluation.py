@@ -1,0 +1,153 @@
+"""Are verdicts independent of how the images are cut, and is the network left as it was found?"""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from ataka import evaluation, streams, training
+from ataka.attacks import aa
+from ataka.data import Split
+from ataka.errors import UserError
+from ataka.evaluation import evaluate
+from baselines.natural import Natural
+from tests import tiny
+
+PGD = {"kind": "pgd", "eps": "12/255", "step_size": "4/255", "steps": 3}
+ATTACKS: dict[str, dict[str, Any]] = {
+    "clean": {"kind": "clean"},
+    "fgsm": {"kind": "fgsm", "eps": "12/255"},
+    "pgd": PGD,
+    "aa": {"kind": "aa", "eps": "12/255", "version": "shortened", "chunk": 8}
+    | {"iterations": 3, "target_classes": 2, "queries": 5},
+}
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    """It has learnt 30 images by heart."""
+    learner, setup = tiny.convolutional(1), tiny.setup(epochs=15, learning_rate=0.2, milestones=())
+    training.train([learner], Natural(), tiny.split(30), replace(tiny.FACTS, shift=0, flip=False), setup, seed=0)
+    return learner.eval()
+
+
+@pytest.fixture
+def split(network: nn.Module) -> Split:
+    """30 images; of the first 25 the network knows the answer."""
+    images = tiny.split(30).images
+    labels = network(images.float() / 255).argmax(1)
+    labels[25:] = (labels[25:] + 1) % tiny.CLASSES
+    return Split(images, labels)
+
+
+def test_clean_accuracy_is_the_share_of_right_answers(network: nn.Module, split: Split) -> None:
+    verdicts = evaluate(network, {"kind": "clean"}, split, seed=0)
+    assert verdicts.correct.tolist() == [True] * 25 + [False] * 5
+    assert verdicts.correct.dtype == torch.bool
+    assert verdicts.accuracy == pytest.approx(100 * 25 / 30)
+    assert verdicts.seconds >= 0
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_attack_takes_something_away_and_adds_nothing(network: nn.Module, split: Split, attack: str) -> None:
+    correct = evaluate(network, ATTACKS[attack], split, seed=0).correct
+    assert len(correct) == 30
+    if attack in ("clean", "aa"):  # a misclassified image is no target of AutoAttack
+        assert not correct[25:].any()
+    assert (correct.sum() < 25) == (attack != "clean")
+
+
+@pytest.mark.parametrize("size", [7, 30, 128])
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_verdicts_do_not_depend_on_the_batch(
+    network: nn.Module, split: Split, attack: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "BATCH", 4)
+    reference = evaluate(network, ATTACKS[attack], split, seed=0).correct
+    monkeypatch.setattr(evaluation, "BATCH", size)
+    assert torch.equal(evaluate(network, ATTACKS[attack], split, seed=0).correct, reference)
+
+
+def test_autoattack_is_run_in_its_own_chunks(network: nn.Module, split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def attack_chunk(model: nn.Module, x: torch.Tensor, y: torch.Tensor, **options: Any) -> torch.Tensor:
+        seen.append((options["index"], len(x)))
+        assert options["options"] == {"iterations": 3, "target_classes": 2, "queries": 5}
+        return x
+
+    monkeypatch.setattr(aa, "attack_chunk", attack_chunk)
+    evaluate(network, ATTACKS["aa"] | {"chunk": 12}, split, seed=0)
+    assert seen == [(0, 12), (1, 12), (2, 6)]
+
+
+def test_the_start_depends_on_the_seed_and_on_nothing_global(network: nn.Module, split: Split) -> None:
+    seen: list[torch.Tensor] = []
+    network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach().clone()))
+    for seed in (0, 0, 1):
+        torch.manual_seed(len(seen))
+        evaluate(network, PGD | {"steps": 1}, split, seed=seed)
+    noise = torch.rand(30, 1, 8, 8, generator=streams.generator(0, "evaluate", "pgd")) * 2 - 1
+    assert torch.allclose(seen[0], split.pixels() + 12 / 255 * noise, atol=1e-6)
+    first, again, other = (seen[place] for place in range(0, len(seen), len(seen) // 3))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("attack", ["fgsm", "pgd", "aa"])
+def test_without_a_budget_every_attack_is_clean(network: nn.Module, split: Split, attack: str) -> None:
+    verdicts = evaluate(network, ATTACKS[attack] | {"eps": "0"}, split, seed=0)
+    assert verdicts.correct.tolist() == [True] * 25 + [False] * 5
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("mode", [True, False])
+def test_the_network_is_left_as_it_was(network: nn.Module, split: Split, attack: str, mode: bool) -> None:
+    network.zero_grad()
+    network.train(mode)
+    network[0][1].train(not mode)  # a module of its own mind
+    network[2].weight.requires_grad_(False)
+    network[2].bias.grad = torch.ones(tiny.CLASSES)
+    before, state = torch.random.get_rng_state(), tiny.state(network)
+    modes = [module.training for module in network.modules()]
+    evaluate(network, ATTACKS[attack], split, seed=0)
+    assert tiny.same(state, tiny.state(network))
+    assert [module.training for module in network.modules()] == modes
+    assert not network[2].weight.requires_grad
+    assert all(parameter.grad is None for name, parameter in network.named_parameters() if name != "2.bias")
+    assert torch.equal(network[2].bias.grad, torch.ones(tiny.CLASSES))
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_training_network_is_judged_in_evaluation_mode(network: nn.Module, split: Split, attack: str) -> None:
+    reference = evaluate(network, ATTACKS[attack], split, seed=0).correct
+    assert torch.equal(evaluate(network.train(), ATTACKS[attack], split, seed=0).correct, reference)
+
+
+@pytest.mark.parametrize("attack", ["clean", "fgsm", "aa"])
+def test_images_takes_the_first(network: nn.Module, split: Split, attack: str) -> None:
+    whole = evaluate(network, ATTACKS[attack], split, seed=0).correct
+    some = evaluate(network, ATTACKS[attack] | {"images": 16}, split, seed=0).correct
+    assert torch.equal(some, whole[:16])  # two whole chunks of AutoAttack's
+    assert len(evaluate(network, ATTACKS[attack] | {"images": None}, split, seed=0).correct) == 30
+
+
+def test_more_images_than_there_are_is_a_user_error(network: nn.Module, split: Split) -> None:
+    with pytest.raises(UserError, match="31 images are asked for, but the split has 30"):
+        evaluate(network, {"kind": "clean", "images": 31}, split, seed=0)
+
+
+def test_a_constant_prediction_is_noticed(network: nn.Module, split: Split) -> None:
+    assert not evaluate(network, {"kind": "clean"}, split, seed=0).constant
+    with torch.no_grad():
+        network[2].weight.zero_()
+    assert evaluate(network, {"kind": "clean"}, split, seed=0).constant
+    assert evaluate(network, PGD, split, seed=0).constant
+
+
+def test_an_unknown_attack_is_a_user_error(network: nn.Module, split: Split) -> None:
+    with pytest.raises(UserError, match="no attack 'pdg'; did you mean 'pgd'"):
+        evaluate(network, {"kind": "pdg"}, split, seed=0)

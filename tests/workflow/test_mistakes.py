@@ -1,0 +1,90 @@
+"""A mistake stops Snakemake before any job, with a message that helps."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.driver import TABLE, Answer, Checkout, ask_all
+
+CELLS = "results/smoke/cells/digits/resnet10-w8"
+
+CONFIGURATION = {
+    "an alpha above 1": ('selection={"alphas": [1.5]}', "selection.alphas.0", "less than or equal to 1"),
+    "an unknown key": ('selction={"alphas": [0.5]}', "selction", "did you mean 'selection'?"),
+    "an unknown architecture": ('stand_ins={"resnet18": "resnet-18"}', "stand_ins.resnet18", "'resnet18'"),
+    "wrong for this scale alone": (
+        'attacks={"aa": {"version": "standard"}}',
+        "attacks.aa",
+        "is for version: shortened",
+    ),
+}
+
+TARGETS = {
+    "a method": (f"{CELLS}/s-at-akaa/seed0/pgd.csv", 2, "no method 's-at-akaa'", "did you mean 's-at-aka'?"),
+    "an attack": (f"{CELLS}/s-at-aka/seed0/pdg.csv", 2, "no attack 'pdg'", "did you mean 'pgd'?"),
+    "a data set": (f"{CELLS.replace('digits', 'digit')}/natural/seed0/pgd.csv", 2, "'digit'", "did you mean 'digits'?"),
+    "an architecture": (f"{CELLS}x/natural/seed0/pgd.csv", 2, "unknown architecture 'resnet10-w8x'", "did you mean"),
+    "a planned method": (f"{CELLS}/en-ard/seed0/pgd.csv", 2, "planned, not implemented", "methods.en-ard.objective"),
+    "an ensemble": ("results/smoke/tapes/digits/wrn10-1/seed0/manifest.json", 2, "'wrn10-1'", "wrn10-1-x3-svgd"),
+    "a scale": ("results/demoo/table2.tex", 1, "No rule to produce", "results/demoo/table2.tex"),
+}
+
+
+@pytest.fixture(scope="module")
+def refused(fresh: Checkout) -> dict[str, Answer]:
+    settings = {
+        name: lambda setting=setting: fresh.snakemake(TABLE, "--config", setting)
+        for name, (setting, *_) in CONFIGURATION.items()
+    }
+    alone = CONFIGURATION["wrong for this scale alone"][0]
+    targets = {
+        f"target: {name}": lambda target=target: fresh.snakemake("-n", target) for name, (target, *_) in TARGETS.items()
+    }
+    return ask_all(
+        settings
+        | targets
+        | {
+            "right for another": lambda: fresh.snakemake("-n", "results/demo/table2.tex", "--config", alone),
+        }
+    )
+
+
+@pytest.mark.parametrize("mistake", CONFIGURATION)
+def test_a_mistaken_setting_is_refused_before_any_job(
+    refused: dict[str, Answer], fresh: Checkout, mistake: str
+) -> None:
+    _, path, advice = CONFIGURATION[mistake]
+    answer = refused[mistake]
+    assert answer.code == 2, answer.text
+    assert path in answer.text
+    assert advice in answer.text
+    assert "Traceback" not in answer.text
+    assert not answer.jobs
+    assert not (fresh.folder / "results").exists()
+
+
+def test_a_setting_that_is_wrong_for_one_scale_serves_another(refused: dict[str, Answer]) -> None:
+    assert refused["right for another"].code == 0, refused["right for another"].text
+    assert refused["right for another"].jobs
+
+
+@pytest.mark.parametrize("mistake", TARGETS)
+def test_a_misspelt_target_says_what_is_wrong(refused: dict[str, Answer], mistake: str) -> None:
+    _, code, *said = TARGETS[mistake]
+    answer = refused[f"target: {mistake}"]
+    assert answer.code == code, answer.text
+    assert all(part in answer.text for part in said), answer.text
+    assert "Traceback" not in answer.text
+    assert not answer.jobs
+
+
+def test_a_failed_job_tells_why_in_the_terminal_and_leaves_nothing(fresh: Checkout, tmp_path: Path) -> None:
+    checkout = fresh.copy(tmp_path / "study")
+    target = "results/smoke/data/digits/train.safetensors"
+    answer = checkout.snakemake(target, "--config", 'data={"train": 5000}')
+    assert answer.code == 1
+    assert "error: data: 5000 training and 32 validation images are asked for, but digits has 1437" in answer.text
+    assert "Error in rule prepare" in answer.text
+    assert "log: results/smoke/logs/prepare/digits/train.log" in answer.text
+    assert "Traceback" not in answer.text
+    assert not (checkout.folder / target).exists()

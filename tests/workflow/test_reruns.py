@@ -1,0 +1,160 @@
+"""What does a change re-run? Exactly what depends on it: read from dry runs on a finished table."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.driver import (
+    LAST,
+    METHODS,
+    STUDENTS,
+    TABLE,
+    Answer,
+    Checkout,
+    ask_all,
+    cell,
+    evaluates,
+    selects,
+    students_again,
+    trains,
+)
+
+RECORD = {"record digits wrn10-1-x3-svgd seed 0"}
+SAT = trains("en-sat/member0", "en-sat/member1", "en-sat/member2", "en-sat") | evaluates("en-sat")
+
+SETTINGS = {
+    "an attack's parameter": (
+        'attacks={"pgd": {"steps": 3}}',
+        evaluates(*METHODS, attacks=("pgd",)) | LAST,
+    ),
+    "a student's hyper-parameter": (
+        'methods={"s-at-aka": {"options": {"beta": 2.0}}}',
+        students_again("s-at-aka") | LAST,
+    ),
+    "the attack that alpha is chosen by": (
+        'selection={"attack": {"steps": 3}}',
+        selects(*STUDENTS) | trains(*STUDENTS) | evaluates(*STUDENTS) | LAST,
+    ),
+    "one more alpha": (
+        'selection={"alphas": [0.1, 0.5, 0.9]}',
+        trains(*(f"{method}/alpha0.9" for method in STUDENTS))
+        | selects(*STUDENTS)
+        | trains(*STUDENTS)
+        | evaluates(*STUDENTS)
+        | LAST,
+    ),
+    "the number of test images": (
+        'data={"test": 12}',
+        {"prepare digits test images"} | evaluates(*METHODS) | LAST,
+    ),
+    "the generator": (
+        'generators={"svgd": {"steps": 3}}',
+        RECORD | students_again(*STUDENTS) | LAST,
+    ),
+    "a second seed": (
+        "seeds=[0, 1]",
+        {"record digits wrn10-1-x3-svgd seed 1"}
+        | trains("natural", "en-sat/member0", "en-sat/member1", "en-sat/member2", "en-sat", *STUDENTS, seed=1)
+        | evaluates(*METHODS, seed=1)
+        | LAST,
+    ),
+    "what a job asks of a cluster": ('resources={"train": {"runtime": 99}}', set()),
+}
+
+
+@pytest.fixture(scope="module")
+def after_settings(built: Checkout) -> dict[str, Answer]:
+    return ask_all(
+        {
+            name: lambda setting=setting: built.snakemake("-n", TABLE, "--config", setting)
+            for name, (setting, _) in SETTINGS.items()
+        }
+    )
+
+
+@pytest.mark.parametrize("change", SETTINGS)
+def test_a_changed_setting_re_runs_what_depends_on_it_alone(after_settings: dict[str, Answer], change: str) -> None:
+    answer = after_settings[change]
+    assert answer.code == 0, answer.text
+    assert sorted(answer.jobs) == sorted(SETTINGS[change][1])
+
+
+def test_a_second_seed_needs_the_choice_of_the_first_and_no_candidates(fresh: Checkout) -> None:
+    run = "results/smoke/runs/digits/resnet10-w8/s-at-aka/seed1/model.safetensors"
+    answer = fresh.snakemake("-n", run, "--config", "seeds=[0, 1]")
+    tapes = {f"record digits wrn10-1-x3-svgd seed {seed}" for seed in (0, 1)}
+    candidates = trains("s-at-aka/alpha0.1", "s-at-aka/alpha0.5")
+    student = trains("s-at-aka", seed=1)
+    assert set(answer.jobs) == (tapes | candidates | selects("s-at-aka") | student | {"prepare digits train images"})
+
+
+# ---- edits of the code
+
+
+def _add(path: str, text: str) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        file = folder / path
+        file.write_text(file.read_text(encoding="utf-8") + text, encoding="utf-8")
+
+    return edit
+
+
+def _reword(folder: Path) -> None:
+    """A comment in every module, and another docstring."""
+    changed = 0
+    for room in ("ataka", "baselines", "report", "rules"):
+        for file in (folder / room).rglob("*.py"):
+            text = file.read_text(encoding="utf-8")
+            changed += text.startswith('"""')
+            file.write_text(text.replace('"""', '"""In other words: ', 1) + "\n# a comment\n", encoding="utf-8")
+    assert changed > 20
+
+
+EDITS = {
+    "docstrings and comments": (_reword, set()),
+    "an amalgamation formula": (_add("ataka/amalgamation.py", "\n_EDITED = 1\n"), students_again(*STUDENTS) | LAST),
+    "the teachers' generator": (
+        _add("ataka/attacks/svgd.py", "\n_EDITED = 1\n"),
+        RECORD | students_again(*STUDENTS) | LAST,
+    ),
+    "a baseline's loss": (_add("baselines/sat.py", "\n_EDITED = 1\n"), SAT | LAST),
+    "an attack that only evaluates": (
+        _add("ataka/attacks/aa.py", "\n_EDITED = 1\n"),
+        evaluates(*METHODS, attacks=("aa",)) | LAST,
+    ),
+    "a template": (_add("report/templates/table.tex", "\n% edited\n"), {"render table2"}),
+}
+
+
+@pytest.fixture(scope="module")
+def after_edits(copy_of_built: Callable[[], Checkout]) -> dict[str, Answer]:
+    edited = {name: copy_of_built() for name in EDITS}
+    for name, checkout in edited.items():
+        EDITS[name][0](checkout.folder)
+    return ask_all({name: lambda own=own: own.snakemake("-n", TABLE) for name, own in edited.items()})
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_re_runs_what_its_code_decides_alone(after_edits: dict[str, Answer], edit: str) -> None:
+    answer = after_edits[edit]
+    assert answer.code == 0, answer.text
+    assert sorted(answer.jobs) == sorted(EDITS[edit][1])
+
+
+# ---- without Snakemake's memory
+
+
+def test_a_stale_cell_is_refused_by_name_though_snakemake_forgot(copy_of_built: Callable[[], Checkout]) -> None:
+    checkout = copy_of_built()
+    shutil.rmtree(checkout.folder / ".snakemake")
+    table = checkout.folder / TABLE
+    for suffix in (".tex", ".csv"):
+        table.with_suffix(suffix).unlink()
+    answer = checkout.snakemake(TABLE, "--config", 'attacks={"pgd": {"steps": 3}}')
+    assert answer.code != 0
+    assert f"{cell('natural', 'pgd')} was made under other settings" in answer.text
+    assert f"{cell('natural', 'fgsm')} was made under other settings" not in answer.text
+    assert not table.exists()
+    assert not table.with_suffix(".csv").exists()
