@@ -14,6 +14,7 @@ from typing import Any
 
 from ataka import config, plan
 from ataka.errors import UserError
+from ataka.study import Study
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -78,7 +79,7 @@ def _overrides(given: argparse.Namespace) -> dict[str, Any]:
     return overrides
 
 
-def _node(given: argparse.Namespace, kind: type, path: str | None = None) -> tuple[config.Study, str, Any]:
+def _node(given: argparse.Namespace, kind: type, path: str | None = None) -> tuple[Study, str, Any]:
     root, node = plan.parse(path or given.path)
     if not isinstance(node, kind):
         raise UserError(f"'{given.path}' is a {type(node).__name__.lower()}, not a {kind.__name__.lower()}")
@@ -87,7 +88,7 @@ def _node(given: argparse.Namespace, kind: type, path: str | None = None) -> tup
     return study, root, node
 
 
-def _require_known(study: config.Study, node: plan.Tape | plan.Run | plan.Cell) -> None:
+def _require_known(study: Study, node: plan.Tape | plan.Run | plan.Cell) -> None:
     from ataka import data, models
 
     data.specification(node.dataset)

@@ -14,10 +14,10 @@ from functools import cache
 import torch
 
 from ataka import config, data, models, plan
-from ataka.config import Ensemble, Study
 from ataka.errors import UserError
 from ataka.plan import Cell, Run, Tape
 from ataka.progress import duration
+from ataka.study import Ensemble, Study
 
 ATTACK_STEP, UPDATE = 2, 3
 """Forwards in a step of an attack (one, and a backward to the images) and in an update (one, and a full backward)."""

@@ -41,7 +41,7 @@ def evaluate(
     seed: int,
     progress: Progress | None = None,
 ) -> Verdicts:
-    """Attack ``split`` (on the network's device) under the settings ``attack`` (ataka.config.Attack as a dict).
+    """Attack ``split`` (on the network's device) under the settings ``attack`` (ataka.study.Attack as a dict).
 
     Random starts are drawn for the whole split first, on the CPU, from the stream of ``seed`` and the attack's kind, so
     that the verdicts depend neither on BATCH nor on the device. The network is left exactly as it was found.

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ataka import config, models
-from ataka.config import DEFAULT_SCALE, Ensemble, Method, Study
+from ataka.config import DEFAULT_SCALE
 from ataka.errors import UserError, nearest
 from ataka.settings import readings_of
+from ataka.study import Ensemble, Method, Study
 
 NATIVE_ENSEMBLE_SETUP = "table2"
 """The teachers' set-up that an ensemble's name leaves unsaid."""

@@ -14,7 +14,15 @@ from typing import Any
 
 HOME = Path(__file__).resolve().parents[1]
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pyautoattack", "snakemake")
-_NOT_RESULTS = {"ataka.config", "ataka.errors", "ataka.models", "ataka.progress", "ataka.settings"}
+_NOT_RESULTS = {
+    "ataka.config",
+    "ataka.errors",
+    "ataka.explain",
+    "ataka.models",
+    "ataka.progress",
+    "ataka.settings",
+    "ataka.study",
+}
 """Modules that results do not depend on (names, messages), so that a new setting never re-records a tape."""
 
 

@@ -15,13 +15,13 @@ import torch
 from torch import nn
 
 from ataka import config, data, models, plan, provenance, store, streams, tape
-from ataka.config import Study
 from ataka.errors import UserError
 from ataka.evaluation import evaluate as run_attack
 from ataka.models.mixture import Mixture
 from ataka.objectives.teachers import Teachers
 from ataka.plan import Cell, Run, Tape
 from ataka.progress import Progress
+from ataka.study import Study
 from ataka.training import Diverged
 from ataka.training import train as run_training
 

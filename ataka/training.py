@@ -53,7 +53,7 @@ class Objective(Protocol):
 
 
 class Setup(Protocol):
-    """The part of a set-up that the loop reads (ataka.config.Setup)."""
+    """The part of a set-up that the loop reads (ataka.study.Setup)."""
 
     @property
     def epochs(self) -> int: ...

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ataka import config, plan
-from ataka.config import Study
 from ataka.errors import UserError
+from ataka.study import Study
 from report import tables
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from ataka.config import PGD, AutoAttack, Study
+from ataka.study import PGD, AutoAttack, Study
 from report import names
 from report.cells import Measurement
 from report.layout import DASH, UNCERTAIN, Layout

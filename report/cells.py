@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ataka import plan
-from ataka.config import Study
 from ataka.errors import UserError
 from ataka.plan import Cell
+from ataka.study import Study
 
 # fmt: off
 COLUMNS = [

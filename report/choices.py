@@ -8,9 +8,9 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 
 from ataka import plan
-from ataka.config import Study
 from ataka.errors import UserError
 from ataka.plan import Run
+from ataka.study import Study
 
 COLUMNS = ["dataset", "arch", "method", "alpha", "status", "split", "seed", "n", "clean", "robust", "chosen"]
 

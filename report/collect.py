@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from ataka.config import Study
 from ataka.errors import UserError
 from ataka.plan import Cell
+from ataka.study import Study
 from report import cells, choices
 from report.cells import Measurement
 from report.tables import Table

@@ -8,7 +8,7 @@ the groups are what was measured and what was published.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ataka.config import Study
+from ataka.study import Study
 from report import names, published
 from report.cells import Measurement
 from report.statistics import Summary, summarise

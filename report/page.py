@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ataka.config import DEFAULT_SCALE, Study
+from ataka.config import DEFAULT_SCALE
+from ataka.study import Study
 from report import caption, collect
 from report.caption import Caption
 from report.cells import Measurement

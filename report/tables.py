@@ -8,10 +8,10 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from ataka import plan
-from ataka.config import Study
 from ataka.errors import UserError, nearest
 from ataka.plan import Cell, Run
 from ataka.settings import Settings
+from ataka.study import Study
 
 FOLDER = Path(__file__).with_name("tables")
 Names = Annotated[tuple[str, ...], Field(min_length=1)]

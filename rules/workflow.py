@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from ataka import config, models, plan
-from ataka.config import HOME, Study
+from ataka.config import HOME
 from ataka.errors import UserError, nearest
 from ataka.plan import Cell, Run, Tape
 from ataka.provenance import code_digest
+from ataka.study import Study
 from report import tables
 
 _MISSING = "missing from the table of"

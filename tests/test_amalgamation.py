@@ -137,9 +137,7 @@ def test_pareto_beats_every_point_of_a_grid(n: int) -> None:
         for parts in itertools.product(range(steps + 1), repeat=n)
         if sum(parts) == steps
     ]
-    on_grid = torch.stack(
-        [distance(torch.tensor(point, dtype=F64).expand(30, n), teachers, student) for point in grid]
-    )
+    on_grid = torch.stack([distance(torch.tensor(point, dtype=F64).expand(30, n), teachers, student) for point in grid])
     assert (best <= on_grid.min(0).values + 1e-8).all()
     assert (on_grid.min(0).values - best < 1e-3).all()
 
@@ -182,9 +180,7 @@ def test_pareto_splits_the_weight_of_two_that_agree() -> None:
 def test_pareto_finds_a_student_that_is_one_of_the_teachers() -> None:
     teachers, _ = random_probabilities(3, 8)
     probabilities, weights = amalgamation.pareto(teachers, teachers[1])
-    torch.testing.assert_close(
-        weights, torch.tensor([0.0, 1.0, 0.0], dtype=F64).expand(8, 3), rtol=0, atol=1e-6
-    )
+    torch.testing.assert_close(weights, torch.tensor([0.0, 1.0, 0.0], dtype=F64).expand(8, 3), rtol=0, atol=1e-6)
     torch.testing.assert_close(probabilities, teachers[1], rtol=0, atol=1e-6)
 
 

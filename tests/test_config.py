@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ataka import config, plan
-from ataka.config import Study
 from ataka.errors import UserError
 from ataka.objectives import at_aka
+from ataka.study import Study
 
 SCALES = ("demo", "paper", "pocket", "smoke")
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ataka import data, streams
-from ataka.config import Generator, Setup
 from ataka.data import Split
+from ataka.study import Generator, Setup
 from ataka.training import Batch
 
 CLASSES = 5

@@ -20,7 +20,7 @@ from ataka.training import Batch
 class Teachers:
     """Particle x'_i goes to teacher i (C4, G10), whose train-mode logits on it both train it and are recorded.
 
-    ``generator`` holds the fields of ataka.config.Generator. Channels offered to the tape, each (n, B, C):
+    ``generator`` holds the fields of ataka.study.Generator. Channels offered to the tape, each (n, B, C):
     ``train_adv``, the logits of the update's own forward; ``eval_adv``, where the generator asks for it, those of a
     separate eval-mode forward before the update; and, for a student beside the teachers, ``particles`` (n, B, ...).
     """

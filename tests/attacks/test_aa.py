@@ -73,9 +73,7 @@ def test_the_shortened_version_is_the_same_attack_with_less_patience(network: nn
 
 
 @pytest.mark.parametrize(("classes", "targets"), [(4, 3), (10, 9), (100, 9)])
-def test_standard_targets_nine_classes_or_all_there_are(
-    classes: int, targets: int, network: nn.Module
-) -> None:
+def test_standard_targets_nine_classes_or_all_there_are(classes: int, targets: int, network: nn.Module) -> None:
     adversary = pyautoattack.AutoAttack(network)
     aa._adjust(adversary, classes, None)
     assert adversary.apgd_targeted.n_target_classes == adversary.fab.n_target_classes == targets
@@ -148,9 +146,7 @@ class Upstream:
         self.apgd, self.apgd_targeted = self.inner.apgd, self.inner.apgd_targeted
         self.fab, self.square = self.inner.fab, self.inner.square
 
-    def run_standard_evaluation(
-        self, x_orig: Tensor, y_orig: Tensor, bs: int = 250, return_labels: bool = False
-    ):
+    def run_standard_evaluation(self, x_orig: Tensor, y_orig: Tensor, bs: int = 250, return_labels: bool = False):
         x_adv, y_adv = self.inner.run_standard_evaluation(x_orig, y_orig, batch_size=bs)
         return (x_adv, y_adv) if return_labels else x_adv
 

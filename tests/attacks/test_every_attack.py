@@ -20,9 +20,7 @@ USUAL = {
     "seed": 5,
     "chunk": 5,
 }
-PARTICULAR = {
-    "aa": {"version": "shortened", "options": {"iterations": 4, "target_classes": 2, "queries": 10}}
-}
+PARTICULAR = {"aa": {"version": "shortened", "options": {"iterations": 4, "target_classes": 2, "queries": 10}}}
 NAMES = attacks.names()
 RANDOM = [name for name in NAMES if "start" in inspect.signature(attacks.find(name).attack).parameters]
 
@@ -33,9 +31,7 @@ def parameters(name: str) -> Mapping[str, inspect.Parameter]:
 
 def attack(name: str, network: nn.Module, x: Tensor, y: Tensor, seed: int = 0, **overrides: Any) -> Tensor:
     """``name`` with the usual settings, of which it takes what its signature names."""
-    options = {key: value for key, value in USUAL.items() if key in parameters(name)} | PARTICULAR.get(
-        name, {}
-    )
+    options = {key: value for key, value in USUAL.items() if key in parameters(name)} | PARTICULAR.get(name, {})
     if "generator" in parameters(name) and "start" not in overrides:
         options["generator"] = torch.Generator().manual_seed(seed)
     return attacks.perturb(name, network, x, y, **options | overrides)
@@ -101,16 +97,13 @@ def test_starts_drawn_first_may_be_cut_at_will(name: str, network: nn.Module, x:
     whole = attack(name, network, x, y, start=start)
     batch = start.ndim - x.ndim
     pieces = [
-        attack(name, network, x[a:b], y[a:b], start=start.narrow(batch, a, b - a))
-        for a, b in [(0, 1), (1, 6), (6, 12)]
+        attack(name, network, x[a:b], y[a:b], start=start.narrow(batch, a, b - a)) for a, b in [(0, 1), (1, 6), (6, 12)]
     ]
     assert torch.equal(torch.cat(pieces, batch), whole)
 
 
 @pytest.mark.parametrize("name", RANDOM)
-def test_a_random_attack_wants_a_start_or_a_generator(
-    name: str, network: nn.Module, x: Tensor, y: Tensor
-) -> None:
+def test_a_random_attack_wants_a_start_or_a_generator(name: str, network: nn.Module, x: Tensor, y: Tensor) -> None:
     with pytest.raises(ValueError, match="generator"):
         attack(name, network, x, y, generator=None)
 
@@ -153,9 +146,7 @@ def test_leaves_the_network_as_it_was_when_it_fails(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_works_where_the_caller_wants_no_gradients(
-    name: str, network: nn.Module, x: Tensor, y: Tensor
-) -> None:
+def test_works_where_the_caller_wants_no_gradients(name: str, network: nn.Module, x: Tensor, y: Tensor) -> None:
     with torch.no_grad():
         quiet = attack(name, network, x, y)
     assert torch.equal(quiet, attack(name, network, x, y))

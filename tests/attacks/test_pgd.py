@@ -75,9 +75,7 @@ def test_the_start_is_uniform_in_the_ball() -> None:
 
 
 @pytest.mark.parametrize("clamp_start", [False, True])
-def test_only_a_clamped_start_is_within_the_range(
-    clamp_start: bool, network: nn.Module, x: Tensor, y: Tensor
-) -> None:
+def test_only_a_clamped_start_is_within_the_range(clamp_start: bool, network: nn.Module, x: Tensor, y: Tensor) -> None:
     options = {"eps": 0.1, "generator": generator(), "clamp_start": clamp_start, **STEP}
     first, *later = inputs_seen(network, lambda: pgd.attack(network, x, y, **options))
     assert (first.min() < 0) == (first.max() > 1) == (not clamp_start)

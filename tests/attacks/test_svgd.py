@@ -101,9 +101,7 @@ def test_median_bandwidth(n: int) -> None:
     k, sigma_squared = svgd.kernel(particles, "median")
     for image in range(3):
         pairs = [
-            (particles[i, image] - particles[j, image]).square().sum().item()
-            for i in range(n)
-            for j in range(i + 1, n)
+            (particles[i, image] - particles[j, image]).square().sum().item() for i in range(n) for j in range(i + 1, n)
         ]
         assert sigma_squared[image].item() == pytest.approx(0.5 * np.median(pairs) / math.log(n + 1))
     offdiagonal = k[~torch.eye(n, dtype=torch.bool)]
@@ -143,9 +141,7 @@ def test_a_particles_start_does_not_depend_on_their_number(x: Tensor) -> None:
 
 
 @pytest.mark.parametrize("generators", ["one", "a list"])
-def test_attack_draws_the_starts_itself(
-    generators: str, networks: list[nn.Module], x: Tensor, y: Tensor
-) -> None:
+def test_attack_draws_the_starts_itself(generators: str, networks: list[nn.Module], x: Tensor, y: Tensor) -> None:
     stream = torch.Generator().manual_seed(0)
     given = stream if generators == "one" else [torch.Generator().manual_seed(i) for i in range(3)]
     particles = svgd.attack(networks, x, y, generator=given, **STEPS, **LITERAL)
@@ -187,14 +183,10 @@ def test_table_1_one_network_serves_every_particle(network: nn.Module, x: Tensor
     expected = [pgd.attack(network, x, y, start=begun, clamp_start=True, **STEPS) for begun in start]
     assert torch.equal(particles, torch.stack(expected))
     assert torch.equal(particles, svgd.attack(network, x, y, start=start, **STEPS, **LITERAL))
-    assert torch.equal(
-        particles, svgd.attack(nn.ModuleList([network] * 5), x, y, start=start, **STEPS, **LITERAL)
-    )
+    assert torch.equal(particles, svgd.attack(nn.ModuleList([network] * 5), x, y, start=start, **STEPS, **LITERAL))
 
 
-def test_an_infinite_kernel_follows_the_mean_gradient(
-    networks: list[nn.Module], x: Tensor, y: Tensor
-) -> None:
+def test_an_infinite_kernel_follows_the_mean_gradient(networks: list[nn.Module], x: Tensor, y: Tensor) -> None:
     """A13: not PGD, but one direction for all particles. Away from borders they stay parallel."""
     x = 0.2 + 0.6 * x
     start = x + 0.01 * (draw(x, 3) - x)
@@ -217,9 +209,7 @@ def test_images_do_not_feel_each_other(networks: list[nn.Module], x: Tensor, y: 
     shuffled = svgd.attack(networks, x[order], y[order], start=start[:, order], **STEPS, **COUPLED)
     assert torch.equal(shuffled, particles[:, order])
     others = torch.cat([x[:1], 1 - x[1:]]), torch.cat([start[:, :1], 1 - start[:, 1:]], 1)
-    assert torch.equal(
-        svgd.attack(networks, others[0], y, start=others[1], **STEPS, **COUPLED)[:, 0], particles[:, 0]
-    )
+    assert torch.equal(svgd.attack(networks, others[0], y, start=others[1], **STEPS, **COUPLED)[:, 0], particles[:, 0])
 
 
 def batches_seen(networks: list[nn.Module], run: Callable[[], object]) -> list[list[int]]:
@@ -259,17 +249,13 @@ def test_one_network_for_all_costs_n_gradients(network: nn.Module, x: Tensor, y:
     assert len(seen) == 3 * STEPS["steps"]
 
 
-def test_only_coupled_images_are_evaluated_and_nothing_is_lost(
-    networks: list[nn.Module], x: Tensor, y: Tensor
-) -> None:
+def test_only_coupled_images_are_evaluated_and_nothing_is_lost(networks: list[nn.Module], x: Tensor, y: Tensor) -> None:
     """Particles 0 and 1 of images 2 and 5 are close, all others far: two terms of two images beside n."""
     start = draw(x, 3)
     start[1, [2, 5]] = start[0, [2, 5]] + 1e-4
     one_step = {"eps": 0.1, "step_size": 1e-4, "steps": 1, "update": "raw", **LITERAL}
     results: list[Tensor] = []
-    seen = batches_seen(
-        networks, lambda: results.append(svgd.attack(networks, x, y, start=start, **one_step))
-    )
+    seen = batches_seen(networks, lambda: results.append(svgd.attack(networks, x, y, start=start, **one_step)))
     assert seen == [[12, 2], [12, 2], [12]]
 
     begun = start.clamp(x - 0.1, x + 0.1).clamp(0, 1)
@@ -304,18 +290,14 @@ def test_ensemble_ascends_the_averaged_probabilities(networks: list[nn.Module], 
 
 def test_raw_update_moves_by_phi(networks: list[nn.Module], x: Tensor, y: Tensor) -> None:
     start = draw(x, 3).clamp(0, 1)
-    gradients = torch.stack(
-        [_gradient(network, begun, y) for network, begun in zip(networks, start, strict=True)]
-    )
+    gradients = torch.stack([_gradient(network, begun, y) for network, begun in zip(networks, start, strict=True)])
     options = {"gradient_of": "particle", "eps": 0.1, "step_size": 0.01, "steps": 1, **COUPLED}
     particles = svgd.attack(networks, x, y, start=start, update="raw", **options)
     expected = start + 0.01 * svgd.phi(start, gradients, **COUPLED)
     torch.testing.assert_close(particles, expected.clamp(x - 0.1, x + 0.1).clamp(0, 1), rtol=0, atol=1e-6)
 
 
-def test_reports_how_far_the_kernel_is_from_the_identity(
-    networks: list[nn.Module], x: Tensor, y: Tensor
-) -> None:
+def test_reports_how_far_the_kernel_is_from_the_identity(networks: list[nn.Module], x: Tensor, y: Tensor) -> None:
     report: dict[str, Tensor] = {}
     start = draw(x, 3)
     svgd.attack(networks, x, y, start=start, report=report, **STEPS, **LITERAL)
@@ -339,12 +321,8 @@ def test_batchnorm_train_sees_whole_batches(networks: list[nn.Module], x: Tensor
         assert not torch.equal(network[1].running_mean, mean)
 
 
-@pytest.mark.parametrize(
-    ("option", "value"), [("update", "step"), ("gradient_of", "teacher"), ("one_over_n", "none")]
-)
-def test_unknown_readings_are_refused(
-    option: str, value: str, networks: list[nn.Module], x: Tensor, y: Tensor
-) -> None:
+@pytest.mark.parametrize(("option", "value"), [("update", "step"), ("gradient_of", "teacher"), ("one_over_n", "none")])
+def test_unknown_readings_are_refused(option: str, value: str, networks: list[nn.Module], x: Tensor, y: Tensor) -> None:
     with pytest.raises(ValueError, match=f"{option} is one of"):
         svgd.attack(networks, x, y, start=draw(x, 3), **STEPS, **COUPLED, **{option: value})
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ataka.config import Study
+from ataka.study import Study
 from tests.report import studies
 
 

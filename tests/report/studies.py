@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ataka import config, plan
-from ataka.config import Study
 from ataka.plan import Cell, Run
+from ataka.study import Study
 from report import tables
 from report.cells import COLUMNS
 

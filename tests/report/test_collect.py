@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ataka.config import Study
 from ataka.errors import UserError
 from ataka.plan import Cell, Run
+from ataka.study import Study
 from report import collect, tables
 from tests.report import studies
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ataka.config import Study
 from ataka.plan import Cell
+from ataka.study import Study
 from report.__main__ import main
 from tests.report import studies
 

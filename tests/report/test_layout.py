@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from ataka.config import Study
 from ataka.plan import Cell
+from ataka.study import Study
 from report import tables
 from report.cells import Measurement
 from report.layout import DASH, Entry, Layout, lay_out

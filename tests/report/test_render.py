@@ -12,8 +12,8 @@ from typing import Any
 import jinja2
 import pytest
 
-from ataka.config import Study
 from ataka.plan import Cell
+from ataka.study import Study
 from report import collect, latex, markdown, names, page, render, tables
 from report.page import Page
 from tests.report import studies

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ataka.config import Study
 from ataka.errors import UserError
+from ataka.study import Study
 from report import tables
 from tests.report import studies
 

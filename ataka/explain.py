@@ -1,0 +1,67 @@
+"""A validation error in the user's words: the key's path, what is wrong, and the nearest valid name."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from ataka.errors import nearest
+from ataka.study import Study
+
+
+def explain(
+    error: ValidationError, where: str, known: Mapping[str, Any] | None = None, below: tuple[str, ...] = ()
+) -> str:
+    """One line a mistake, each opening with ``where``.
+
+    ``known`` names the keys that are valid below the path ``below``, where that is not a study's own settings.
+    """
+    lines = []
+    study_eps = {problem["msg"] for problem in error.errors() if (*below, *problem["loc"]) == ("eps",)}
+    for problem in error.errors():
+        location = (*below, *problem["loc"])
+        if len(location) > 1 and location[-1] == "eps" and problem["msg"] in study_eps:
+            continue  # the same mistake, spread from the study's eps
+        path = ".".join(str(step) for place, step in enumerate(location) if not _is_tag(place, location))
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            names = known if known is not None else _siblings(problem["loc"])
+            message = f"unknown key{nearest(str(problem['loc'][-1]), names)}"
+        elif problem["type"] == "missing":
+            message = "is missing"
+        elif "input" in problem and not isinstance(problem["input"], dict) and "'" not in message:
+            message += f" (it is {problem['input']!r})"
+        lines.append(f"{where}: {path + ': ' if path else ''}{message}")
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _is_tag(position: int, location: tuple[Any, ...]) -> bool:
+    """Whether pydantic put this step into a path for a union's branch; the user wrote no such key."""
+    step = location[position]
+    return (location[0] == "attacks" and position == 2) or (
+        isinstance(step, str) and ("[" in step or step in {"float", "constrained-float"})
+    )
+
+
+def _siblings(location: tuple[Any, ...]) -> list[str]:
+    """The keys that are valid where the last step of ``location`` stands."""
+    schema = Study.model_json_schema()
+    node: Any = schema
+    for step in location[:-1]:
+        node = _dereference(node, schema)
+        if "properties" in node and step in node["properties"]:
+            node = node["properties"][step]
+        elif isinstance(node.get("additionalProperties"), dict):
+            node = node["additionalProperties"]
+        elif "discriminator" in node:
+            node = {"$ref": node["discriminator"]["mapping"].get(step, "#/$defs/Clean")}
+    return list(_dereference(node, schema).get("properties", {}))
+
+
+def _dereference(node: Any, schema: Any) -> Any:
+    for choice in node.get("anyOf", ()):
+        if "$ref" in choice:
+            node = choice
+    while "$ref" in node:
+        node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+    return node

@@ -1,0 +1,290 @@
+"""The typed settings of a study: what may stand in config/*.yaml, and which values are possible."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from ataka import models
+from ataka.errors import UserError, nearest
+from ataka.settings import Budget, Settings, StepSize, reading
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]*(\.[a-z0-9-]+)*")
+
+
+class Data(Settings):
+    """Where the data sets lie and how many images of each split a study uses (null: all)."""
+
+    folder: str = Field("data", description="where archives are looked for; ATAKA_DATA takes precedence")
+    train: int | None = Field(None, ge=2, description="training images, after validation was held out")
+    validation: int = reading(
+        5000, id="C1", sentence="alpha is greedily tuned and the best result ... is reported", ge=1
+    )
+    test: int | None = Field(None, ge=1, description="the first so many images of the official test set")
+    split_seed: int = Field(0, ge=0, description="decides which training images are held out for validation")
+
+
+class Setup(Settings):
+    """How a network is trained (appendix A): SGD with momentum and steps in the learning rate."""
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    learning_rate: float = Field(gt=0)
+    momentum: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0, description="applied to every parameter (G2)")
+    milestones: tuple[Annotated[int, Field(ge=1)], ...] = reading(
+        ..., id="G1", sentence="the learning rate is divided by 10 at the 200-th, ... epoch"
+    )
+    decay: float = Field(0.1, gt=0, le=1)
+
+    @field_validator("milestones")
+    @classmethod
+    def _ascending(cls, milestones: tuple[int, ...]) -> tuple[int, ...]:
+        if list(milestones) != sorted(set(milestones)):
+            raise ValueError(f"milestones must ascend, in completed epochs: {list(milestones)}")
+        return milestones
+
+
+class Generator(Settings):
+    """The generator of the teachers' particles, eq. 2 and appendix A."""
+
+    kind: Literal["svgd"] = "svgd"
+    eps: Budget
+    step_size: StepSize
+    steps: int = Field(ge=0)
+    update: Literal["sign", "raw"] = reading("sign", id="A7", sentence="x' <- x' + eta * phi(x'), eta = 0.003")
+    bandwidth: Annotated[float, Field(gt=0)] | Literal["median"] = reading(
+        1e-3, id="A1", sentence="we use Gaussian RBF kernel with sigma = 1e-3"
+    )
+    gamma: float = reading(1.0, id="A3", sentence="gamma is a hyper-parameter", ge=0)
+    one_over_n: Literal["repulsion", "both"] = reading(
+        "repulsion", id="A6", sentence="sum_j [k grad L + gamma/n grad k]"
+    )
+    gradient_of: Literal["own", "particle", "ensemble"] = reading(
+        "own", id="A9", sentence="grad_{x'_j} L(f_{T_i}(x'_j), y)"
+    )
+    batchnorm: Literal["eval", "train"] = reading(
+        "eval", id="A12", sentence="(the mode of batch normalisation while generating is not stated)"
+    )
+    channels: tuple[Literal["train_adv", "eval_adv"], ...] = Field(
+        ("train_adv",), min_length=1, description="the teachers' logits that the tape keeps"
+    )
+
+
+class Clean(Settings):
+    """The images as they are."""
+
+    kind: Literal["clean"]
+    images: int | None = Field(None, ge=1, description="evaluate the first so many test images (null: all)")
+
+
+class FGSM(Settings):
+    """One signed step of eps, no random start."""
+
+    kind: Literal["fgsm"]
+    eps: Budget
+    images: int | None = Field(None, ge=1)
+
+
+class PGD(Settings):
+    """Projected gradient descent; with step 0.003 and 20 steps it is the paper's PGD_TRADES."""
+
+    kind: Literal["pgd"]
+    eps: Budget
+    step_size: StepSize
+    steps: int = Field(ge=0)
+    clamp_start: bool = Field(False, description="clamp the random start to [0, 1] before the first forward")
+    images: int | None = Field(None, ge=1)
+
+
+class AutoAttack(Settings):
+    """AutoAttack in canonical chunks; ``shortened`` runs the same four components cut down, for smoke runs."""
+
+    kind: Literal["aa"]
+    eps: Budget
+    version: Literal["standard", "shortened"] = reading(
+        "standard", id="F3", sentence="AutoAttack (AA) (the version is not stated)"
+    )
+    chunk: int = Field(128, ge=1, description="images a chunk; part of the result, see docs/architecture.md")
+    iterations: int | None = Field(None, ge=1, description="shortened only: steps of APGD and FAB")
+    target_classes: int | None = Field(None, ge=1, description="shortened only: targets of APGD-T and FAB-T")
+    queries: int | None = Field(None, ge=1, description="shortened only: queries of Square")
+    images: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _shortened_says_how(self) -> "AutoAttack":
+        cuts = {"iterations": self.iterations, "target_classes": self.target_classes, "queries": self.queries}
+        given = [name for name, value in cuts.items() if value is not None]
+        if self.version == "standard" and given:
+            raise ValueError(f"{given[0]} is for version: shortened; the standard version has no such setting")
+        if self.version == "shortened" and len(given) < len(cuts):
+            raise ValueError("version: shortened needs iterations, target_classes and queries")
+        return self
+
+
+Attack = Annotated[Clean | FGSM | PGD | AutoAttack, Field(discriminator="kind")]
+
+
+class Selection(Settings):
+    """How alpha is chosen among the candidates, once, on the first seed."""
+
+    alphas: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(min_length=1)
+    attack: PGD
+    split: Literal["validation", "test"] = reading(
+        "validation", id="C1", sentence="alpha is greedily tuned and the best result ... is reported"
+    )
+    collapsed: Literal["refuse", "allow"] = Field(
+        "refuse", description="whether a candidate that predicts one class for every image may be chosen"
+    )
+
+    @field_validator("alphas")
+    @classmethod
+    def _distinct(cls, alphas: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(alphas)) < len(alphas):
+            raise ValueError(f"a candidate is listed twice: {list(alphas)}")
+        for alpha in alphas:
+            if "e" in f"{alpha:g}" or float(f"{alpha:g}") != alpha:
+                raise ValueError(f"{alpha!r} names a folder: write it with six digits at most, from 0.0001 up")
+        return alphas
+
+
+class Ensemble(Settings):
+    """The teachers whose tape a student replays: a generator's name, how many, trained under which set-up."""
+
+    generator: str
+    n: int = Field(3, ge=1)
+    setup: str = "table2"
+
+
+class Method(Settings):
+    """A row of a table: what trains it, under which set-up and readings."""
+
+    label: str = Field(description="as the tables print it")
+    like: str | None = Field(
+        None, description="the method that this one is a variant of; it inherits what it leaves out"
+    )
+    objective: str | None = Field(description="module of the objective; null: planned, shown as a dash")
+    setup: str = "table2"
+    options: dict[str, Any] = Field(default_factory=dict, description="hyper-parameters of the objective")
+    members: int = Field(1, ge=1, description="independently seeded networks, averaged when evaluated")
+    average: Literal["probabilities", "logits"] = reading(
+        "probabilities", id="E1", sentence="en- ... ensemble model with the same number of sub-models"
+    )
+    ensemble: Ensemble | None = Field(None, description="the teachers, for a student of AT-AKA")
+    online: bool = Field(False, description="train beside the teachers instead of replaying their tape")
+    alpha: Literal["tuned"] | Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="tuned: chosen from selection.alphas"
+    )
+
+
+class Resources(Settings):
+    """What one job of a stage asks of a cluster."""
+
+    gpu: int = Field(0, ge=0)
+    mem_mb: int = Field(4000, ge=1)
+    runtime: int = Field(60, ge=1, description="minutes")
+
+
+class Study(Settings):
+    """Everything that decides a study's numbers, and what its jobs ask of the machine."""
+
+    scale: str
+    about: str = Field(description="one sentence for captions: what this scale is")
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = reading(
+        ..., id="G5", sentence="(no number of seeds is reported)", min_length=1
+    )
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    without_gpu: Literal["stop", "go-on"] = Field(
+        "stop", description="whether a study that would take days may start on this machine without a GPU"
+    )
+    threads: int = Field(1, ge=1, description="torch's threads in each job; changes bits, so it is recorded")
+    eps: Budget = Field(description="the adversarial budget wherever none is given")
+    data: Data
+    stand_ins: dict[str, str | None] = Field(
+        default_factory=dict,
+        description="what this scale uses in place of the paper's data sets and networks",
+    )
+    teachers: dict[str, str] = Field(description="the teachers' architecture for each data set of the tables")
+    setups: dict[str, Setup]
+    generators: dict[str, Generator]
+    attacks: dict[str, Attack]
+    selection: Selection
+    resources: dict[Literal["prepare", "record", "train", "select", "evaluate"], Resources]
+    methods: dict[str, Method]
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"a seed is listed twice: {list(seeds)}")
+        return seeds
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Study":
+        for name, method in self.methods.items():
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"methods.{name}: a name is lower case, digits and '-', variants after a '.'")
+            _known(method.setup, self.setups, f"methods.{name}.setup")
+            if method.ensemble:
+                _known(method.ensemble.generator, self.generators, f"methods.{name}.ensemble.generator")
+                _known(method.ensemble.setup, self.setups, f"methods.{name}.ensemble.setup")
+                teacher, student = self.setups[method.ensemble.setup], self.setups[method.setup]
+                if student.epochs > teacher.epochs:
+                    raise ValueError(
+                        f"methods.{name}: the student trains {student.epochs} epochs (set-up {method.setup}) "
+                        f"but its tape has only {teacher.epochs} (set-up {method.ensemble.setup})"
+                    )
+                if method.members > 1:
+                    raise ValueError(f"methods.{name}.members: a student of an ensemble is one network, not several")
+            elif method.online:
+                raise ValueError(f"methods.{name}.online needs an ensemble to train beside")
+            elif method.members > 1 and method.alpha == "tuned":
+                raise ValueError(f"methods.{name}.members: alpha is tuned for one network, not for several")
+        for dataset, arch in self.teachers.items():
+            _architecture(self.stand_ins.get(arch, arch), f"teachers.{dataset}")
+        for name, used in self.stand_ins.items():
+            if _is_architecture(name):
+                _architecture(used, f"stand_ins.{name}")
+        return self
+
+    def stand_in(self, name: str) -> str | None:
+        """What this scale uses where the paper has ``name``; None where it leaves it out."""
+        return self.stand_ins.get(name, name)
+
+    def teacher(self, dataset: str) -> str:
+        """The teachers' architecture on ``dataset`` (a name of this scale, not the paper's)."""
+        for paper_name, arch in self.teachers.items():
+            if self.stand_in(paper_name) == dataset:
+                used = self.stand_in(arch)
+                if used is None:
+                    raise UserError(f"stand_ins.{arch} is null, but it teaches {dataset}: name a network")
+                return used
+        raise UserError(f"teachers: no architecture is given for '{dataset}'{nearest(dataset, self.teachers)}")
+
+    def method(self, name: str) -> Method:
+        """The method of that name, or a UserError that names the nearest."""
+        if name not in self.methods:
+            raise UserError(f"no method '{name}' in config/methods.yaml{nearest(name, self.methods)}")
+        return self.methods[name]
+
+
+def _known(name: str, names: Mapping[str, object], where: str) -> None:
+    if name not in names:
+        raise ValueError(f"{where}: '{name}' is not defined{nearest(name, names)}")
+
+
+def _architecture(arch: str | None, where: str) -> None:
+    if arch is not None:
+        try:
+            models.check(arch)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+
+
+def _is_architecture(name: str) -> bool:
+    try:
+        models.check(name)
+    except ValueError:
+        return False
+    return True
