@@ -261,13 +261,18 @@ def readings(study: Study) -> dict[str, str]:
 
 
 def tape_code(study: Study, tape: Tape) -> tuple[str, ...]:
-    return ("ataka.training", "ataka.objectives.teachers", *models.sources(study.teacher(tape.dataset)))
+    return (
+        "ataka.training",
+        "ataka.networks",
+        "ataka.objectives.teachers",
+        *models.sources(study.teacher(tape.dataset)),
+    )
 
 
 def run_code(study: Study, run: Run) -> tuple[str, ...]:
     method = study.method(run.method)
     assert method.objective is not None
-    modules = ["ataka.training", method.objective, *models.sources(run.arch)]
+    modules = ["ataka.training", "ataka.networks", method.objective, *models.sources(run.arch)]
     if method.members > 1 and not run.part:
         modules.append("ataka.models.mixture")
     if method.online:

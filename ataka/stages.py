@@ -14,7 +14,7 @@ import numpy
 import torch
 from torch import nn
 
-from ataka import config, data, models, plan, provenance, store, streams, tape
+from ataka import config, data, networks, plan, provenance, store, tape
 from ataka.errors import UserError
 from ataka.evaluation import evaluate as run_attack
 from ataka.models.mixture import Mixture
@@ -66,7 +66,7 @@ def record(study: Study, root: str, node: Tape) -> None:
     generator, setup = study.generators[ensemble.generator], study.setups[ensemble.setup]
     train = store.load_split(data_file(root, node.dataset, "train"), "train")
     folder = node.folder(root)
-    teachers = _teachers(study, node.dataset, ensemble.n, node.seed, device)
+    teachers = networks.teachers(study.teacher(node.dataset), node.dataset, ensemble.n, seed=node.seed, device=device)
     writer = tape.Writer(folder, generator.channels, count=len(train))
     try:
         history = run_training(
@@ -125,8 +125,8 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
     setup = study.setups[method.setup]
     split = store.load_split(data_file(root, node.dataset, "train"), "train")
     specification = data.specification(node.dataset)
-    seed = node.seed if node.member is None else streams.seed_of(node.seed, "member", node.member)
-    networks = [_network(study, node, seed, device)]
+    seed = networks.member_seed(node.seed, node.member)
+    trained = [networks.student(node.arch, node.dataset, seed=seed, device=device)]
     extra: dict[str, Any] = {} if alpha is None else {"alpha": alpha}
     reader = None
     behind = plan.tape_of(study, node)
@@ -138,12 +138,13 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
         )
     elif method.ensemble:
         extra |= {"generator": study.generators[method.ensemble.generator], "online": True}
-        networks = [*_teachers(study, node.dataset, method.ensemble.n, seed, device), *networks]
+        arch, count = study.teacher(node.dataset), method.ensemble.n
+        trained = [*networks.teachers(arch, node.dataset, count, seed=seed, device=device), *trained]
     objective = import_module(str(method.objective)).create(config.options(study, node.method), **extra)
     status, folder = "finished", node.folder(root)
     try:
         history = run_training(
-            networks,
+            trained,
             objective,
             split.to(device),
             specification,
@@ -161,7 +162,7 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
         status, history = "diverged", error.history
         progress.say(f"diverged: {error}; this candidate will not be chosen")
     _write_history(folder / "history.csv", history)
-    store.save_tensors(folder / "model.safetensors", networks[-1].state_dict())
+    store.save_tensors(folder / "model.safetensors", trained[-1].state_dict())
     _write_run(study, folder, settings, status=status, seconds=time.monotonic() - began, alpha=alpha)
 
 
@@ -281,10 +282,10 @@ def load(study: Study, root: str, node: Run, device: torch.device) -> nn.Module:
     method = study.method(node.method)
     _require_current(study, root, node)
     if method.members > 1 and not node.part:
-        members = [_network(study, node, node.seed, device) for _ in range(method.members)]
+        members = [networks.build(node.arch, node.dataset, device=device) for _ in range(method.members)]
         network: nn.Module = Mixture(members, average=method.average).to(device)
     else:
-        network = _network(study, node, node.seed, device)
+        network = networks.build(node.arch, node.dataset, device=device)
     store.load_into(network, node.model(root))
     return network.eval()
 
@@ -308,25 +309,6 @@ def wilson(correct: int, count: int) -> tuple[float, float]:
     centre = (share + z * z / (2 * count)) / shrink
     reach = z / shrink * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     return 100 * max(centre - reach, 0.0), 100 * min(centre + reach, 1.0)
-
-
-def _build(arch: str, dataset: str, device: torch.device) -> nn.Module:
-    facts = data.specification(dataset)
-    network = models.build(arch, classes=facts.classes, channels=facts.channels, mean=facts.mean, std=facts.std)
-    return network.to(device)
-
-
-def _network(study: Study, node: Run, seed: int, device: torch.device) -> nn.Module:
-    with streams.global_stream(seed, "initial", "network", 0):
-        return _build(node.arch, node.dataset, device)
-
-
-def _teachers(study: Study, dataset: str, count: int, seed: int, device: torch.device) -> list[nn.Module]:
-    teachers = []
-    for index in range(count):
-        with streams.global_stream(seed, "initial", "teacher", index):
-            teachers.append(_build(study.teacher(dataset), dataset, device))
-    return teachers
 
 
 def _progress(node: Tape | Run | Cell, verb: str | None = None) -> Progress:
