@@ -54,8 +54,7 @@ def compose(
 
 
 def _scale(study: Study) -> Iterator[str]:
-    about = study.about.strip().rstrip(".")
-    yield f"{about[:1].upper()}{about[1:]} (scale {study.scale})."
+    yield f"{study.scale.capitalize()} scale: {study.about.strip().rstrip('.')}."
 
 
 def _stand_ins(table: Table, study: Study) -> Iterator[str]:

@@ -93,7 +93,7 @@ def test_partial_leaves_stale_cells_out_and_says_so(root: Path, study: Study) ->
 def test_the_caption_states_scale_images_seeds_budget_and_stand_ins(root: Path, study: Study) -> None:
     text = text_of(compose(root, study))
     for statement in [
-        "A study for tests: 8x8 digits & small networks (scale demo).",
+        "Demo scale: a study for tests: 8x8 digits & small networks.",
         "Stand-ins: digits for CIFAR-10, RN-10 (w 8) for RN-18 and WRN-10-1 for WRN-34-10.",
         "Left out: CIFAR-100 and MN.",
         "Each number is over 360 test images (Clean, FGSM and PGD) and 32 test images (AA).",
