@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import jsonschema
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -491,3 +492,12 @@ def test_a_renamed_key_is_refused_under_its_new_name(place: tuple[Any, ...]) -> 
     with pytest.raises(UserError) as caught:
         load(tree)
     assert ".".join([*map(str, place[:-1]), "zzz"]) + ": unknown key" in str(caught.value)
+
+
+@pytest.mark.parametrize("scale", config.scales())
+def test_an_editor_finds_nothing_wrong_with_a_shipped_scale(scale: str) -> None:
+    schema = json.loads((config.HOME / "config/schema.json").read_text(encoding="utf-8"))
+    content = yaml.safe_load((config.HOME / f"config/{scale}.yaml").read_text(encoding="utf-8"))
+    jsonschema.validate(content, schema)
+    with pytest.raises(jsonschema.ValidationError, match="epochss"):
+        jsonschema.validate({"setups": {"table2": {"epochss": 3}}}, schema)

@@ -306,7 +306,7 @@ def test_an_unknown_attack_gets_a_hint() -> None:
 
 def test_code_follows_what_is_used() -> None:
     run = plan.run_code(study(), Run(DATASET, ARCH, "s-at-aka", 0))
-    assert set(run) == {"ataka.training", "ataka.objectives.at_aka", "ataka.models.resnet"}
+    assert set(run) == {"ataka.training", "ataka.networks", "ataka.objectives.at_aka", "ataka.models.resnet"}
     assert "baselines.sat" in plan.run_code(study(), Run(DATASET, ARCH, "en-sat", 0, "member0"))
     assert plan.tape_code(study(), Tape(DATASET, TAPE, 0))[-1] == "ataka.models.wide_resnet"
     assert plan.attack_code(study(), "aa") == ("ataka.evaluation", "ataka.attacks.aa")
