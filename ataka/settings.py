@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass
 from fractions import Fraction
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.dataclasses import dataclass as _pydantic_dataclass
 
 T = TypeVar("T")
@@ -67,7 +67,8 @@ def _between(low: int, high: int | None, *, above: bool = False) -> Callable[[st
     return check
 
 
-_Text = Annotated[str, BeforeValidator(_text), AfterValidator(_parses)]
+_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "number"}]}
+_Text = Annotated[str, BeforeValidator(_text), AfterValidator(_parses), WithJsonSchema(_SCHEMA)]
 Budget = Annotated[_Text, AfterValidator(_between(0, 1))]
 """An l_inf budget in [0, 1] units, as text: ``8/255``."""
 StepSize = Annotated[_Text, AfterValidator(_between(0, None, above=True))]
