@@ -70,7 +70,7 @@ NODES = [TAPE, Run(D, A, "natural", 0), Cell(D, A, "natural", 0, "pgd"), Cell(D,
 def test_the_announcement_says_what_how_long_and_under_which_readings(capsys: pytest.CaptureFixture[str]) -> None:
     cost.announce(study(), NODES, local=True)
     said = capsys.readouterr().out
-    assert "scale smoke: smoke scale: 64 training and 16 test images" in said
+    assert "scale smoke: 64 training and 16 test images" in said
     assert "to do: 2 cells, 1 run, 1 tape; about" in said
     assert "generators.svgd.update: sign [A7]" in said
     assert "at_aka.mse: sum [C2]" in said
