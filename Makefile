@@ -35,6 +35,7 @@ clean:  ## remove the environment; results stay
 	rm -rf $(VENV)
 
 $(READY): requirements.txt
+	@command -v $(PYTHON) >/dev/null || { echo "error: there is no '$(PYTHON)'; name one: make PYTHON=python3.11" >&2; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: Python 3.11 or newer is needed; name one: make PYTHON=python3.12 demo" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)

@@ -50,6 +50,7 @@ def load(scale: str = DEFAULT_SCALE, overrides: Mapping[str, Any] | None = None)
     except ValidationError as error:
         raise UserError(explain(error, f"config ({scale})")) from None
     _check_objectives(study)
+    _check_sizes(study)
     return study
 
 
@@ -60,10 +61,11 @@ def options(study: Study, method: str) -> Any:
         raise UserError(f"method '{method}' is planned, not implemented: methods.{method}.objective is null")
     try:
         kind = importlib.import_module(objective).Options
-    except (ImportError, ValueError, TypeError) as error:  # the last two: an empty name, a relative one
-        raise UserError(f"methods.{method}.objective: can't import '{objective}': {error}") from None
     except AttributeError:
         raise UserError(f"methods.{method}.objective: '{objective}' has no class Options") from None
+    except Exception as error:  # whatever the user's own module does when it is imported
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"methods.{method}.objective: can't import '{objective}': {reason}") from None
     values = dict(study.method(method).options)
     if "eps" in kind.__dataclass_fields__:
         values.setdefault("eps", study.eps)
@@ -88,9 +90,24 @@ def _optional(node: Any) -> Any:
     return [_optional(value) for value in node] if isinstance(node, list) else node
 
 
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """YAML in which a key that stands twice is a mistake, not the last one's victory."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for place, key in enumerate(keys):
+            if key in keys[:place]:
+                raise yaml.MarkedYAMLError(
+                    problem=f"'{key}' stands twice", problem_mark=node.value[place][0].start_mark
+                )
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            content = yaml.load(file, Loader=_Loader)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
     except yaml.YAMLError as error:
@@ -142,6 +159,29 @@ def _check_objectives(study: Study) -> None:
     for name, method in study.methods.items():
         if method.objective is not None:
             _check_objective(study, name, method, options(study, name))
+
+
+def _check_sizes(study: Study) -> None:
+    """No more images are asked for than the data sets have."""
+    from ataka.data import DATASETS  # needs torch, as the objectives do
+
+    for name in study.teachers:
+        dataset = study.stand_in(name)
+        if dataset is None or dataset not in DATASETS:
+            continue
+        training, testing = DATASETS[dataset].images
+        if study.data.validation + (study.data.train or 2) > training:
+            asked = f"{study.data.train or 'all'} training and {study.data.validation} validation"
+            raise UserError(f"data: {asked} images are asked for, but {dataset} has {training} training images")
+        if (study.data.test or 0) > testing:
+            raise UserError(f"data.test: {study.data.test} images are asked for, but {dataset} has {testing}")
+        tested = study.data.test or testing
+        limits = {f"attacks.{key}.images": (attack.images, tested) for key, attack in study.attacks.items()}
+        chosen_on = tested if study.selection.split == "test" else study.data.validation
+        limits["selection.attack.images"] = (study.selection.attack.images, chosen_on)
+        for path, (asked_for, there) in limits.items():
+            if (asked_for or 0) > there:
+                raise UserError(f"{path}: {asked_for} images are asked for, but the split of {dataset} has {there}")
 
 
 def _check_objective(study: Study, name: str, method: Method, given: Any) -> None:

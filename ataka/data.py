@@ -74,8 +74,13 @@ def to_unit(images: Tensor) -> Tensor:
 
 
 def archive_folder(folder: str | Path) -> Path:
-    """Where archives are looked for: ATAKA_DATA if it is set, else the configured folder."""
-    return Path(os.environ.get("ATAKA_DATA") or folder)
+    """Where archives are looked for: ATAKA_DATA if it is set, else the configured folder (made when it is needed)."""
+    given = os.environ.get("ATAKA_DATA")
+    if given and not Path(given).is_dir():
+        raise UserError(
+            f"ATAKA_DATA names '{given}', which is no folder; correct it, or make the folder to fetch into it"
+        )
+    return Path(given or folder)
 
 
 def _cifar(name: str) -> Callable[[Path], tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]]:

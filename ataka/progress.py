@@ -59,7 +59,8 @@ class Progress:
         seconds = max(time.monotonic() - self._begun, 1e-9)
         rate = self._done / seconds
         left = (self._total - self._done) / rate if rate else 0.0
-        return f"  {rate:,.0f} images/s  {duration(left)} left" if left else f"  {rate:,.0f} images/s"
+        speed = f"{rate:,.0f} images/s" if rate >= 1 or not rate else f"{1 / rate:.1f} s/image"
+        return f"  {speed}  {duration(left)} left" if left else f"  {speed}"
 
 
 def duration(seconds: float) -> str:

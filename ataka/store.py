@@ -30,8 +30,8 @@ def replacing(path: Path) -> Iterator[Path]:
         with part.open("rb") as written:
             os.fsync(written.fileno())
         part.replace(path)
-    except OSError as error:
-        raise UserError(f"can't write {path}: {error.strerror or error}") from None
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"can't write {path}: {getattr(error, 'strerror', None) or error}") from None
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)

@@ -91,7 +91,10 @@ class Reader:
         if not path.exists():
             raise UserError(f"{path} is missing; record it again: snakemake --forcerun {self.path}")
         if store.sha256(path) != entry["sha256"]:
-            raise UserError(f"{path} is damaged: its SHA-256 is not the manifest's; record the tape again")
+            raise UserError(
+                f"{path} is damaged: its SHA-256 is not the manifest's; "
+                f"record it again: snakemake --forcerun {self.path}"
+            )
         if view.digest() != entry["view_sha256"]:
             raise UserError(
                 f"{path} was recorded under another view of the images (order and augmentation) than the "

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.verb(options)
-    except UserError as error:
+    except (UserError, OSError) as error:  # the latter: a folder that can't be written
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

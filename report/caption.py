@@ -88,7 +88,8 @@ def _images(table: Table, measurements: Sequence[Measurement]) -> Iterator[str]:
         for counts, attacks in by_count.items()
     ]
     if parts:
-        yield f"Each number is over {names.listed(parts)}."
+        apart = " (columns over different images do not compare)" if len(parts) > 1 else ""
+        yield f"Each number is over {names.listed(parts)}{apart}."
 
 
 def _intervals(table: Table, measurements: Sequence[Measurement]) -> Iterator[str]:

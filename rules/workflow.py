@@ -86,18 +86,22 @@ class Workflow:
         plan.cell_settings(study, cell)
         return str(cell.run.model(wildcards.root))
 
+    @_mistakes_stop()
     def candidates(self, wildcards: Any) -> list[str]:
         study, run = self.study(wildcards), self._selected(wildcards)
         return [self._file(candidate, wildcards.root) for candidate in plan.candidates(study, run)]
 
+    @_mistakes_stop()
     def selection_data(self, wildcards: Any) -> str:
         part = "test" if self.study(wildcards).selection.split == "test" else "train"
         return f"{wildcards.root}/data/{wildcards.dataset}/{part}.safetensors"
 
+    @_mistakes_stop()
     def cells(self, wildcards: Any) -> list[str]:
         found = self._table(wildcards).cells(self.study(wildcards))
         return [str(cell.csv(wildcards.root)) for cell in found]
 
+    @_mistakes_stop()
     def choices(self, wildcards: Any) -> list[str]:
         found = self._table(wildcards).tuned_runs(self.study(wildcards))
         return [str(run.choice(wildcards.root)) for run in found]
@@ -126,23 +130,27 @@ class Workflow:
             return code_digest(plan.run_code(study, node))
         return code_digest(plan.attack_code(study, node.attack))
 
+    @_mistakes_stop()
     def data_settings(self, wildcards: Any) -> str:
         return plan.digest(plan.data_settings(self.study(wildcards), wildcards.dataset, wildcards.split))
 
     def data_code(self, wildcards: Any) -> str:
         return code_digest(["ataka.data"])
 
+    @_mistakes_stop()
     def selection_settings(self, wildcards: Any) -> str:
         return plan.digest(plan.selection_settings(self.study(wildcards)))
 
     def selection_code(self, wildcards: Any) -> str:
         return code_digest(["ataka.evaluation", "ataka.attacks.pgd"])
 
+    @_mistakes_stop()
     def table_settings(self, wildcards: Any) -> str:
         study = self.study(wildcards)
         cells = self._table(wildcards).cells(study)
         return plan.digest([plan.cell_settings(study, cell) for cell in cells])
 
+    @_mistakes_stop()
     def layout(self, wildcards: Any) -> str:
         """What a table's look depends on beside its cells: its YAML, the labels, the sentence about the scale."""
         study, table = self.study(wildcards), self._table(wildcards)
@@ -184,6 +192,7 @@ class Workflow:
 
     # ---- what a job asks of the machine
 
+    @_mistakes_stop()
     def threads(self, wildcards: Any) -> int:
         return self.study(wildcards).threads
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -501,3 +502,34 @@ def test_an_editor_finds_nothing_wrong_with_a_shipped_scale(scale: str) -> None:
     jsonschema.validate(content, schema)
     with pytest.raises(jsonschema.ValidationError, match="epochss"):
         jsonschema.validate({"setups": {"table2": {"epochss": 3}}}, schema)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ({"data": {"test": 361}}, r"data\.test: 361 images are asked for, but digits has 360"),
+        ({"data": {"train": 1406}}, "data: 1406 training and 32 validation images .* digits has 1437 training images"),
+        ({"attacks": {"aa": {"images": 17}}}, r"attacks\.aa\.images: 17 images .* the split of digits has 16"),
+        ({"selection": {"attack": {"images": 33}}}, r"selection\.attack\.images: 33 images .* has 32"),
+    ],
+)
+def test_more_images_than_there_are_are_refused_before_any_job(overrides: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        config.load("smoke", overrides)
+
+
+def test_a_key_that_stands_twice_is_refused_with_file_and_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "config"
+    shutil.copytree(config.HOME / "config", folder)
+    with (folder / "smoke.yaml").open("a") as file:
+        file.write("seeds: [1]\n")
+    monkeypatch.setattr(config, "HOME", tmp_path)
+    with pytest.raises(UserError, match=r"'seeds' stands twice(.|\n)*smoke\.yaml\", line"):
+        config.load("smoke")
+
+
+def test_an_objective_that_breaks_on_import_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_objective.py").write_text("def f(:\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=r"methods\.natural\.objective: can't import 'broken_objective': SyntaxError"):
+        config.load("smoke", {"methods": {"natural": {"objective": "broken_objective"}}})

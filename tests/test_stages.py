@@ -423,7 +423,7 @@ def test_a_missing_model_is_named(refused: Callable[..., str]) -> None:
 
 def test_more_images_than_there_are_are_refused(natural: Path, refused: Callable[..., str]) -> None:
     said = refused("evaluate", f"{CELLS}/natural/seed0/pgd.csv", attacks={"pgd": {"images": 13}})
-    assert "13 images are asked for, but the split has 12" in said
+    assert "attacks.pgd.images: 13 images are asked for, but the split of digits has 12" in said
 
 
 def test_a_gpu_that_is_not_there_is_refused(

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -60,7 +61,7 @@ class Checkout:
         return Checkout(folder)
 
     def start(self, *arguments: str, log: Path) -> subprocess.Popen[bytes]:
-        """Snakemake as a process group of its own, on two cores."""
+        """Snakemake as a process group of its own, on two cores, that an interrupt reaches as from a terminal."""
         with log.open("wb") as output:
             return subprocess.Popen(
                 [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
@@ -69,6 +70,7 @@ class Checkout:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_heed_interrupts,
             )
 
     def snakemake(self, *arguments: str, timeout: float = 300) -> Answer:
@@ -127,3 +129,8 @@ def students_again(*methods: str) -> set[str]:
     """Everything from the candidates to the cells of these students."""
     candidates = [f"{method}/alpha{alpha}" for method in methods for alpha in (0.1, 0.5)]
     return trains(*candidates, *methods) | selects(*methods) | evaluates(*methods)
+
+
+def _heed_interrupts() -> None:
+    """A shell's background jobs ignore interrupts, and so would all that they start, these tests among them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
