@@ -74,13 +74,8 @@ def to_unit(images: Tensor) -> Tensor:
 
 
 def archive_folder(folder: str | Path) -> Path:
-    """Where archives are looked for: ATAKA_DATA if it is set, else the configured folder (made when it is needed)."""
-    given = os.environ.get("ATAKA_DATA")
-    if given and not Path(given).is_dir():
-        raise UserError(
-            f"ATAKA_DATA names '{given}', which is no folder; correct it, or make the folder to fetch into it"
-        )
-    return Path(given or folder)
+    """Where archives are looked for: ATAKA_DATA if it is set, else the configured folder."""
+    return Path(os.environ.get("ATAKA_DATA") or folder)
 
 
 def _cifar(name: str) -> Callable[[Path], tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]]:
@@ -88,6 +83,10 @@ def _cifar(name: str) -> Callable[[Path], tuple[tuple[Tensor, Tensor], tuple[Ten
         from torchvision import datasets  # a second of start-up, needed only here
 
         kind: Any = getattr(datasets, name)
+        if os.environ.get("ATAKA_DATA") and not folder.is_dir():
+            raise UserError(
+                f"ATAKA_DATA names '{folder}', which is no folder; correct it, or make the folder to fetch into"
+            )
         _ensure(kind, folder)
         train, test = (kind(folder, train=train, download=False) for train in (True, False))
         return (

@@ -298,10 +298,10 @@ def test_missing_files_are_all_named_with_the_remedy(
 def test_the_environment_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     no_download(monkeypatch)
     monkeypatch.setenv("ATAKA_DATA", str(tmp_path / "elsewhere"))
-    with pytest.raises(UserError, match="elsewhere', which is no folder"):
-        data.archive_folder("data")
-    (tmp_path / "elsewhere").mkdir()
     assert data.archive_folder("data") == tmp_path / "elsewhere"
+    with pytest.raises(UserError, match="elsewhere', which is no folder"):
+        data.split("cifar10", "data", train=None, validation=5, test=None, split_seed=0)
+    (tmp_path / "elsewhere").mkdir()
     with pytest.raises(UserError, match="elsewhere/cifar-10-batches-py/data_batch_1 is missing"):
         data.split("cifar10", "data", train=None, validation=5, test=None, split_seed=0)
     monkeypatch.setenv("ATAKA_DATA", "")

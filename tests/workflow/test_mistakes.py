@@ -80,11 +80,14 @@ def test_a_misspelt_target_says_what_is_wrong(refused: dict[str, Answer], mistak
 
 def test_a_failed_job_tells_why_in_the_terminal_and_leaves_nothing(fresh: Checkout, tmp_path: Path) -> None:
     checkout = fresh.copy(tmp_path / "study")
-    target = "results/smoke/data/digits/train.safetensors"
-    answer = checkout.snakemake(target, "--config", 'data={"train": 5000}')
+    target = "results/smoke/data/cifar10/train.safetensors"
+    damaged = tmp_path / "archives/cifar-10-batches-py/data_batch_1"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"not a batch")
+    answer = checkout.snakemake(target, "--config", f'data={{"folder": "{tmp_path / "archives"}"}}')
     assert answer.code == 1
-    assert "error: data: 5000 training and 32 validation images are asked for, but digits has 1437" in answer.text
+    assert f"error: CIFAR10 is damaged:\n  {damaged} is damaged" in answer.text
     assert "Error in rule prepare" in answer.text
-    assert "log: results/smoke/logs/prepare/digits/train.log" in answer.text
+    assert "log: results/smoke/logs/prepare/cifar10/train.log" in answer.text
     assert "Traceback" not in answer.text
     assert not (checkout.folder / target).exists()
