@@ -1,6 +1,5 @@
 """Little trained networks and their images: 10 classes, 8 x 8 pixels, some exactly 0 and some exactly 1."""
 
-from collections.abc import Iterator
 from copy import deepcopy
 
 import pytest
@@ -9,15 +8,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 Everything = tuple[list[nn.Module], Tensor, Tensor]
-
-
-@pytest.fixture(scope="package", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tensors this small only lose by threads, most of all on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def build(seed: int) -> nn.Sequential:
