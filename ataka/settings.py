@@ -71,6 +71,8 @@ _SCHEMA = {"anyOf": [{"type": "string"}, {"type": "number"}]}
 _Text = Annotated[str, BeforeValidator(_text), AfterValidator(_parses), WithJsonSchema(_SCHEMA)]
 Budget = Annotated[_Text, AfterValidator(_between(0, 1))]
 """An l_inf budget in [0, 1] units, as text: ``8/255``."""
+Share = Annotated[_Text, AfterValidator(_between(0, 1))]
+"""A share of a whole, as text: ``60/200``."""
 StepSize = Annotated[_Text, AfterValidator(_between(0, None, above=True))]
 """A positive step size in [0, 1] units, as text: ``2/255`` or ``0.003``."""
 

@@ -40,6 +40,8 @@ class Batch:
     """``record(channel, logits (n, B, C))`` offers logits to the tape."""
     log: Callable[[str, Tensor], None] = _ignore
     """``log(name, scalar)`` adds to the history: its mean over the epoch, its maximum if the name ends in ``_max``."""
+    progress: float = 0.0
+    """The share of all epochs that were completed before this one, for losses with a schedule of their own (IAD)."""
 
 
 class Objective(Protocol):
@@ -123,6 +125,7 @@ def train(
                 recorded={name: logits[:, index] for name, logits in recorded.items()},
                 record=partial(writer.record, index) if writer else _ignore,
                 log=partial(meter.add, stop - start),
+                progress=epoch / setup.epochs,
             )
             try:
                 for position, loss in enumerate(objective.losses(networks, batch)):

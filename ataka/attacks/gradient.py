@@ -15,6 +15,15 @@ def summed_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     return F.cross_entropy(logits, y, reduction="sum")
 
 
+def divergence_from(log_probabilities: Tensor) -> Loss:
+    """sum KL(p || softmax(logits)) for fixed log p (B,C): what TRADES and RSLAD ascend. Labels are not looked at."""
+
+    def loss(logits: Tensor, _labels: Tensor) -> Tensor:
+        return F.kl_div(logits.log_softmax(1), log_probabilities, reduction="sum", log_target=True)
+
+    return loss
+
+
 def input_gradient(
     model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, loss: Loss = summed_cross_entropy
 ) -> Tensor:

@@ -14,6 +14,12 @@ def uniform_start(x: Tensor, *, eps: float, generator: torch.Generator) -> Tenso
     return x + noise.uniform_(-eps, eps, generator=generator).to(x.device)
 
 
+def gaussian_start(x: Tensor, *, deviation: float, generator: torch.Generator) -> Tensor:
+    """x + deviation * N(0, 1), pixel by pixel, not clamped; TRADES, MART and RSLAD start with a deviation of 0.001."""
+    noise = torch.empty(x.shape, dtype=x.dtype, device=generator.device)
+    return x + deviation * noise.normal_(generator=generator).to(x.device)
+
+
 def project(x_adv: Tensor, x: Tensor, eps: float) -> Tensor:
     """The nearest point, in every norm, within eps of x (B,C,H,W) and [0,1]; x_adv (...,B,C,H,W).
 

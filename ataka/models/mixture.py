@@ -30,8 +30,12 @@ class Mixture(nn.Module):
         if average not in ("probabilities", "logits"):
             raise ValueError(f"a mixture averages 'probabilities' or 'logits', not '{average}'")
 
+    def each(self, x: Tensor) -> Tensor:
+        """The members' own logits (n, B, C)."""
+        return torch.stack([member(x) for member in self.members])
+
     def forward(self, x: Tensor) -> Tensor:
-        logits = torch.stack([member(x) for member in self.members])
+        logits = self.each(x)
         if self.average == "logits":
             return logits.mean(dim=0)
         # log(1/n sum softmax), in the form that can't underflow
