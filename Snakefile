@@ -25,12 +25,14 @@ wildcard_constraints:
     seed=r"\d+",
     part=r"(/(member\d+|alpha[\d.]+))?",
     attack=r"[^/]+",
+    generator=r"[^/]+",
 
 
 include: "rules/data.smk"
 include: "rules/teachers.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
+include: "rules/particles.smk"
 include: "rules/tables.smk"
 
 

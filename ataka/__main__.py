@@ -64,6 +64,12 @@ def _parser() -> argparse.ArgumentParser:
         path="ROOT/runs/DATASET/ARCH/METHOD/choice.json",
     )
     verb("evaluate", _evaluate, "attack a network: one number of a table", path="ROOT/cells/.../ATTACK.csv")
+    verb(
+        "particles",
+        _particles,
+        "measure a generator's particles on a network: a row of Table 1",
+        path="ROOT/particles/.../GENERATOR.csv",
+    )
     schema = verb("schema", _schema, "write the JSON schema of config/*.yaml, for editors")
     schema.add_argument("--check", action="store_true", help="only say whether config/schema.json is current")
     return parser
@@ -88,7 +94,7 @@ def _node(given: argparse.Namespace, kind: type, path: str | None = None) -> tup
     return study, root, node
 
 
-def _require_known(study: Study, node: plan.Tape | plan.Run | plan.Cell) -> None:
+def _require_known(study: Study, node: plan.Node) -> None:
     from ataka import data, models
 
     data.specification(node.dataset)
@@ -103,7 +109,8 @@ def _require_known(study: Study, node: plan.Tape | plan.Run | plan.Cell) -> None
         return
     if node.alpha is not None and not (plan.tuned(method) and node.alpha <= 1):
         raise UserError(f"{node.method} has no candidate '{node.part}': its alpha is {method.alpha}")
-    if node.member is not None and (method.members == 1 or node.member >= method.members):
+    apart = 1 if method.joint else method.members
+    if node.member is not None and (apart == 1 or node.member >= apart):
         raise UserError(f"{node.method} has no '{node.part}': its number of members is {method.members}")
 
 
@@ -145,6 +152,12 @@ def _evaluate(given: argparse.Namespace) -> None:
     from ataka import stages
 
     stages.evaluate(*_node(given, plan.Cell))
+
+
+def _particles(given: argparse.Namespace) -> None:
+    from ataka import stages
+
+    stages.measure_particles(*_node(given, plan.Particles))
 
 
 def _schema(given: argparse.Namespace) -> None:

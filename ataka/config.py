@@ -8,7 +8,7 @@ impossible values are refused with the key's path and, for a misspelt name, the 
 import importlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ataka.errors import UserError, nearest
 from ataka.explain import explain
-from ataka.study import Method, Study
+from ataka.study import WITHOUT_EPS, Method, Study, Where
 
 HOME = Path(__file__).resolve().parents[1]
 """The checkout: where config/, the Snakefile and results/ lie."""
@@ -43,7 +43,8 @@ def load(scale: str = DEFAULT_SCALE, overrides: Mapping[str, Any] | None = None)
         raw = _overlay(raw, _read(HOME / f"config/{scale}.yaml"))
     raw = _overlay(raw, deepcopy(dict(overrides or {})))  # filled in below, for this scale alone
     raw["scale"] = scale
-    _inherit(raw["methods"])
+    for group in ("methods", "generators"):
+        _inherit(raw[group], group)
     _spread_budget(raw)
     try:
         study = Study.model_validate(raw)
@@ -54,8 +55,17 @@ def load(scale: str = DEFAULT_SCALE, overrides: Mapping[str, Any] | None = None)
     return study
 
 
-def options(study: Study, method: str) -> Any:
-    """The checked hyper-parameters of ``method``: an instance of its objective's ``Options``."""
+def options(study: Study, method: str, dataset: str = "", arch: str = "") -> Any:
+    """The checked hyper-parameters of ``method``: an instance of its objective's ``Options``.
+
+    With what differs (``where``) for a data set and a network of this scale, where they are given.
+    """
+    entry = study.method(method)
+    changes = [entry.where[name] for name in study.at(dataset, arch, entry.where)]
+    return _options(study, method, changes)
+
+
+def _options(study: Study, method: str, changes: Sequence[Where]) -> Any:
     objective = study.method(method).objective
     if objective is None:
         raise UserError(f"method '{method}' is planned, not implemented: methods.{method}.objective is null")
@@ -67,6 +77,8 @@ def options(study: Study, method: str) -> Any:
         reason = f"{type(error).__name__}: {error}"
         raise UserError(f"methods.{method}.objective: can't import '{objective}': {reason}") from None
     values = dict(study.method(method).options)
+    for change in changes:
+        values |= change.options
     if "eps" in kind.__dataclass_fields__:
         values.setdefault("eps", study.eps)
     try:
@@ -125,33 +137,32 @@ def _overlay(base: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def _inherit(methods: Any) -> None:
-    """Resolve ``like: NAME``: a variant is another method but for what it states."""
-    if not isinstance(methods, dict):
-        raise UserError("methods must be a mapping of names to methods")
+def _inherit(entries: Any, group: str) -> None:
+    """Resolve ``like: NAME``: a variant is another method or generator but for what it states."""
+    if not isinstance(entries, dict):
+        raise UserError(f"{group} must be a mapping of names to {group}")
 
     def resolve(name: str, seen: tuple[str, ...]) -> Any:
-        entry = methods[name]
+        entry = entries[name]
         if not isinstance(entry, dict) or "like" not in entry:
             return entry
         base = entry["like"]
-        if not isinstance(base, str) or base not in methods:
-            raise UserError(f"methods.{name}.like: no method '{base}'{nearest(str(base), methods)}")
+        if not isinstance(base, str) or base not in entries:
+            raise UserError(f"{group}.{name}.like: no {group[:-1]} '{base}'{nearest(str(base), entries)}")
         if base in seen:
-            raise UserError(f"methods.{name}.like goes in a circle: {' -> '.join((*seen, str(base)))}")
+            raise UserError(f"{group}.{name}.like goes in a circle: {' -> '.join((*seen, str(base)))}")
         own = {key: value for key, value in entry.items() if key != "like"}
         found = resolve(base, (*seen, base))
         return _overlay(found, own) if isinstance(found, dict) else found
 
-    for name in list(methods):
-        methods[name] = resolve(name, (name,))
+    entries |= {name: resolve(name, (name,)) for name in list(entries)}
 
 
 def _spread_budget(raw: dict[str, Any]) -> None:
     """Give the study's eps to every attack and generator that states none."""
     for group in (raw.get("generators"), raw.get("attacks"), raw.get("selection")):
         for entry in group.values() if isinstance(group, dict) else ():
-            if isinstance(entry, dict) and entry.get("kind") != "clean" and "eps" in raw:
+            if isinstance(entry, dict) and entry.get("kind") not in WITHOUT_EPS and "eps" in raw:
                 entry.setdefault("eps", raw["eps"])
 
 
@@ -159,6 +170,8 @@ def _check_objectives(study: Study) -> None:
     for name, method in study.methods.items():
         if method.objective is not None:
             _check_objective(study, name, method, options(study, name))
+            for change in method.where.values():
+                _options(study, name, [change])
 
 
 def _check_sizes(study: Study) -> None:
@@ -176,7 +189,9 @@ def _check_sizes(study: Study) -> None:
         if (study.data.test or 0) > testing:
             raise UserError(f"data.test: {study.data.test} images are asked for, but {dataset} has {testing}")
         tested = study.data.test or testing
-        limits = {f"attacks.{key}.images": (attack.images, tested) for key, attack in study.attacks.items()}
+        limits = {f"attacks.{key}.images": (one.images, tested) for key, one in study.attacks.items() if one}
+        if name == study.particles.dataset:
+            limits["particles.images"] = (study.particles.images, tested)
         chosen_on = tested if study.selection.split == "test" else study.data.validation
         limits["selection.attack.images"] = (study.selection.attack.images, chosen_on)
         for path, (asked_for, there) in limits.items():
@@ -185,8 +200,9 @@ def _check_sizes(study: Study) -> None:
 
 
 def _check_objective(study: Study, name: str, method: Method, given: Any) -> None:
-    """What the objective needs is there: alpha, an ensemble, a channel of its tape, the particles themselves."""
-    create = getattr(importlib.import_module(str(method.objective)), "create", None)
+    """What the objective needs is there: alpha, teachers, an ensemble, a channel of its tape, the particles."""
+    module = importlib.import_module(str(method.objective))
+    create = getattr(module, "create", None)
     if create is None:
         raise UserError(f"methods.{name}.objective: '{method.objective}' has no function create")
     takes = inspect.signature(create).parameters
@@ -194,6 +210,15 @@ def _check_objective(study: Study, name: str, method: Method, given: Any) -> Non
         raise UserError(f"methods.{name}.alpha is missing: give 'tuned' or a number")
     if "alpha" not in takes and method.alpha is not None:
         raise UserError(f"methods.{name}.alpha: {method.objective} has no alpha")
+    roles = set(module.teachers(given)) if hasattr(module, "teachers") else set()
+    if roles != set(method.teachers):
+        wanted = f"{method.objective} has {', '.join(sorted(roles)) or 'none'}"
+        raise UserError(f"methods.{name}.teachers: {', '.join(sorted(method.teachers)) or 'none'} are given, {wanted}")
+    if method.joint != ("generator" in takes and "online" not in takes):
+        raise UserError(
+            f"methods.{name}.generator: {method.objective} "
+            + ("trains its members each by itself" if method.joint else "trains its members together: name a generator")
+        )
     if method.ensemble is None:
         if "online" in takes:
             raise UserError(f"methods.{name}.ensemble is missing: {method.objective} trains a student of teachers")

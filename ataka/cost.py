@@ -15,7 +15,7 @@ import torch
 
 from ataka import config, data, models, plan
 from ataka.errors import UserError
-from ataka.plan import Cell, Run, Tape
+from ataka.plan import Cell, Node, Particles, Tape
 from ataka.progress import duration
 from ataka.study import Ensemble, Study
 
@@ -31,7 +31,7 @@ PATIENCE = 3 * 86400
 """Seconds of work beyond which a study without a GPU is stopped."""
 
 
-def announce(study: Study, nodes: Sequence[Tape | Run | Cell], *, local: bool) -> None:
+def announce(study: Study, nodes: Sequence[Node], *, local: bool) -> None:
     """Print readings, work and estimate; UserError for days of work on a machine without a GPU."""
     seconds = sum(seconds_of(study, node) for node in nodes)
     gpu = torch.cuda.is_available() and study.device != "cpu"
@@ -54,44 +54,56 @@ def announce(study: Study, nodes: Sequence[Tape | Run | Cell], *, local: bool) -
         )
 
 
-def seconds_of(study: Study, node: Tape | Run | Cell) -> float:
+def seconds_of(study: Study, node: Node) -> float:
     """The seconds that one job takes on one device of this machine."""
     return JOB_SECONDS + sum(
         passes * forward_seconds(arch, dataset, study.threads) for arch, dataset, passes in _passes(study, node)
     )
 
 
-def _passes(study: Study, node: Tape | Run | Cell) -> list[tuple[str, str, float]]:
+def _passes(study: Study, node: Node) -> list[tuple[str, str, float]]:
     """(architecture, data set, forwards of one image) of a job."""
     if isinstance(node, Cell):
         method = study.method(node.method)
         return [(node.arch, node.dataset, method.members * _attack(study, node))]
+    if isinstance(node, Particles):
+        members, steps = study.method(node.method).members, study.generators[node.generator].steps
+        each = members * study.particles.count * (ATTACK_STEP * steps + 2)
+        return [(node.arch, node.dataset, float(study.particles.images * each))]
     images = study.data.train or data.specification(node.dataset).images[0] - study.data.validation
     if isinstance(node, Tape):
-        return [_teachers(study, node.dataset, plan.ensemble_of(study, node), images)]
+        return (
+            []
+            if plan.source_of(study, node)
+            else [_teachers(study, node.dataset, plan.ensemble_of(study, node), images)]
+        )
     method = study.method(node.method)
-    adopted = plan.tuned(method) and node.seed == study.seeds[0]
-    if (method.members > 1 or adopted) and not node.part:
+    adopted = plan.tuned(method) and node.seed == study.seeds[0] and not node.part
+    if adopted or method.objective is None or plan.members(study, node):
         return []
-    options = config.options(study, node.method)
-    each = ATTACK_STEP * getattr(options, "steps", 0) + UPDATE
-    own = (node.arch, node.dataset, float(images * study.setups[method.setup].epochs * each))
+    options, epochs = config.options(study, node.method), study.setup(method.setup, node.dataset, node.arch).epochs
+    steps = study.generators[method.generator].steps if method.generator else getattr(options, "steps", 0)
+    together = method.members if method.joint else 1
+    own = (node.arch, node.dataset, float(images * epochs * together * (ATTACK_STEP * steps + UPDATE)))
     if method.online and method.ensemble:
         return [own, _teachers(study, node.dataset, method.ensemble, images)]
+    speaking = sum(study.method(teacher).members for teacher in method.teachers.values())
+    if speaking:
+        return [own, (study.teacher(node.dataset), node.dataset, float(images * epochs * speaking))]
     return [own]
 
 
 def _teachers(study: Study, dataset: str, ensemble: Ensemble, images: int) -> tuple[str, str, float]:
-    steps, epochs = study.generators[ensemble.generator].steps, study.setups[ensemble.setup].epochs
+    arch, steps = study.teacher(dataset), study.generators[ensemble.generator].steps
     each = ensemble.n * (ATTACK_STEP * steps + UPDATE)
-    return study.teacher(dataset), dataset, float(images * epochs * each)
+    return arch, dataset, float(images * study.setup(ensemble.setup, dataset, arch).epochs * each)
 
 
 def _attack(study: Study, cell: Cell) -> float:
-    attack = study.attacks[cell.attack]
+    attack = study.attack(cell.attack)
     images = attack.images or study.data.test or data.specification(cell.dataset).images[1]
     if attack.kind != "aa":
-        return images * (ATTACK_STEP * getattr(attack, "steps", 1) + 1)
+        return images * (ATTACK_STEP * getattr(attack, "steps", 1) * getattr(attack, "searches", 1) + 1)
     if attack.version == "shortened":
         return images * 100.0
     return images * (WITHSTANDS * AUTOATTACK_ROBUST + (1 - WITHSTANDS) * AUTOATTACK_FALLEN)

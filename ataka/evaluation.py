@@ -1,5 +1,6 @@
 """A network under an attack: which test images does it still get right?"""
 
+import inspect
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,7 +60,8 @@ def evaluate(
     start = None
     if hasattr(module, "draw"):
         source = streams.generator(seed, "evaluate", kind)
-        start = module.draw(split.pixels(), eps=options["eps"], generator=source)
+        named = {name: options[name] for name in inspect.signature(module.draw).parameters if name in options}
+        start = module.draw(split.pixels(), generator=source, **named)
     correct, predicted = [], []
     progress.start(1, len(split))
     for index, offset in enumerate(range(0, len(split), size)):

@@ -1,8 +1,9 @@
 """What a study consists of: its artifacts, where each lies, and the settings that decide its bytes.
 
-Three kinds of artifact have a name of their own: a `Tape` (the teachers' recorded logits), a `Run` (one training)
-and a `Cell` (one number of a table). Each knows its path below the results folder and its settings; the SHA-256
-of those settings is what Snakemake watches and what a table compares before it takes a cell in.
+Four kinds of artifact have a name of their own: a `Tape` (the teachers' recorded logits), a `Run` (one training), a
+`Cell` (one number of a table) and `Particles` (the measurements behind Table 1). Each knows its path below the results
+folder and its settings; the SHA-256 of those settings is what Snakemake watches and what a table compares before it
+takes a cell in.
 """
 
 import hashlib
@@ -16,10 +17,12 @@ from ataka import config, models
 from ataka.config import DEFAULT_SCALE
 from ataka.errors import UserError, nearest
 from ataka.settings import readings_of
-from ataka.study import Ensemble, Method, Study
+from ataka.study import Checkpoint, Ensemble, Method, Study
 
 NATIVE_ENSEMBLE_SETUP = "table2"
 """The teachers' set-up that an ensemble's name leaves unsaid."""
+_SAME_UNDER_IDENTITY = {"kind", "like", "bandwidth", "gamma", "one_over_n", "gradient_of"}
+"""The generator's settings that make no difference where its kernel is exactly the identity (A1)."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,25 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Particles:
+    """What a network says of one generator's particles: a row of Table 1."""
+
+    dataset: str
+    arch: str
+    method: str
+    seed: int
+    generator: str
+
+    def csv(self, root: str | Path) -> Path:
+        folder = Path(root, "particles", self.dataset, self.arch, self.method, f"seed{self.seed}")
+        return folder / f"{self.generator}.csv"
+
+    @property
+    def run(self) -> Run:
+        return Run(self.dataset, self.arch, self.method, self.seed)
+
+
+@dataclass(frozen=True)
 class Cell:
     """One number of a table: a run under an attack."""
 
@@ -85,6 +107,9 @@ class Cell:
     @property
     def run(self) -> Run:
         return Run(self.dataset, self.arch, self.method, self.seed)
+
+
+Node = Tape | Run | Cell | Particles
 
 
 def root_of(scale: str) -> str:
@@ -109,14 +134,17 @@ def ensemble_name(study: Study, dataset: str, ensemble: Ensemble) -> str:
 
 def ensemble_of(study: Study, tape: Tape) -> Ensemble:
     """The ensemble that a tape's name stands for."""
-    named = {
-        ensemble_name(study, tape.dataset, method.ensemble): method.ensemble
-        for method in study.methods.values()
-        if method.ensemble
-    }
+    ensembles = [method.ensemble for method in study.methods.values() if method.ensemble]
+    larger = [_shared(ensemble) for ensemble in ensembles if ensemble.shares]
+    named = {ensemble_name(study, tape.dataset, ensemble): ensemble for ensemble in [*larger, *ensembles]}
     if tape.ensemble not in named:
         raise UserError(f"no method has the ensemble '{tape.ensemble}'{nearest(tape.ensemble, named)}")
     return named[tape.ensemble]
+
+
+def _shared(ensemble: Ensemble) -> Ensemble:
+    assert ensemble.shares is not None
+    return Ensemble(generator=ensemble.shares.generator, n=ensemble.shares.n, setup=ensemble.setup, shares=None)
 
 
 def tape_of(study: Study, run: Run) -> Tape | None:
@@ -127,10 +155,42 @@ def tape_of(study: Study, run: Run) -> Tape | None:
     return Tape(run.dataset, ensemble_name(study, run.dataset, method.ensemble), run.seed)
 
 
+def source_of(study: Study, tape: Tape) -> Tape | None:
+    """The tape whose first teachers may serve as ``tape``: whether they do, its manifest says once it is recorded."""
+    ensemble = ensemble_of(study, tape)
+    if ensemble.shares is None:
+        return None
+    mine, other = (study.generators[name].model_dump() for name in (ensemble.generator, ensemble.shares.generator))
+    alike = all(mine[key] == other[key] for key in mine.keys() - _SAME_UNDER_IDENTITY)
+    averaged = "ensemble" in (mine["gradient_of"], other["gradient_of"])  # the gradient then depends on n
+    signed = mine["update"] == "sign" or mine["kind"] == other["kind"]  # PGD's steps are signed
+    if not alike or averaged or not signed or other["bandwidth"] == "median":
+        return None
+    name = ensemble_name(study, tape.dataset, _shared(ensemble))
+    return Tape(tape.dataset, name, tape.seed) if name != tape.ensemble else None
+
+
 def members(study: Study, run: Run) -> list[Run]:
-    """The independently seeded networks that are averaged into ``run``."""
-    count = study.method(run.method).members
-    return [Run(run.dataset, run.arch, run.method, run.seed, f"member{index}") for index in range(count)]
+    """The independently trained networks that are averaged into ``run``; none of a joint or a single one."""
+    method = study.method(run.method)
+    if run.part or method.joint or method.members == 1:
+        return []
+    return [Run(run.dataset, run.arch, run.method, run.seed, f"member{index}") for index in range(method.members)]
+
+
+def frozen_teachers(study: Study, run: Run) -> dict[str, Run]:
+    """The runs that a distilled student learns from, by the part they play."""
+    method = study.method(run.method)
+    if not method.teachers:
+        return {}
+    arch = study.teacher(run.dataset)
+    return {role: Run(run.dataset, arch, teacher, run.seed) for role, teacher in method.teachers.items()}
+
+
+def together(study: Study, run: Run) -> Run | None:
+    """The joint run that ``run`` is one member of."""
+    method = study.method(run.method)
+    return Run(run.dataset, run.arch, method.member_of, run.seed) if method.member_of else None
 
 
 def candidates(study: Study, run: Run) -> list[Run]:
@@ -144,19 +204,41 @@ def tuned(method: Method) -> bool:
     return method.alpha == "tuned"
 
 
-def needs(study: Study, node: Tape | Run | Cell) -> list[Tape | Run]:
+def tuned_run(study: Study, run: Run) -> Run | None:
+    """The run whose choice of alpha is behind ``run``: itself, the joint run that it comes from, or none."""
+    source = together(study, run) or run
+    return source if tuned(study.method(source.method)) else None
+
+
+def checkpoint(study: Study, run: Run) -> Checkpoint | None:
+    """The file of others that ``run`` is; UserError if its method has files, but none for this data set and network."""
+    method = study.method(run.method)
+    if not method.checkpoints or (method.members > 1 and not run.part):
+        return None
+    fitting = [one for one in method.checkpoints if (one.dataset, one.arch) == (run.dataset, run.arch)]
+    if len(fitting) != method.members:
+        raise UserError(
+            f"methods.{run.method}.checkpoints: {len(fitting)} for {run.arch} on {run.dataset}, "
+            f"but members is {method.members}"
+        )
+    return fitting[run.member or 0]
+
+
+def needs(study: Study, node: Node) -> list[Tape | Run]:
     """The artifacts that ``node`` is made from."""
-    if isinstance(node, Cell):
+    if isinstance(node, Cell | Particles):
         return [node.run]
     if isinstance(node, Tape):
-        return []
-    method = study.method(node.method)
-    if method.members > 1 and not node.part:
-        return list(members(study, node))
-    first = tuned(method) and not node.part
+        source = source_of(study, node)
+        return [source] if source else []
+    if parts := members(study, node):
+        return list(parts)
+    if joint := together(study, node):
+        return [joint]
+    first = tuned(study.method(node.method)) and not node.part
     needed: list[Tape | Run] = list(candidates(study, node)) if first else []
     tape = tape_of(study, node)
-    return [*needed, tape] if tape else needed
+    return [*needed, *([tape] if tape else []), *frozen_teachers(study, node).values()]
 
 
 # ---- the settings that decide an artifact's bytes -----------------------------------------------------------
@@ -182,24 +264,40 @@ def tape_settings(study: Study, tape: Tape) -> dict[str, Any]:
     return {
         "arch": study.teacher(tape.dataset),
         "n": ensemble.n,
-        "generator": study.generators[ensemble.generator].model_dump(mode="json"),
-        "setup": study.setups[ensemble.setup].model_dump(mode="json"),
+        "generator": generator_settings(study, ensemble.generator),
+        "setup": setup_settings(study, ensemble.setup, tape.dataset, study.teacher(tape.dataset)),
         "data": data_settings(study, tape.dataset, "train"),
         "seed": tape.seed,
     }
 
 
+def generator_settings(study: Study, generator: str) -> dict[str, Any]:
+    return study.generators[generator].model_dump(mode="json", exclude={"like"})
+
+
+def setup_settings(study: Study, setup: str, dataset: str, arch: str) -> dict[str, Any]:
+    """A set-up as it is for one data set and network."""
+    return study.setup(setup, dataset, arch).model_dump(mode="json", exclude={"where"})
+
+
 def run_settings(study: Study, run: Run) -> dict[str, Any]:
-    """What decides a trained network: method, readings, set-up, data, seed, and the tape behind it."""
+    """What decides a trained network: method, readings, set-up, data, seed, and whatever it learns from."""
     method = study.method(run.method)
-    settings: dict[str, Any] = {
-        "arch": run.arch,
+    settings: dict[str, Any] = {"arch": run.arch, "part": run.part}
+    if method.members > 1 and (method.joint or not run.part):
+        settings |= {"members": method.members, "average": method.average}
+    if joint := together(study, run):
+        settings |= {"of": run_settings(study, joint), "member": method.member}
+        return settings | ({"selection": selection_settings(study)} if method.member == "chosen" else {})
+    if method.checkpoints:
+        parts = members(study, run) or [run]
+        return settings | {"checkpoints": [one.sha256 for part in parts if (one := checkpoint(study, part))]}
+    settings |= {
         "objective": method.objective,
-        "options": asdict(config.options(study, run.method)),
-        "setup": study.setups[method.setup].model_dump(mode="json"),
+        "options": asdict(config.options(study, run.method, run.dataset, run.arch)),
+        "setup": setup_settings(study, method.setup, run.dataset, run.arch),
         "data": data_settings(study, run.dataset, "train"),
         "seed": run.seed,
-        "part": run.part,
     }
     tape = tape_of(study, run)
     if tape is not None:
@@ -207,8 +305,11 @@ def run_settings(study: Study, run: Run) -> dict[str, Any]:
     elif method.ensemble:
         online = Tape(run.dataset, ensemble_name(study, run.dataset, method.ensemble), run.seed)
         settings["teachers"] = tape_settings(study, online)
-    if method.members > 1 and not run.part:
-        settings |= {"members": method.members, "average": method.average}
+    if method.generator is not None:
+        settings["generator"] = generator_settings(study, method.generator)
+    if method.teachers:
+        frozen = frozen_teachers(study, run)
+        settings["frozen"] = {role: run_settings(study, teacher) for role, teacher in frozen.items()}
     if tuned(method) and not run.part:
         settings["selection"] = selection_settings(study)
     elif not tuned(method):
@@ -226,13 +327,34 @@ def selection_settings(study: Study) -> dict[str, Any]:
 
 def cell_settings(study: Study, cell: Cell) -> dict[str, Any]:
     """What decides a cell: the run, the test images and the attack."""
-    if cell.attack not in study.attacks:
-        raise UserError(f"no attack '{cell.attack}' in the configuration{nearest(cell.attack, study.attacks)}")
+    attack = study.attack(cell.attack).model_dump(mode="json")
     return {
         "run": run_settings(study, cell.run),
         "test": data_settings(study, cell.dataset, "test"),
-        "attack": study.attacks[cell.attack].model_dump(mode="json"),
+        "attack": attack,
     }
+
+
+def particles_settings(study: Study, node: Particles) -> dict[str, Any]:
+    """What decides the measurements of one generator's particles: the network, the images, the generator."""
+    if node.generator not in study.generators:
+        raise UserError(f"no generator '{node.generator}' in config/{nearest(node.generator, study.generators)}")
+    return {
+        "run": run_settings(study, node.run),
+        "test": data_settings(study, node.dataset, "test"),
+        "generator": generator_settings(study, node.generator),
+        "count": study.particles.count,
+        "images": study.particles.images,
+    }
+
+
+def settings_of(study: Study, node: Node) -> dict[str, Any]:
+    """What decides an artifact's bytes."""
+    if isinstance(node, Tape):
+        return tape_settings(study, node)
+    if isinstance(node, Run):
+        return run_settings(study, node)
+    return cell_settings(study, node) if isinstance(node, Cell) else particles_settings(study, node)
 
 
 def readings(study: Study) -> dict[str, str]:
@@ -271,17 +393,35 @@ def tape_code(study: Study, tape: Tape) -> tuple[str, ...]:
 
 def run_code(study: Study, run: Run) -> tuple[str, ...]:
     method = study.method(run.method)
-    assert method.objective is not None
-    modules = ["ataka.training", "ataka.networks", method.objective, *models.sources(run.arch)]
+    modules = ["ataka.networks", *models.sources(run.arch)]
+    if method.checkpoints:
+        modules.append("ataka.checkpoints")
+    if method.objective is not None:
+        modules += ["ataka.training", method.objective]
     if method.members > 1 and not run.part:
         modules.append("ataka.models.mixture")
-    if method.online:
+    if method.member == "chosen":
+        modules += selection_code(study)
+    if method.online or method.teachers:
         modules.extend(models.sources(study.teacher(run.dataset)))
     return tuple(modules)
 
 
+def selection_code(study: Study) -> tuple[str, ...]:
+    return ("ataka.evaluation", f"ataka.attacks.{study.selection.attack.kind}")
+
+
 def attack_code(study: Study, attack: str) -> tuple[str, ...]:
-    return ("ataka.evaluation", f"ataka.attacks.{study.attacks[attack].kind}")
+    return ("ataka.evaluation", f"ataka.attacks.{study.attack(attack).kind}")
+
+
+def code_of(study: Study, node: Node) -> tuple[str, ...]:
+    """The modules whose code decides an artifact's bytes."""
+    if isinstance(node, Tape):
+        return tape_code(study, node)
+    if isinstance(node, Run):
+        return run_code(study, node)
+    return attack_code(study, node.attack) if isinstance(node, Cell) else ("ataka.particles",)
 
 
 # ---- from a path to the artifact ----------------------------------------------------------------------------
@@ -300,10 +440,16 @@ _PATTERNS = (
         Cell,
         re.compile(rf"cells/(?P<dataset>[^/]+)/{_ARCH}/(?P<method>[^/]+)/seed(?P<seed>\d+)/(?P<attack>[^/]+)\.csv"),
     ),
+    (
+        Particles,
+        re.compile(
+            rf"particles/(?P<dataset>[^/]+)/{_ARCH}/(?P<method>[^/]+)/seed(?P<seed>\d+)/(?P<generator>[^/]+)\.csv"
+        ),
+    ),
 )
 
 
-def parse(path: str | Path) -> tuple[str, Tape | Run | Cell]:
+def parse(path: str | Path) -> tuple[str, Node]:
     """The results folder and the artifact that a path names; UserError for a path that is none of a study's."""
     text = Path(path).as_posix()
     for kind, form in _PATTERNS:
@@ -314,5 +460,6 @@ def parse(path: str | Path) -> tuple[str, Tape | Run | Cell]:
             return root, kind(**fields | {"seed": int(fields["seed"])})
     raise UserError(
         f"'{text}' is no artifact of a study; such are ROOT/tapes/DATASET/ENSEMBLE/seedN/manifest.json, "
-        "ROOT/runs/DATASET/ARCH/METHOD/seedN/model.safetensors, ROOT/cells/DATASET/ARCH/METHOD/seedN/ATTACK.csv"
+        "ROOT/runs/DATASET/ARCH/METHOD/seedN/model.safetensors, ROOT/cells/DATASET/ARCH/METHOD/seedN/ATTACK.csv, "
+        "ROOT/particles/DATASET/ARCH/METHOD/seedN/GENERATOR.csv"
     )

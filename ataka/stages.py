@@ -19,7 +19,7 @@ from ataka.errors import UserError
 from ataka.evaluation import evaluate as run_attack
 from ataka.models.mixture import Mixture
 from ataka.objectives.teachers import Teachers
-from ataka.plan import Cell, Run, Tape
+from ataka.plan import Cell, Node, Particles, Run, Tape
 from ataka.progress import Progress
 from ataka.study import Study
 from ataka.training import Diverged
@@ -59,14 +59,25 @@ def prepare(study: Study, root: str, dataset: str, part: str) -> None:
 
 
 def record(study: Study, root: str, node: Tape) -> None:
-    """Train an ensemble of teachers and record what they say; writes the tape, their weights and history."""
+    """Train an ensemble of teachers and record what they say; writes the tape, their weights and history.
+
+    Where another tape holds the very same teachers (`tape.share`), nothing is trained.
+    """
     device, progress, began = device_of(study), _progress(node), time.monotonic()
     settings = plan.tape_settings(study, node)
-    ensemble = plan.ensemble_of(study, node)
-    generator, setup = study.generators[ensemble.generator], study.setups[ensemble.setup]
+    ensemble, arch = plan.ensemble_of(study, node), study.teacher(node.dataset)
+    generator, setup = study.generators[ensemble.generator], study.setup(ensemble.setup, node.dataset, arch)
     train = store.load_split(data_file(root, node.dataset, "train"), "train")
     folder = node.folder(root)
-    teachers = networks.teachers(study.teacher(node.dataset), node.dataset, ensemble.n, seed=node.seed, device=device)
+    about = {"settings": settings, "settings_sha256": plan.digest(settings), "data_sha256": train.digest()}
+    source = plan.source_of(study, node)
+    if source:
+        _reader(study, root, source, train)  # refuses a tape of other settings or images
+        if tape.share(source.manifest(root), folder, ensemble.n, about):
+            progress.say(f"the kernel of {source.ensemble} was exactly the identity: its first {ensemble.n} serve here")
+            return
+        progress.say(f"the particles of {source.ensemble} felt each other, so these teachers are trained by themselves")
+    teachers = networks.teachers(arch, node.dataset, ensemble.n, seed=node.seed, device=device)
     writer = tape.Writer(folder, generator.channels, count=len(train))
     try:
         history = run_training(
@@ -89,16 +100,18 @@ def record(study: Study, root: str, node: Tape) -> None:
     _write_history(folder / "history.csv", history)
     _write_run(study, folder, settings, seconds=time.monotonic() - began, status="finished")
     peaks = {name: max(row[name] for row in history) for name in history[0] if name.endswith("_max")}
-    about = {"settings": settings, "settings_sha256": plan.digest(settings), "data_sha256": train.digest()}
     writer.finish(about | {"teachers": weights, "threads": study.threads} | peaks)
 
 
 def train(study: Study, root: str, node: Run) -> None:
-    """Make a run: train it, or join the members of an average, or take the candidate that was chosen."""
+    """Make a run: train it, join the members of an average, take the candidate or member that was chosen, or import."""
     method = study.method(node.method)
-    config.options(study, node.method)  # a planned method has none, and says so
-    if method.members > 1 and not node.part:
+    if plan.members(study, node):
         _join(study, root, node)
+    elif joint := plan.together(study, node):
+        _extract(study, root, node, joint)
+    elif plan.checkpoint(study, node):
+        _import(study, root, node)
     elif plan.tuned(method) and not node.part:
         alpha = chosen_alpha(study, root, node)
         if node.seed == study.seeds[0]:
@@ -121,35 +134,38 @@ def chosen_alpha(study: Study, root: str, node: Run) -> float:
 def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
     device, progress, began = device_of(study), _progress(node), time.monotonic()
     method = study.method(node.method)
-    settings = plan.run_settings(study, node)
-    setup = study.setups[method.setup]
+    options = config.options(study, node.method, node.dataset, node.arch)
+    settings, setup = plan.run_settings(study, node), study.setup(method.setup, node.dataset, node.arch)
     split = store.load_split(data_file(root, node.dataset, "train"), "train")
-    specification = data.specification(node.dataset)
-    seed = networks.member_seed(node.seed, node.member)
-    trained = [networks.student(node.arch, node.dataset, seed=seed, device=device)]
+    seeds = [networks.member_seed(node.seed, node.member)]
+    if method.joint:
+        seeds = [networks.member_seed(node.seed, member) for member in range(method.members)]
+    own = [networks.student(node.arch, node.dataset, seed=seed, device=device) for seed in seeds]
+    beside: list[nn.Module] = []
     extra: dict[str, Any] = {} if alpha is None else {"alpha": alpha}
     reader = None
     behind = plan.tape_of(study, node)
     if behind:
-        reader = tape.Reader(
-            behind.manifest(root),
-            settings_sha256=plan.digest(plan.tape_settings(study, behind)),
-            data_sha256=split.digest(),
-        )
+        reader = _reader(study, root, behind, split)
     elif method.ensemble:
         extra |= {"generator": study.generators[method.ensemble.generator], "online": True}
         arch, count = study.teacher(node.dataset), method.ensemble.n
-        trained = [*networks.teachers(arch, node.dataset, count, seed=seed, device=device), *trained]
-    objective = import_module(str(method.objective)).create(config.options(study, node.method), **extra)
+        beside = networks.teachers(arch, node.dataset, count, seed=seeds[0], device=device)
+    if method.generator is not None:
+        extra["generator"] = study.generators[method.generator]
+    if method.teachers:
+        frozen = plan.frozen_teachers(study, node)
+        extra["teachers"] = {role: _frozen(study, root, teacher, device) for role, teacher in frozen.items()}
+    objective = import_module(str(method.objective)).create(options, **extra)
     status, folder = "finished", node.folder(root)
     try:
         history = run_training(
-            trained,
+            [*beside, *own],
             objective,
             split.to(device),
-            specification,
+            data.specification(node.dataset),
             setup,
-            seed=seed,
+            seed=seeds[0] if not method.joint else node.seed,
             reader=reader,
             progress=progress,
         )
@@ -162,8 +178,64 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
         status, history = "diverged", error.history
         progress.say(f"diverged: {error}; this candidate will not be chosen")
     _write_history(folder / "history.csv", history)
-    store.save_tensors(folder / "model.safetensors", trained[-1].state_dict())
+    _save(folder, own, joint=method.joint)
     _write_run(study, folder, settings, status=status, seconds=time.monotonic() - began, alpha=alpha)
+
+
+def _reader(study: Study, root: str, node: Tape, split: data.Split) -> tape.Reader:
+    return tape.Reader(
+        node.manifest(root),
+        settings_sha256=plan.digest(plan.tape_settings(study, node)),
+        data_sha256=split.digest(),
+    )
+
+
+def _frozen(study: Study, root: str, node: Run, device: torch.device) -> Mixture:
+    """A run as a teacher: the average of its members, or of itself alone; nothing of it trains."""
+    network = load(study, root, node, device)
+    teacher = network if isinstance(network, Mixture) else Mixture([network])
+    return teacher.eval().requires_grad_(False)
+
+
+def _save(folder: Path, trained: Sequence[nn.Module], *, joint: bool) -> None:
+    """One network's weights, or all members' in the file of an average."""
+    state = Mixture(trained).state_dict() if joint else trained[-1].state_dict()
+    store.save_tensors(folder / "model.safetensors", state)
+
+
+def _extract(study: Study, root: str, node: Run, joint: Run) -> None:
+    """One member of a joint run; the most robust one on the selection split where it is to be chosen."""
+    device, method = device_of(study), study.method(node.method)
+    mixture = load(study, root, joint, device)
+    assert isinstance(mixture, Mixture)
+    folder, settings = node.folder(root), plan.run_settings(study, node)
+    member, more = method.member, {}
+    if member == "chosen":
+        split = _selection_split(study, root, node.dataset)
+        robust = [_selection_accuracies(study, network, split, node.seed)[1] for network in mixture.members]
+        member = robust.index(max(robust))
+        more = {"robust": robust, "split": study.selection.split}
+        _progress(node).say(f"member {member} of {joint.method} is the most robust: {robust} %")
+    assert isinstance(member, int)
+    store.save_tensors(folder / "model.safetensors", mixture.members[member].state_dict())
+    with store.replacing(folder / "history.csv") as part:
+        shutil.copyfile(joint.folder(root) / "history.csv", part)
+    seconds = store.read_json(joint.folder(root) / "run.json")["seconds"]
+    _write_run(study, folder, settings, status="finished", seconds=seconds, member=member, **more)
+
+
+def _import(study: Study, root: str, node: Run) -> None:
+    """A network of others becomes a run: its weights under our names, in our format."""
+    from ataka import checkpoints
+
+    entry = plan.checkpoint(study, node)
+    assert entry is not None
+    network = networks.build(node.arch, node.dataset, device=torch.device("cpu"))
+    checkpoints.load(entry.path, sha256=entry.sha256, network=network)
+    folder = node.folder(root)
+    store.save_tensors(folder / "model.safetensors", network.state_dict())
+    store.write_rows(folder / "history.csv", [{"imported": entry.path}])
+    _write_run(study, folder, plan.run_settings(study, node), status="finished", seconds=0.0)
 
 
 def _join(study: Study, root: str, node: Run) -> None:
@@ -206,9 +278,7 @@ def select(study: Study, root: str, node: Run) -> None:
     """
     device, progress = device_of(study), _progress(node, "select")
     settings = plan.selection_settings(study)
-    choice = study.selection
-    part = "test" if choice.split == "test" else "train"
-    split = store.load_split(data_file(root, node.dataset, part), choice.split).first(choice.attack.images)
+    choice, split = study.selection, _selection_split(study, root, node.dataset)
     grid = []
     for candidate in plan.candidates(study, node):
         entry: dict[str, Any] = {"alpha": candidate.alpha, "n": len(split), "clean": None, "robust": None}
@@ -216,10 +286,11 @@ def select(study: Study, root: str, node: Run) -> None:
         entry["status"] = store.read_json(candidate.folder(root) / "run.json")["status"]
         if entry["status"] == "finished":
             network = load(study, root, candidate, device)
-            clean = run_attack(network, {"kind": "clean"}, split.to(device), seed=candidate.seed)
-            robust = run_attack(network, choice.attack.model_dump(), split.to(device), seed=candidate.seed)
-            entry |= {"clean": round(clean.accuracy, 4), "robust": round(robust.accuracy, 4)}
-            if clean.constant:
+            alone = list(network.members) if isinstance(network, Mixture) else [network]
+            found = [_selection_accuracies(study, one, split, candidate.seed) for one in alone]
+            clean, robust = (round(sum(one[place] for one in found) / len(found), 4) for place in (0, 1))
+            entry |= {"clean": clean, "robust": robust}
+            if any(constant for _, _, constant in found):
                 entry["status"] = "collapsed"
         grid.append(entry)
         progress.say(
@@ -240,11 +311,25 @@ def select(study: Study, root: str, node: Run) -> None:
     store.write_json(node.choice(root), content)
 
 
+def _selection_split(study: Study, root: str, dataset: str) -> data.Split:
+    choice = study.selection
+    part = "test" if choice.split == "test" else "train"
+    split = store.load_split(data_file(root, dataset, part), choice.split).first(choice.attack.images)
+    return split.to(device_of(study))
+
+
+def _selection_accuracies(study: Study, network: nn.Module, split: data.Split, seed: int) -> tuple[float, float, bool]:
+    """Clean and robust accuracy (%) by the selection's attack, and whether one class is predicted for all."""
+    clean = run_attack(network, {"kind": "clean"}, split, seed=seed)
+    robust = run_attack(network, study.selection.attack.model_dump(), split, seed=seed)
+    return clean.accuracy, robust.accuracy, clean.constant
+
+
 def evaluate(study: Study, root: str, node: Cell) -> None:
     """Attack a run's network on the test images; writes the cell and its bits."""
     device = device_of(study)
     settings = plan.cell_settings(study, node)
-    attack = study.attacks[node.attack].model_dump()
+    attack = study.attack(node.attack).model_dump()
     network = load(study, root, node.run, device)
     split = store.load_split(data_file(root, node.dataset, "test"), "test").to(device)
     verdicts = run_attack(network, attack, split, seed=node.seed, progress=_progress(node))
@@ -259,7 +344,7 @@ def evaluate(study: Study, root: str, node: Cell) -> None:
         "accuracy": f"{100 * correct / count:.4f}",
         "ci_low": f"{low:.4f}",
         "ci_high": f"{high:.4f}",
-        **{name: attack.get(name, "") for name in ("eps", "steps", "step_size", "version", "chunk")},
+        **{name: _text(attack.get(name)) for name in ("eps", "steps", "step_size", "version", "chunk", "strength")},
         "model_sha256": store.sha256(node.run.model(root)),
         "config_sha256": plan.digest(settings),
         "git_commit": environment["git_commit"],
@@ -277,11 +362,41 @@ def evaluate(study: Study, root: str, node: Cell) -> None:
     _progress(node).say(f"{correct} of {count} correct, {100 * correct / count:.2f} %")
 
 
+def measure_particles(study: Study, root: str, node: Particles) -> None:
+    """What a network says of one generator's particles of the first test images; writes a row an image."""
+    from ataka import particles
+
+    device, settings = device_of(study), plan.particles_settings(study, node)
+    network = load(study, root, node.run, device)
+    split = store.load_split(data_file(root, node.dataset, "test"), "test").first(study.particles.images).to(device)
+    rows = particles.measure(
+        network,
+        split,
+        study.generators[node.generator],
+        count=study.particles.count,
+        seed=node.seed,
+        progress=_progress(node),
+    )
+    about = {"scale": study.scale, **asdict(node), "count": study.particles.count}
+    environment = provenance.environment()
+    after = {
+        "model_sha256": store.sha256(node.run.model(root)),
+        "config_sha256": plan.digest(settings),
+        **{name: environment[name] for name in ("git_commit", "git_dirty")},
+        "device": _device_name(device),
+        "torch": torch.__version__,
+        "threads": study.threads,
+        "finished_at": provenance.now(),
+    }
+    exact = [{name: _exact(value) for name, value in row.items()} for row in rows]
+    store.write_rows(node.csv(root), [about | row | after for row in exact])
+
+
 def load(study: Study, root: str, node: Run, device: torch.device) -> nn.Module:
     """A run's network with its weights, in evaluation mode; UserError if it was trained under other settings."""
     method = study.method(node.method)
     _require_current(study, root, node)
-    if method.members > 1 and not node.part:
+    if method.members > 1 and (method.joint or not node.part):
         members = [networks.build(node.arch, node.dataset, device=device) for _ in range(method.members)]
         network: nn.Module = Mixture(members, average=method.average).to(device)
     else:
@@ -311,9 +426,13 @@ def wilson(correct: int, count: int) -> tuple[float, float]:
     return 100 * max(centre - reach, 0.0), 100 * min(centre + reach, 1.0)
 
 
-def _progress(node: Tape | Run | Cell, verb: str | None = None) -> Progress:
+def _text(value: object) -> object:
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else value
+
+
+def _progress(node: Node, verb: str | None = None) -> Progress:
     name = "/".join(str(value) for key, value in asdict(node).items() if value != "" and key != "seed")
-    verb = verb or {Tape: "record", Run: "train", Cell: "evaluate"}[type(node)]
+    verb = verb or {Tape: "record", Run: "train", Cell: "evaluate", Particles: "particles"}[type(node)]
     return Progress(f"{verb} {name} seed {node.seed}")
 
 
@@ -330,6 +449,9 @@ def _write_run(study: Study, folder: Path, settings: Mapping[str, Any], *, statu
 
 def _write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
     """Losses as shortest exact text, so that equal runs give equal bytes."""
-    store.write_rows(
-        path, [{name: repr(v) if isinstance(v, float) else v for name, v in row.items()} for row in history]
-    )
+    store.write_rows(path, [{name: _exact(value) for name, value in row.items()} for row in history])
+
+
+def _exact(value: object) -> object:
+    """A float as its shortest exact text."""
+    return repr(value) if isinstance(value, float) else value

@@ -1,7 +1,7 @@
 """The typed settings of a study: what may stand in config/*.yaml, and which values are possible."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -37,6 +37,9 @@ class Setup(Settings):
         ..., id="G1", sentence="the learning rate is divided by 10 at the 200-th, ... epoch"
     )
     decay: float = Field(0.1, gt=0, le=1)
+    where: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="what differs for a data set or a network, by the paper's name of it"
+    )
 
     @field_validator("milestones")
     @classmethod
@@ -45,14 +48,36 @@ class Setup(Settings):
             raise ValueError(f"milestones must ascend, in completed epochs: {list(milestones)}")
         return milestones
 
+    @model_validator(mode="after")
+    def _differences_are_settings_too(self) -> "Setup":
+        for name in self.where:
+            self.at([name])
+        return self
+
+    def at(self, names: Collection[str]) -> "Setup":
+        """This set-up with what differs for the ``names`` of a data set and a network."""
+        changes = [change for name, change in self.where.items() if name in names]
+        base = self.model_dump(mode="json", exclude={"where"})
+        for change in changes:
+            if "where" in change:
+                raise ValueError("'where' can't stand within 'where'")
+            base |= change
+        return Setup.model_validate(base) if changes or self.where else self
+
 
 class Generator(Settings):
     """The generator of the teachers' particles, eq. 2 and appendix A."""
 
-    kind: Literal["svgd"] = "svgd"
+    kind: Literal["svgd", "pgd"] = Field(
+        "svgd", description="pgd: independent runs from the same starts, the paper's first ablation"
+    )
+    like: str | None = Field(None, description="the generator that this one is a variant of")
     eps: Budget
     step_size: StepSize
     steps: int = Field(ge=0)
+    start: Literal["uniform", "gaussian"] = reading(
+        "uniform", id="A11", sentence="we use uniform prior distribution in our experiments"
+    )
     update: Literal["sign", "raw"] = reading("sign", id="A7", sentence="x' <- x' + eta * phi(x'), eta = 0.003")
     bandwidth: Annotated[float, Field(gt=0)] | Literal["median"] = reading(
         1e-3, id="A1", sentence="we use Gaussian RBF kernel with sigma = 1e-3"
@@ -123,7 +148,43 @@ class AutoAttack(Settings):
         return self
 
 
-Attack = Annotated[Clean | FGSM | PGD | AutoAttack, Field(discriminator="kind")]
+class CW(Settings):
+    """CW_inf: PGD on Carlini and Wagner's margin loss (F1)."""
+
+    kind: Literal["cw"]
+    eps: Budget
+    step_size: StepSize
+    steps: int = Field(ge=0)
+    confidence: float = Field(50.0, ge=0, description="how far a margin is still widened")
+    images: int | None = Field(None, ge=1)
+
+
+class CarliniWagnerL2(Settings):
+    """Carlini and Wagner's own attack: the nearest misclassified image in l_2, by a binary search over c (F1)."""
+
+    kind: Literal["cw_l2"]
+    radius: float | None = Field(None, gt=0, description="how far in l_2 an image may go; null: any distance")
+    steps: int = Field(ge=1, description="of Adam, for each c")
+    searches: int = Field(9, ge=1, description="values of c that are tried")
+    learning_rate: float = Field(0.01, gt=0)
+    initial_c: float = Field(1e-3, gt=0)
+    kappa: float = Field(0.0, ge=0)
+    images: int | None = Field(None, ge=1)
+
+
+class Fog(Settings):
+    """Kang et al.'s fog: sign steps on the random fields of a diamond-square cloud (F2)."""
+
+    kind: Literal["fog"]
+    strength: float = reading(..., id="F2", sentence="two strong attacks, namely CW and Fog", ge=0)
+    step_size: StepSize
+    steps: int = Field(ge=0)
+    images: int | None = Field(None, ge=1)
+
+
+Attack = Annotated[Clean | FGSM | PGD | AutoAttack | CW | CarliniWagnerL2 | Fog, Field(discriminator="kind")]
+WITHOUT_EPS = ("clean", "cw_l2", "fog")
+"""Kinds of attack that the study's l_inf budget says nothing to."""
 
 
 class Selection(Settings):
@@ -149,12 +210,37 @@ class Selection(Settings):
         return alphas
 
 
+class Shared(Settings):
+    """A larger tape, or one of another generator, whose first teachers may serve."""
+
+    generator: str
+    n: int = Field(ge=1)
+
+
 class Ensemble(Settings):
     """The teachers whose tape a student replays: a generator's name, how many, trained under which set-up."""
 
     generator: str
     n: int = Field(3, ge=1)
     setup: str = "table2"
+    shares: Shared | None = Field(
+        None, description="the tape whose first n teachers these are, wherever its kernel was exactly the identity (A1)"
+    )
+
+
+class Checkpoint(Settings):
+    """A network that others trained."""
+
+    dataset: str
+    arch: str
+    path: str = Field(description="a file, or PACKAGE:FILE for one within an installed package")
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Where(Settings):
+    """What differs for one data set or network."""
+
+    options: dict[str, Any]
 
 
 class Method(Settings):
@@ -164,18 +250,58 @@ class Method(Settings):
     like: str | None = Field(
         None, description="the method that this one is a variant of; it inherits what it leaves out"
     )
-    objective: str | None = Field(description="module of the objective; null: planned, shown as a dash")
+    objective: str | None = Field(None, description="module of the objective; null: planned, shown as a dash")
+    checkpoints: tuple[Checkpoint, ...] = Field((), description="networks of others, in place of an objective")
     setup: str = "table2"
     options: dict[str, Any] = Field(default_factory=dict, description="hyper-parameters of the objective")
-    members: int = Field(1, ge=1, description="independently seeded networks, averaged when evaluated")
+    where: dict[str, Where] = Field(
+        default_factory=dict, description="what differs for a data set or a network, by the paper's name of it"
+    )
+    members: int = Field(1, ge=1, description="networks that are averaged when evaluated, each with a seed of its own")
     average: Literal["probabilities", "logits"] = reading(
         "probabilities", id="E1", sentence="en- ... ensemble model with the same number of sub-models"
+    )
+    generator: str | None = Field(
+        None, description="the particles on which the members train together, in one run (CAT-AKA)"
+    )
+    member_of: str | None = Field(None, description="the method whose members trained together; this is one of them")
+    member: Annotated[int, Field(ge=0)] | Literal["chosen"] | None = reading(
+        None, id="D4", sentence="the student with the best robustness can be selected"
+    )
+    teachers: dict[str, str] = Field(
+        default_factory=dict, description="frozen teachers: the part they play, and the method that trained them"
     )
     ensemble: Ensemble | None = Field(None, description="the teachers, for a student of AT-AKA")
     online: bool = Field(False, description="train beside the teachers instead of replaying their tape")
     alpha: Literal["tuned"] | Annotated[float, Field(ge=0, le=1)] | None = Field(
         None, description="tuned: chosen from selection.alphas"
     )
+
+    @property
+    def planned(self) -> bool:
+        """Nothing says yet how to make it."""
+        return self.objective is None and not self.checkpoints and self.member_of is None
+
+    @property
+    def joint(self) -> bool:
+        """Its members train together, in one run."""
+        return self.generator is not None
+
+
+class Measured(Settings):
+    """A network whose particles Table 1 measures; the names are this scale's own."""
+
+    arch: str
+    method: str
+
+
+class Particles(Settings):
+    """Table 1: how far apart a generator's particles lie, and how strong they are."""
+
+    dataset: str = Field("cifar10", description="the paper's name")
+    networks: tuple[Measured, ...] = Field(min_length=1)
+    count: int = reading(10, id="B4", sentence="two sets of 10 attacked samples", ge=2)
+    images: int = reading(100, id="B2", sentence="we randomly pick a sample in CIFAR-10 dataset", ge=1)
 
 
 class Resources(Settings):
@@ -208,9 +334,10 @@ class Study(Settings):
     teachers: dict[str, str] = Field(description="the teachers' architecture for each data set of the tables")
     setups: dict[str, Setup]
     generators: dict[str, Generator]
-    attacks: dict[str, Attack]
+    attacks: dict[str, Attack | None] = Field(description="by the name of their column; null: left out at this scale")
     selection: Selection
-    resources: dict[Literal["prepare", "record", "train", "select", "evaluate"], Resources]
+    particles: Particles
+    resources: dict[Literal["prepare", "record", "train", "select", "evaluate", "particles"], Resources]
     methods: dict[str, Method]
 
     @field_validator("seeds")
@@ -223,30 +350,68 @@ class Study(Settings):
     @model_validator(mode="after")
     def _names_exist(self) -> "Study":
         for name, method in self.methods.items():
-            if not _NAME.fullmatch(name):
-                raise ValueError(f"methods.{name}: a name is lower case, digits and '-', variants after a '.'")
-            _known(method.setup, self.setups, f"methods.{name}.setup")
-            if method.ensemble:
-                _known(method.ensemble.generator, self.generators, f"methods.{name}.ensemble.generator")
-                _known(method.ensemble.setup, self.setups, f"methods.{name}.ensemble.setup")
-                teacher, student = self.setups[method.ensemble.setup], self.setups[method.setup]
-                if student.epochs > teacher.epochs:
-                    raise ValueError(
-                        f"methods.{name}: the student trains {student.epochs} epochs (set-up {method.setup}) "
-                        f"but its tape has only {teacher.epochs} (set-up {method.ensemble.setup})"
-                    )
-                if method.members > 1:
-                    raise ValueError(f"methods.{name}.members: a student of an ensemble is one network, not several")
-            elif method.online:
-                raise ValueError(f"methods.{name}.online needs an ensemble to train beside")
-            elif method.members > 1 and method.alpha == "tuned":
-                raise ValueError(f"methods.{name}.members: alpha is tuned for one network, not for several")
+            self._check_method(name, method)
+        different = {f"setups.{name}": setup.where for name, setup in self.setups.items()}
+        for place, where in (different | {f"methods.{name}": one.where for name, one in self.methods.items()}).items():
+            for key in where:
+                if key not in self.teachers and not _is_architecture(key):
+                    raise ValueError(f"{place}.where: '{key}' is neither a data set of the tables nor a network")
+        for measured in self.particles.networks:
+            _known(measured.method, self.methods, "particles.networks")
+            _architecture(measured.arch, "particles.networks")
+        _known(self.particles.dataset, self.teachers, "particles.dataset")
         for dataset, arch in self.teachers.items():
             _architecture(self.stand_ins.get(arch, arch), f"teachers.{dataset}")
         for name, used in self.stand_ins.items():
             if _is_architecture(name):
                 _architecture(used, f"stand_ins.{name}")
         return self
+
+    def _check_method(self, name: str, method: Method) -> None:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"methods.{name}: a name is lower case, digits and '-', variants after a '.'")
+        _known(method.setup, self.setups, f"methods.{name}.setup")
+        ways = {"objective": method.objective, "checkpoints": method.checkpoints, "member_of": method.member_of}
+        given = [way for way, value in ways.items() if value]
+        if len(given) > 1:
+            raise ValueError(f"methods.{name}: {' and '.join(given)} exclude each other")
+        if method.generator is not None:
+            _known(method.generator, self.generators, f"methods.{name}.generator")
+        for role, teacher in method.teachers.items():
+            _known(teacher, self.methods, f"methods.{name}.teachers.{role}")
+            if self.methods[teacher].teachers:
+                raise ValueError(f"methods.{name}.teachers.{role}: {teacher} has teachers itself")
+        if method.member_of is not None:
+            _known(method.member_of, self.methods, f"methods.{name}.member_of")
+            together = self.methods[method.member_of]
+            if not together.joint:
+                raise ValueError(f"methods.{name}.member_of: the members of {method.member_of} don't train together")
+            if method.member is None or (method.member != "chosen" and method.member >= together.members):
+                raise ValueError(f"methods.{name}.member: say 'chosen', or 0 to {together.members - 1}")
+        elif method.member is not None:
+            raise ValueError(f"methods.{name}.member needs member_of")
+        if method.ensemble:
+            self._check_ensemble(name, method, method.ensemble)
+        elif method.online:
+            raise ValueError(f"methods.{name}.online needs an ensemble to train beside")
+        elif method.members > 1 and method.alpha == "tuned" and not method.joint:
+            raise ValueError(f"methods.{name}.members: alpha is tuned for one network, not for several")
+
+    def _check_ensemble(self, name: str, method: Method, ensemble: Ensemble) -> None:
+        _known(ensemble.generator, self.generators, f"methods.{name}.ensemble.generator")
+        _known(ensemble.setup, self.setups, f"methods.{name}.ensemble.setup")
+        teacher, student = self.setups[ensemble.setup], self.setups[method.setup]
+        if student.epochs > teacher.epochs:
+            raise ValueError(
+                f"methods.{name}: the student trains {student.epochs} epochs (set-up {method.setup}) "
+                f"but its tape has only {teacher.epochs} (set-up {ensemble.setup})"
+            )
+        if method.members > 1:
+            raise ValueError(f"methods.{name}.members: a student of an ensemble is one network, not several")
+        if ensemble.shares:
+            _known(ensemble.shares.generator, self.generators, f"methods.{name}.ensemble.shares.generator")
+            if ensemble.shares.n < ensemble.n:
+                raise ValueError(f"methods.{name}.ensemble.shares.n: {ensemble.shares.n} are fewer than {ensemble.n}")
 
     def stand_in(self, name: str) -> str | None:
         """What this scale uses where the paper has ``name``; None where it leaves it out."""
@@ -261,6 +426,21 @@ class Study(Settings):
                     raise UserError(f"stand_ins.{arch} is null, but it teaches {dataset}: name a network")
                 return used
         raise UserError(f"teachers: no architecture is given for '{dataset}'{nearest(dataset, self.teachers)}")
+
+    def setup(self, name: str, dataset: str, arch: str) -> Setup:
+        """The set-up ``name`` for a data set and a network of this scale."""
+        return self.setups[name].at(self.at(dataset, arch, self.setups[name].where))
+
+    def at(self, dataset: str, arch: str, names: Collection[str]) -> list[str]:
+        """Those of the paper's ``names`` that stand for ``dataset`` or ``arch`` at this scale."""
+        return [name for name in names if self.stand_in(name) in (dataset, arch)]
+
+    def attack(self, name: str) -> Attack:
+        """The attack of that column, or a UserError that names the nearest."""
+        found = self.attacks.get(name)
+        if found is None:
+            raise UserError(f"no attack '{name}' in the configuration{nearest(name, self.attacks)}")
+        return found
 
     def method(self, name: str) -> Method:
         """The method of that name, or a UserError that names the nearest."""

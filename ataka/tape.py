@@ -6,6 +6,7 @@ everything else that the tape depends on. A student that replays it reads the lo
 computed, so it trains exactly as if it had stood beside them.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,23 @@ class Writer:
         store.write_json(self.folder / "manifest.json", manifest | dict(content))
 
 
+def share(source: Path, folder: Path, count: int, content: Mapping[str, Any]) -> bool:
+    """Write the manifest of a tape that is the first ``count`` teachers of the one at ``source``, and copy nothing.
+
+    Only where that tape's kernel was exactly the identity in every step, so that its teachers never felt each other
+    (A1); else write nothing and return False.
+    """
+    theirs = store.read_json(source)
+    if theirs.get("kernel_offdiagonal_max") != 0:
+        return False
+    back = Path(os.path.relpath(source.parent, folder))
+    epochs = [entry | {"file": (back / entry["file"]).as_posix()} for entry in theirs["epochs"]]
+    teachers = [entry | {"file": (back / entry["file"]).as_posix()} for entry in theirs["teachers"][:count]]
+    shared = {"epochs": epochs, "teachers": teachers, "shared": {"of": (back / source.name).as_posix(), "first": count}}
+    store.write_json(folder / "manifest.json", theirs | shared | dict(content))
+    return True
+
+
 class Reader:
     """A finished tape. Refuses to be replayed on other data, other views or other teachers than it was made with."""
 
@@ -100,4 +118,5 @@ class Reader:
                 f"{path} was recorded under another view of the images (order and augmentation) than the "
                 f"student's: its seed and its teachers' differ"
             )
-        return {name: logits.to(device) for name, logits in store.load_tensors(path).items()}
+        first = self.manifest.get("shared", {}).get("first")
+        return {name: logits[:first].to(device) for name, logits in store.load_tensors(path).items()}

@@ -4,7 +4,7 @@
 rule evaluate:
     input:
         data="{root}/data/{dataset}/test.safetensors",
-        model=flow.attacked,
+        model=flow.network,
         run="{root}/runs/{dataset}/{arch}/{method}/seed{seed}/run.json",
     output:
         cell="{root}/cells/{dataset}/{arch}/{method}/seed{seed}/{attack}.csv",

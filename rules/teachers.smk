@@ -1,9 +1,13 @@
-"""Teachers: record (train an ensemble on its own particles and keep what it says, once for every student)."""
+"""Teachers: record (train an ensemble on its own particles and keep what it says, once for every student).
+
+A smaller ensemble's tape, or PGD's, is made from a recorded one where their teachers are the same (A1).
+"""
 
 
 rule record:
     input:
-        "{root}/data/{dataset}/train.safetensors",
+        data="{root}/data/{dataset}/train.safetensors",
+        made_from=flow.made_from,
     output:
         "{root}/tapes/{dataset}/{ensemble}/seed{seed}/manifest.json",
     log:

@@ -16,7 +16,7 @@ from typing import Any
 from ataka import config, models, plan
 from ataka.config import HOME
 from ataka.errors import UserError, nearest
-from ataka.plan import Cell, Run, Tape
+from ataka.plan import Cell, Node, Particles, Run, Tape
 from ataka.provenance import code_digest
 from ataka.study import Study
 from report import tables
@@ -69,22 +69,28 @@ class Workflow:
 
     @_mistakes_stop()
     def made_from(self, wildcards: Any) -> list[str]:
-        """Members of an average; the tape of a student; for a chosen alpha the choice, too."""
-        study, run = self.study(wildcards), _run(wildcards)
+        """Members of an average, a student's tape or teachers; the choice of alpha, or the images to choose by."""
+        study, node = self.study(wildcards), _node(wildcards)
+        if isinstance(node, Tape):
+            return [self._file(needed, wildcards.root) for needed in plan.needs(study, node)]
+        run = _run(wildcards)
         _require_known(study, run)
         paths = [self._file(needed, wildcards.root) for needed in plan.needs(study, run)]
-        if plan.tuned(study.method(run.method)) and not run.part:
+        method = study.method(run.method)
+        if plan.tuned(method) and not run.part:
             paths.append(str(run.choice(wildcards.root)))
+        if method.member == "chosen":
+            paths.append(self.selection_data(wildcards))
         return paths
 
     @_mistakes_stop()
-    def attacked(self, wildcards: Any) -> str:
-        """A cell's network; a misspelt attack is refused here, before anything is trained for it."""
-        study = self.study(wildcards)
-        cell = Cell(wildcards.dataset, wildcards.arch, wildcards.method, int(wildcards.seed), wildcards.attack)
-        _require_known(study, cell.run)
-        plan.cell_settings(study, cell)
-        return str(cell.run.model(wildcards.root))
+    def network(self, wildcards: Any) -> str:
+        """What is attacked or measured; a misspelt attack is refused here, before anything is trained for it."""
+        study, node = self.study(wildcards), _node(wildcards)
+        assert isinstance(node, Cell | Particles)
+        _require_known(study, node.run)
+        plan.settings_of(study, node)
+        return str(node.run.model(wildcards.root))
 
     @_mistakes_stop()
     def candidates(self, wildcards: Any) -> list[str]:
@@ -115,20 +121,12 @@ class Workflow:
 
     @_mistakes_stop()
     def settings(self, wildcards: Any) -> str:
-        study, node = self.study(wildcards), _node(wildcards)
-        if isinstance(node, Tape):
-            return plan.digest(plan.tape_settings(study, node))
-        if isinstance(node, Run):
-            return plan.digest(plan.run_settings(study, node))
-        return plan.digest(plan.cell_settings(study, node))
+        study = self.study(wildcards)
+        return plan.digest(plan.settings_of(study, _node(wildcards)))
 
+    @_mistakes_stop()
     def code(self, wildcards: Any) -> str:
-        study, node = self.study(wildcards), _node(wildcards)
-        if isinstance(node, Tape):
-            return code_digest(plan.tape_code(study, node))
-        if isinstance(node, Run):
-            return code_digest(plan.run_code(study, node))
-        return code_digest(plan.attack_code(study, node.attack))
+        return code_digest(plan.code_of(self.study(wildcards), _node(wildcards)))
 
     @_mistakes_stop()
     def data_settings(self, wildcards: Any) -> str:
@@ -142,7 +140,7 @@ class Workflow:
         return plan.digest(plan.selection_settings(self.study(wildcards)))
 
     def selection_code(self, wildcards: Any) -> str:
-        return code_digest(["ataka.evaluation", "ataka.attacks.pgd"])
+        return code_digest(plan.selection_code(self.study(wildcards)))
 
     @_mistakes_stop()
     def table_settings(self, wildcards: Any) -> str:
@@ -227,16 +225,19 @@ class Workflow:
     def _table(self, wildcards: Any) -> tables.Table:
         return self._tables[wildcards.table]
 
-    def _file(self, node: Tape | Run | Cell, root: str) -> str:
+    def _file(self, node: Node, root: str) -> str:
         if isinstance(node, Tape):
             return str(node.manifest(root))
         return str(node.model(root) if isinstance(node, Run) else node.csv(root))
 
 
-def _node(wildcards: Any) -> Tape | Run | Cell:
+def _node(wildcards: Any) -> Node:
     """The artifact that a rule's wildcards name."""
     if hasattr(wildcards, "ensemble"):
         return Tape(wildcards.dataset, wildcards.ensemble, int(wildcards.seed))
+    if hasattr(wildcards, "generator"):
+        named = wildcards.dataset, wildcards.arch, wildcards.method, int(wildcards.seed), wildcards.generator
+        return Particles(*named)
     if hasattr(wildcards, "attack"):
         return Cell(wildcards.dataset, wildcards.arch, wildcards.method, int(wildcards.seed), wildcards.attack)
     return _run(wildcards)
@@ -247,7 +248,7 @@ def _run(wildcards: Any) -> Run:
     return Run(wildcards.dataset, wildcards.arch, wildcards.method, int(wildcards.seed), part)
 
 
-def _parsed(path: str) -> tuple[str, Tape | Run | Cell] | None:
+def _parsed(path: str) -> tuple[str, Node] | None:
     try:
         return plan.parse(path)
     except UserError:

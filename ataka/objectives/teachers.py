@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ataka.attacks import svgd
 from ataka.attacks.mode import attack_mode
-from ataka.settings import number
+from ataka.generator import draw, particles
 from ataka.training import Batch
 
 
@@ -45,25 +44,10 @@ class Teachers:
 
 def generate(generator: Any, networks: Sequence[nn.Module], batch: Batch) -> Tensor:
     """The particles (n, B, ...) of eq. 2, one for each network. Starts are drawn per particle, whatever n is."""
-    eps = number(generator.eps)
     sources = [batch.stream("start", index) for index in range(len(networks))]
     report: dict[str, Tensor] = {}
-    particles = svgd.attack(
-        networks,
-        batch.x,
-        batch.y,
-        eps=eps,
-        step_size=number(generator.step_size),
-        steps=generator.steps,
-        bandwidth=generator.bandwidth,
-        gamma=generator.gamma,
-        one_over_n=generator.one_over_n,
-        start=svgd.draw(batch.x, len(networks), eps=eps, generators=sources),
-        update=generator.update,
-        gradient_of=generator.gradient_of,
-        batchnorm=generator.batchnorm,
-        report=report,
-    )
+    start = draw(generator, batch.x, sources)
+    found = particles(generator, networks, batch.x, batch.y, start, report)
     for name, value in report.items():
         batch.log(name, value)
-    return particles
+    return found

@@ -17,6 +17,7 @@ USUAL = {
     "steps": 4,
     "bandwidth": "median",
     "gamma": 1.0,
+    "strength": 128.0,
     "seed": 5,
     "chunk": 5,
 }
@@ -40,9 +41,11 @@ def attack(name: str, network: nn.Module, x: Tensor, y: Tensor, seed: int = 0, *
 def draw(name: str, x: Tensor, seed: int = 0) -> Tensor:
     module = attacks.find(name)
     generator = torch.Generator().manual_seed(seed)
-    if "generators" in inspect.signature(module.draw).parameters:
-        return module.draw(x, 1, eps=EPS, generators=[generator])
-    return module.draw(x, eps=EPS, generator=generator)
+    named = inspect.signature(module.draw).parameters
+    options = {key: value for key, value in USUAL.items() if key in named}
+    if "generators" in named:
+        return module.draw(x, 1, generators=[generator], **options)
+    return module.draw(x, generator=generator, **options)
 
 
 def snapshot(network: nn.Module) -> dict[str, list[object]]:
@@ -57,8 +60,8 @@ def snapshot(network: nn.Module) -> dict[str, list[object]]:
 
 
 def test_the_attacks_are_all_here() -> None:
-    assert {"aa", "clean", "fgsm", "pgd", "svgd"} <= set(NAMES)
-    assert {"pgd", "svgd"} <= set(RANDOM)
+    assert {"aa", "clean", "cw", "cw_l2", "fgsm", "fog", "pgd", "svgd"} <= set(NAMES)
+    assert {"cw", "fog", "pgd", "svgd"} <= set(RANDOM)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -95,7 +98,7 @@ def test_other_seeds_give_other_results(name: str, network: nn.Module, x: Tensor
 def test_starts_drawn_first_may_be_cut_at_will(name: str, network: nn.Module, x: Tensor, y: Tensor) -> None:
     start = draw(name, x)
     whole = attack(name, network, x, y, start=start)
-    batch = start.ndim - x.ndim
+    batch = max(start.ndim - x.ndim, 0)  # svgd has a dimension for its particles before it
     pieces = [
         attack(name, network, x[a:b], y[a:b], start=start.narrow(batch, a, b - a)) for a, b in [(0, 1), (1, 6), (6, 12)]
     ]

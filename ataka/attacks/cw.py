@@ -1,0 +1,67 @@
+"""CW_inf: PGD on Carlini and Wagner's margin loss, the "CW" of adversarial training's tables (ambiguities F1).
+
+Signs of the gradient of sum -max(z_y - max_{k != y} z_k + confidence, 0), with a confidence of 50 (Madry et al.,
+cifar10_challenge, pgd_attack.py; IAD, attack_generator.py, with 30 steps of 2/255; RSLAD). As in both, the uniform
+start is clamped to [0,1] before the first forward. Carlini and Wagner's own attack is ``cw_l2``.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ataka.attacks import pgd
+from ataka.attacks.check import checked
+from ataka.attacks.gradient import Loss
+
+draw = pgd.draw
+
+
+def margin(logits: Tensor, y: Tensor) -> Tensor:
+    """z_y - max_{k != y} z_k, the label's lead over the best of the others; logits (B,C) and y (B,) to (B,)."""
+    label = y.unsqueeze(1)
+    others = logits.scatter(1, label, -math.inf)
+    return logits.gather(1, label).squeeze(1) - others.amax(1)
+
+
+def margin_loss(confidence: float) -> Loss:
+    """sum -max(margin + confidence, 0): an image whose label trails by ``confidence`` is pushed no further."""
+
+    def loss(logits: Tensor, y: Tensor) -> Tensor:
+        return -(margin(logits, y) + confidence).clamp(min=0).sum()
+
+    return loss
+
+
+@checked()
+def attack(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    eps: float,
+    step_size: float,
+    steps: int,
+    confidence: float = 50.0,
+    generator: torch.Generator | None = None,
+    start: Tensor | None = None,
+    clamp_start: bool = True,
+) -> Tensor:
+    """``pgd.attack`` on ``margin_loss(confidence)``, ``confidence`` in logits; the rest as there.
+
+    Raises ValueError for a negative confidence, and where ``pgd.attack`` does.
+    """
+    if not 0 <= confidence < math.inf:
+        raise ValueError(f"cw: confidence must be finite and not negative, not {confidence}")
+    return pgd.attack(
+        model,
+        x,
+        y,
+        eps=eps,
+        step_size=step_size,
+        steps=steps,
+        generator=generator,
+        start=start,
+        clamp_start=clamp_start,
+        loss=margin_loss(confidence),
+    )

@@ -1,0 +1,101 @@
+"""CAT-AKA (section 6): n equal students, each on its own particle, pulled towards their own amalgamated logits.
+
+The paper: eq. 9, the sum over students of (1 - alpha) CE(z^{S_i}, y) + alpha ||z^{S_i} - z^S||^2, both terms within the
+sum (D3), with z^S = psi({z^{S_i}}) by eqs. 4 to 6. Pareto's psi is undefined here: its p^S would be the unknown itself
+(D3). The particles are eq. 2's, with the students as its networks. No code of the authors could be found.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ataka import amalgamation
+from ataka.objectives.at_aka import student_loss
+from ataka.objectives.teachers import generate
+from ataka.settings import hyperparameters, reading
+from ataka.training import Batch
+
+
+@hyperparameters
+class Options:
+    """The students' hyper-parameters and readings."""
+
+    amalgamation: Literal["naive", "linear", "soft"]
+    beta: float = reading(1.0, id="H6", sentence="in our experiments, we set beta = 1")
+    mse: Literal["sum", "mean"] = reading("sum", id="C2", sentence="L_MSE(z^S, z^T) = ||z^S - z^T||_2^2")
+    target: Literal["detached", "live"] = reading(
+        "detached", id="D2", sentence="sum_i (1 - alpha) L_CE(p^{S_i}, y) + alpha L_MSE(z^{S_i}, z^S)"
+    )
+    input: Literal["particle", "clean"] = reading(
+        "particle", id="D1", sentence="feed the students with distinct adversarial examples"
+    )
+
+
+def create(options: Options, *, alpha: float, generator: Any) -> "Students":
+    """The objective of n students; ``generator`` holds the fields of ataka.study.Generator."""
+    return Students(options, alpha=alpha, generator=generator)
+
+
+class Students:
+    """Students that train jointly; of the ``networks`` given, network i is S_i and sees particle i (G10).
+
+    A student's update needs what all of them say first: n train-mode forwards, and so n graphs, are alive at once.
+    """
+
+    def __init__(self, options: Options, *, alpha: float, generator: Any) -> None:
+        self.options, self.alpha, self.generator = options, alpha, generator
+
+    def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
+        """Of student i: with the target detached its own term of eq. 9, with a live one the whole sum.
+
+        Either way the others' logits are held, so that a loss reaches its own student alone: what the sum's gradient
+        with respect to S_i is, exactly, since the students share no weights.
+
+        With clean input (D1) all students see x, and there are no particles.
+        """
+        if self.options.input == "particle":
+            inputs = list(generate(self.generator, networks, batch))
+        else:
+            inputs = [batch.x] * len(networks)
+        logits = [network(x) for network, x in zip(networks, inputs, strict=True)]
+        held = [own.detach() for own in logits]
+        if self.options.target == "detached":
+            target = amalgamate(torch.stack(held), batch.y, self.options)
+            for own in logits:
+                yield self.term(own, target, batch.y)
+        else:
+            for position, own in enumerate(logits):
+                yield self.total(torch.stack([*held[:position], own, *held[position + 1 :]]), batch.y)
+
+    def term(self, student_logits: Tensor, amalgamated_logits: Tensor, labels: Tensor) -> Tensor:
+        """A student's term of eq. 9, the mean over the batch; logits (B, C), labels (B,)."""
+        return student_loss(student_logits, amalgamated_logits, labels, alpha=self.alpha, mse=self.options.mse)
+
+    def total(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Eq. 9 with nothing detached, neither z^S nor lambda; the students' logits (n, B, C), labels (B,)."""
+        target = amalgamate_live(logits, labels, self.options)
+        return torch.stack([self.term(own, target, labels) for own in logits]).sum()
+
+
+def amalgamate(logits: Tensor, labels: Tensor, options: Options) -> Tensor:
+    """z^S (B, C) = psi of the students' logits (n, B, C), without a gradient."""
+    if options.amalgamation == "soft":
+        return amalgamation.soft(logits, labels, options.beta)
+    mix = amalgamation.naive if options.amalgamation == "naive" else amalgamation.linear
+    return mix(logits, labels)
+
+
+def amalgamate_live(logits: Tensor, labels: Tensor, options: Options) -> Tensor:
+    """The same z^S (B, C), differentiable: through the logits that are averaged, and through their weights lambda."""
+    losses = torch.stack([functional.cross_entropy(own, labels, reduction="none") for own in logits])  # (n, B)
+    if options.amalgamation == "naive":
+        return logits[losses.argmax(0), torch.arange(len(labels), device=logits.device)]
+    if options.amalgamation == "linear":
+        losses = losses.clamp(min=1e-12)  # as amalgamation.linear_weights (C6)
+        weights = losses / losses.sum(0)
+    else:
+        weights = torch.softmax(options.beta * losses, 0)
+    return (weights.unsqueeze(-1) * logits).sum(0)

@@ -1,0 +1,25 @@
+"""The Kullback-Leibler divergence between two softmaxes: what all the losses beside cross-entropy are made of."""
+
+from typing import Literal
+
+from torch import Tensor
+from torch.nn import functional
+
+Reduction = Literal["mean", "sum"]
+"""Over classes. ``mean``: what torch's KLDivLoss does when not told otherwise, the divergence divided by C."""
+
+
+def kl(target_logits: Tensor, logits: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """KL(softmax(target / T) || softmax(logits / T)) of each image; (B, C) and (B, C) to (B,).
+
+    A gradient flows into both. ``target_logits`` may be log-probabilities, as an averaged ensemble has them.
+    """
+    target = functional.log_softmax(target_logits / temperature, 1)
+    output = functional.log_softmax(logits / temperature, 1)
+    return functional.kl_div(output, target, reduction="none", log_target=True).sum(1)
+
+
+def mean_kl(target_logits: Tensor, logits: Tensor, *, temperature: float = 1.0, over_classes: Reduction) -> Tensor:
+    """The batch's mean of ``kl``, summed over classes, or averaged over all B * C elements."""
+    divergence = kl(target_logits, logits, temperature=temperature).mean()
+    return divergence if over_classes == "sum" else divergence / logits.shape[1]

@@ -1,0 +1,26 @@
+"""Particles: particles (how far apart a generator's particles lie and how strong they are: a row of Table 1)."""
+
+
+rule particles:
+    input:
+        data="{root}/data/{dataset}/test.safetensors",
+        model=flow.network,
+        run="{root}/runs/{dataset}/{arch}/{method}/seed{seed}/run.json",
+    output:
+        "{root}/particles/{dataset}/{arch}/{method}/seed{seed}/{generator}.csv",
+    log:
+        "{root}/logs/particles/{dataset}/{arch}/{method}/seed{seed}/{generator}.log",
+    benchmark:
+        "{root}/benchmarks/particles/{dataset}/{arch}/{method}/seed{seed}/{generator}.tsv"
+    threads: flow.threads
+    resources:
+        gpu=flow.gpu("particles"),
+        mem_mb=flow.mem_mb("particles"),
+        runtime=flow.runtime("particles"),
+    params:
+        settings=flow.settings,
+        code=flow.code,
+    message:
+        "particles of {wildcards.generator} on {wildcards.dataset} {wildcards.arch} {wildcards.method} seed {wildcards.seed}"
+    shell:
+        '"$PYTHON" -m ataka particles {output} --config "$SETTINGS" 2>&1 | tee -i {log}'
