@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ataka.errors import UserError, nearest
 from ataka.explain import explain
-from ataka.study import WITHOUT_EPS, Method, Study, Where
+from ataka.study import WITHOUT_EPS, Method, Study
 
 HOME = Path(__file__).resolve().parents[1]
 """The checkout: where config/, the Snakefile and results/ lie."""
@@ -44,7 +44,7 @@ def load(scale: str = DEFAULT_SCALE, overrides: Mapping[str, Any] | None = None)
     raw = _overlay(raw, deepcopy(dict(overrides or {})))  # filled in below, for this scale alone
     raw["scale"] = scale
     for group in ("methods", "generators"):
-        _inherit(raw[group], group)
+        _inherit(raw.get(group, {}), group)
     _spread_budget(raw)
     try:
         study = Study.model_validate(raw)
@@ -60,12 +60,10 @@ def options(study: Study, method: str, dataset: str = "", arch: str = "") -> Any
 
     With what differs (``where``) for a data set and a network of this scale, where they are given.
     """
-    entry = study.method(method)
-    changes = [entry.where[name] for name in study.at(dataset, arch, entry.where)]
-    return _options(study, method, changes)
+    return _options(study, method, study.at(dataset, arch, study.method(method).where))
 
 
-def _options(study: Study, method: str, changes: Sequence[Where]) -> Any:
+def _options(study: Study, method: str, where: Sequence[str]) -> Any:
     objective = study.method(method).objective
     if objective is None:
         raise UserError(f"method '{method}' is planned, not implemented: methods.{method}.objective is null")
@@ -77,15 +75,15 @@ def _options(study: Study, method: str, changes: Sequence[Where]) -> Any:
         reason = f"{type(error).__name__}: {error}"
         raise UserError(f"methods.{method}.objective: can't import '{objective}': {reason}") from None
     values = dict(study.method(method).options)
-    for change in changes:
-        values |= change.options
+    for name in where:
+        values |= study.method(method).where[name].options
     if "eps" in kind.__dataclass_fields__:
         values.setdefault("eps", study.eps)
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         known = kind.__dataclass_fields__
-        place = ("methods", method, "options")
+        place = ("methods", method, *(step for name in where for step in ("where", name)), "options")
         raise UserError(explain(error, f"config ({study.scale})", known, place)) from None
 
 
@@ -97,7 +95,9 @@ def schema() -> str:
 def _optional(node: Any) -> Any:
     if isinstance(node, dict):
         return {
-            key: _optional(value) for key, value in node.items() if not (key == "required" and isinstance(value, list))
+            "anyOf" if key == "oneOf" else key: _optional(value)  # without its kind, an attack may be one of several
+            for key, value in node.items()
+            if not (key == "required" and isinstance(value, list))
         }
     return [_optional(value) for value in node] if isinstance(node, list) else node
 
@@ -170,8 +170,8 @@ def _check_objectives(study: Study) -> None:
     for name, method in study.methods.items():
         if method.objective is not None:
             _check_objective(study, name, method, options(study, name))
-            for change in method.where.values():
-                _options(study, name, [change])
+            for difference in method.where:
+                _options(study, name, [difference])
 
 
 def _check_sizes(study: Study) -> None:
@@ -212,8 +212,8 @@ def _check_objective(study: Study, name: str, method: Method, given: Any) -> Non
         raise UserError(f"methods.{name}.alpha: {method.objective} has no alpha")
     roles = set(module.teachers(given)) if hasattr(module, "teachers") else set()
     if roles != set(method.teachers):
-        wanted = f"{method.objective} has {', '.join(sorted(roles)) or 'none'}"
-        raise UserError(f"methods.{name}.teachers: {', '.join(sorted(method.teachers)) or 'none'} are given, {wanted}")
+        wanted, named = (", ".join(sorted(some)) or "none" for some in (roles, method.teachers))
+        raise UserError(f"methods.{name}.teachers: {method.objective} asks for {wanted}, but named are {named}")
     if method.joint != ("generator" in takes and "online" not in takes):
         raise UserError(
             f"methods.{name}.generator: {method.objective} "

@@ -16,12 +16,17 @@ def explain(
 
     ``known`` names the keys that are valid below the path ``below``, where that is not a study's own settings.
     """
-    lines = []
+    lines, met = [], set()
     study_eps = {problem["msg"] for problem in error.errors() if (*below, *problem["loc"]) == ("eps",)}
     for problem in error.errors():
         location = (*below, *problem["loc"])
         if len(location) > 1 and location[-1] == "eps" and problem["msg"] in study_eps:
             continue  # the same mistake, spread from the study's eps
+        if len(location) > 2 and location[0] in ("methods", "generators"):
+            inherited = (location[0], *location[2:], problem["msg"])
+            if inherited in met:
+                continue  # the same mistake, in a variant that inherits it
+            met.add(inherited)
         path = ".".join(str(step) for place, step in enumerate(location) if not _is_tag(place, location))
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
@@ -60,7 +65,7 @@ def _siblings(location: tuple[Any, ...]) -> list[str]:
 
 def _dereference(node: Any, schema: Any) -> Any:
     for choice in node.get("anyOf", ()):
-        if "$ref" in choice:
+        if "$ref" in choice or "discriminator" in choice:
             node = choice
     while "$ref" in node:
         node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]

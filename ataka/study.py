@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ataka import models
 from ataka.errors import UserError, nearest
@@ -50,19 +50,23 @@ class Setup(Settings):
 
     @model_validator(mode="after")
     def _differences_are_settings_too(self) -> "Setup":
-        for name in self.where:
-            self.at([name])
+        for name, change in self.where.items():
+            for key in change:
+                if key not in type(self).model_fields or key == "where":
+                    raise ValueError(f"where.{name}.{key}: unknown key{nearest(key, set(type(self).model_fields))}")
+            try:
+                self.at([name])
+            except ValidationError as error:
+                first = error.errors()[0]
+                raise ValueError(f"where.{name}.{first['loc'][0]}: {first['msg']}") from None
         return self
 
     def at(self, names: Collection[str]) -> "Setup":
         """This set-up with what differs for the ``names`` of a data set and a network."""
-        changes = [change for name, change in self.where.items() if name in names]
-        base = self.model_dump(mode="json", exclude={"where"})
-        for change in changes:
-            if "where" in change:
-                raise ValueError("'where' can't stand within 'where'")
-            base |= change
-        return Setup.model_validate(base) if changes or self.where else self
+        settings = self.model_dump(mode="json", exclude={"where"})
+        for name, change in self.where.items():
+            settings |= change if name in names else {}
+        return Setup.model_validate(settings)
 
 
 class Generator(Settings):
@@ -324,6 +328,7 @@ class Study(Settings):
     without_gpu: Literal["stop", "go-on"] = Field(
         "stop", description="whether a study that would take days may start on this machine without a GPU"
     )
+    warm_start: bool = Field(False, description="fork jobs from a process that has loaded torch: for short ones")
     threads: int = Field(1, ge=1, description="torch's threads in each job; changes bits, so it is recorded")
     eps: Budget = Field(description="the adversarial budget wherever none is given")
     data: Data

@@ -1,9 +1,9 @@
-"""Tables: collect (a table's cells into one CSV), render (LaTeX and Markdown), cells (all there are), all."""
+"""Tables: collect (a table's measurements into one CSV), render (LaTeX and Markdown), cells (all there are), all."""
 
 
 rule collect:
     input:
-        cells=flow.cells,
+        sources=flow.sources,
         choices=flow.choices,
     output:
         table="{root}/{table}.csv",

@@ -13,16 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ataka import config, models, plan
+from ataka import config, models, plan, warm
 from ataka.config import HOME
 from ataka.errors import UserError, nearest
 from ataka.plan import Cell, Node, Particles, Run, Tape
 from ataka.provenance import code_digest
 from ataka.study import Study
 from report import tables
+from report.table import Table
 
 _MISSING = "missing from the table of"
-"""Opens the param that names lost cells; the table's time follows, so that the next loss is another one."""
+"""Opens the param that names lost measurements; the table's time follows, so that the next loss is another one."""
 
 
 @contextmanager
@@ -45,6 +46,7 @@ class Workflow:
             "PYTHON": sys.executable,
             "SETTINGS": json.dumps(overrides),
         }
+        self._warm: warm.Server | None = None
         self._studies: dict[str, Study] = {}
         self._mistakes: dict[str, UserError] = {}
         for scale in config.scales():
@@ -103,9 +105,10 @@ class Workflow:
         return f"{wildcards.root}/data/{wildcards.dataset}/{part}.safetensors"
 
     @_mistakes_stop()
-    def cells(self, wildcards: Any) -> list[str]:
-        found = self._table(wildcards).cells(self.study(wildcards))
-        return [str(cell.csv(wildcards.root)) for cell in found]
+    def sources(self, wildcards: Any) -> list[str]:
+        """What a table collects: cells, or the measurements of particles."""
+        found = self._table(wildcards).sources(self.study(wildcards))
+        return [str(source.csv(wildcards.root)) for source in found]
 
     @_mistakes_stop()
     def choices(self, wildcards: Any) -> list[str]:
@@ -145,14 +148,14 @@ class Workflow:
     @_mistakes_stop()
     def table_settings(self, wildcards: Any) -> str:
         study = self.study(wildcards)
-        cells = self._table(wildcards).cells(study)
-        return plan.digest([plan.cell_settings(study, cell) for cell in cells])
+        sources = self._table(wildcards).sources(study)
+        return plan.digest([plan.settings_of(study, source) for source in sources])
 
     @_mistakes_stop()
     def layout(self, wildcards: Any) -> str:
-        """What a table's look depends on beside its cells: its YAML, the labels, the sentence about the scale."""
+        """What a table's look depends on beside its numbers: its YAML, its labels, the sentence about the scale."""
         study, table = self.study(wildcards), self._table(wildcards)
-        labels = {name: study.methods[name].label for name in study.methods}
+        labels = {name: study.method(name).label for name in table.methods(study)}
         return plan.digest([table.model_dump(mode="json"), labels, study.about, study.stand_ins])
 
     def collect_code(self, wildcards: Any) -> str:
@@ -163,7 +166,7 @@ class Workflow:
         return plan.digest([code_digest(["report.render"]), [path.read_text(encoding="utf-8") for path in templates]])
 
     def missing(self, workflow: Any) -> Callable[[Any], list[str]]:
-        """Cells that a finished table has lost, and when it was finished: Snakemake alone would not notice.
+        """Measurements that a finished table has lost, and when it was finished: Snakemake alone would not notice.
 
         Once they are made anew nothing is missing. So that this change doesn't collect the table a second time,
         what Snakemake recorded at the last collection stands until something is missing again.
@@ -175,7 +178,7 @@ class Workflow:
             table = Path(wildcards.root, f"{wildcards.table}.csv")
             if not table.exists():
                 return []
-            lost = [path for path in self.cells(wildcards) if not Path(path).exists()]
+            lost = [path for path in self.sources(wildcards) if not Path(path).exists()]
             if lost:
                 return [f"{_MISSING} {table.stat().st_mtime_ns}", *lost]
             recorded = workflow.persistence.params(IOFile(str(table))) or []
@@ -206,7 +209,10 @@ class Workflow:
     # ---- before the first job
 
     def announce(self, workflow: Any) -> None:
-        """Say what is about to be done and what it will cost; stop a study of days that has no GPU."""
+        """Say what is about to be done and what it will cost; stop a study of days that has no GPU.
+
+        Where jobs are short they will start warm.
+        """
         from ataka import cost  # measures this machine, so it needs torch
 
         paths = [str(job.output[0]) for job in workflow.dag.needrun_jobs() if job.output]
@@ -215,6 +221,9 @@ class Workflow:
                 nodes = [node for node in map(_parsed, paths) if node and node[0] == root]
                 if nodes:
                     cost.announce(study, [node for _, node in nodes], local=workflow.local_exec)
+                if len(nodes) > 1 and study.warm_start and workflow.local_exec and self._warm is None:
+                    self._warm = warm.Server()
+                    os.environ |= self._warm.environment
 
     # ----
 
@@ -222,7 +231,7 @@ class Workflow:
         seed = self.study(wildcards).seeds[0]
         return Run(wildcards.dataset, wildcards.arch, wildcards.method, seed)
 
-    def _table(self, wildcards: Any) -> tables.Table:
+    def _table(self, wildcards: Any) -> Table:
         return self._tables[wildcards.table]
 
     def _file(self, node: Node, root: str) -> str:

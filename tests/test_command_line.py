@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ataka import config, stages
-from ataka.__main__ import main
+from ataka.cli import main
 
 RUN = "results/smoke/runs/digits/resnet10-w8/natural/seed0/model.safetensors"
 CELL = "results/smoke/cells/digits/resnet10-w8/natural/seed0/pgd.csv"
@@ -32,7 +32,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["train", "results/smoke/table2.tex"], "is no artifact of a study"),
         (["train", RUN.replace("smoke", "smoek")], "no scale 'smoek' in config/; did you mean 'smoke'?"),
         (["train", RUN.replace("natural", "natrual")], "no method 'natrual' in config/methods.yaml; did you mean"),
-        (["train", RUN.replace("natural", "en-ard")], "method 'en-ard' is planned, not implemented"),
+        (["train", RUN.replace("natural/seed0", "s-cat-aka/seed0/member0")], "s-cat-aka has no 'member0'"),
         (["train", RUN.replace("resnet10-w8", "resnet81")], "unknown architecture 'resnet81'; did you mean"),
         (["train", RUN.replace("resnet10-w8", "resnet10-w64")], "'resnet10-w64' is called 'resnet10' here"),
         (["train", RUN.replace("digits", "digts")], "no data set 'digts'; did you mean 'digits'?"),

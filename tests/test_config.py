@@ -272,7 +272,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
         {"methods": {"natural": {"alpha": 0.5}}},
         "methods.natural.alpha: baselines.natural has no alpha",
     ),
-    "no teachers": ({"methods": {"s-at-aka": {"ensemble": None}}}, "methods.s-at-aka.ensemble is missing"),
+    "no ensemble": ({"methods": {"l-at-aka": {"ensemble": None}}}, "methods.l-at-aka.ensemble is missing"),
     "channel": (
         {"methods": {"s-at-aka": {"options": {"logits": "eval_adv"}}}},
         "methods.s-at-aka.options.logits: the teachers' tape has no channel 'eval_adv'; add it to generators.svgd",
@@ -331,8 +331,10 @@ def test_unknown_methods_get_a_hint(name: str) -> None:
 
 
 def test_planned_methods_say_so() -> None:
-    with pytest.raises(UserError, match=r"'en-ard' is planned, not implemented: methods\.en-ard\.objective is null"):
-        config.options(config.load("smoke"), "en-ard")
+    study = config.load("smoke", {"methods": {"later": {"label": "Later"}}})
+    assert study.method("later").planned
+    with pytest.raises(UserError, match=r"'later' is planned, not implemented: methods\.later\.objective is null"):
+        config.options(study, "later")
 
 
 def test_a_teacher_that_is_left_out_is_named() -> None:

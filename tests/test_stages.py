@@ -13,7 +13,7 @@ import torch
 from scipy.stats import binomtest
 
 from ataka import config, plan, stages, store
-from ataka.__main__ import main
+from ataka.cli import main
 from ataka.models import build
 from ataka.plan import Cell, Run
 

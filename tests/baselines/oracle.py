@@ -95,15 +95,21 @@ def gradients(network: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def assert_trains_and_leaves_alone(objective: training.Objective, *teachers: nn.Module) -> None:
+def assert_trains_and_leaves_alone(objective: training.Objective, *teachers: Mixture) -> None:
     """A short training moves the student, and no bit of the teachers."""
     before = [tiny.state(teacher) for teacher in teachers]
+    recording: list[bool] = []
+    for teacher in teachers:
+        for member in teacher.members:
+            member[0].register_forward_hook(lambda *_: recording.append(torch.is_grad_enabled()))
     student = tiny.convolutional()
     initial = tiny.state(student)
     rows = training.train([student], objective, tiny.split(), tiny.FACTS, tiny.setup(), seed=0)
     assert all(np.isfinite(row["loss"]) for row in rows)
     moved = [name for name, parameter in student.named_parameters() if not torch.equal(parameter, initial[name])]
     assert moved == [name for name, _ in student.named_parameters()]
+    assert len(recording) >= len(teachers)
+    assert not any(recording)
     for teacher, state in zip(teachers, before, strict=True):
         assert tiny.same(tiny.state(teacher), state)
         assert not any(module.training for module in teacher.modules())

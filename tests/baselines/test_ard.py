@@ -122,13 +122,17 @@ def test_batch_statistics_move_as_the_reading_says(mode: str, count: int) -> Non
     assert student.training
 
 
-def test_the_readings_reach_the_loss() -> None:
-    values = {}
-    for kl in ("mean", "sum"):
-        objective = ard.create(options(kl=kl), teachers={"robust": oracle.ensemble()})
+def test_the_settings_reach_the_loss() -> None:
+    def step(**changes: object) -> float:
+        objective = ard.create(options(**changes), teachers={"robust": oracle.ensemble()})
         (loss_,) = objective.losses([tiny.dense().train()], tiny.batch())
-        values[kl] = loss_.item()
-    assert values["sum"] == pytest.approx(tiny.CLASSES * values["mean"], rel=1e-6)
+        return loss_.item()
+
+    assert step(kl="sum") == pytest.approx(tiny.CLASSES * step(), rel=1e-6)
+    assert step(temperature=1.0) != pytest.approx(step(), rel=1e-2)
+    labels = functional.cross_entropy(tiny.dense().train()(tiny.batch().x), tiny.batch().y).item()
+    assert step(alpha=0.0) == pytest.approx(labels, rel=1e-6)
+    assert step(alpha=0.75) == pytest.approx(0.75 * step() + 0.25 * labels, rel=1e-5)
 
 
 def test_it_trains_and_leaves_the_teacher_alone() -> None:

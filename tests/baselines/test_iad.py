@@ -184,7 +184,8 @@ def test_the_attack_is_ards_in_the_mode_asked_for(mode: str) -> None:
 @pytest.mark.parametrize("version", ["I", "II"])
 def test_the_step_is_the_loss_of_these_networks_on_these_images(version: str) -> None:
     student, batch, taught = tiny.dense().train(), at(0.5), teachers()
-    objective = iad.create(options(version=version, beta=0.7, temperature=2.0, alpha=0.6), teachers=taught)
+    chosen = options(version=version, beta=0.7, temperature=2.0, alpha=0.6, alpha_robust=0.3, alpha_standard=0.6)
+    objective = iad.create(chosen, teachers=taught)
     with oracle.forwards(student) as seen:
         (found,) = objective.losses([student], batch)
     x, x_adv = batch.x, seen[3][0]
@@ -201,21 +202,24 @@ def test_the_step_is_the_loss_of_these_networks_on_these_images(version: str) ->
     else:
         robust = p**0.7 * oracle.kl(average("robust", x_adv), s_adv, 2.0) + (1 - p**0.7) * own
         standard = np.array(oracle.kl(average("standard", x_adv), s_adv, 2.0))
-        value = 4 * np.mean(0.5 * robust + 0.25 * standard) + 0.25 * oracle.cross_entropy(s_adv, batch.y)
+        value = 4 * np.mean(0.3 * robust + 0.6 * standard) + 0.1 * oracle.cross_entropy(s_adv, batch.y)
     assert found.item() == pytest.approx(value, rel=1e-4)
 
 
-def test_the_readings_reach_the_loss() -> None:
+@pytest.mark.parametrize("version", ["I", "II"])
+def test_the_readings_reach_the_loss(version: str) -> None:
     def step(**changes: object) -> tuple[float, dict[str, Tensor]]:
         student = tiny.dense().train()
-        (loss,) = iad.create(options(beta=1.0, **changes), teachers=teachers()).losses([student], at(0.5))
+        objective = iad.create(options(version=version, beta=1.0, **changes), teachers=teachers())
+        (loss,) = objective.losses([student], at(0.5))
         loss.backward()
         return loss.item(), oracle.gradients(student)
 
-    value, pulls = step()
-    assert step(teacher_term="trusted")[0] < value
-    assert step(introspection="detached")[0] == value
-    assert not tiny.same(step(introspection="detached")[1], pulls)
+    live, detached = step(), step(introspection="detached")
+    assert detached[0] == live[0]
+    assert not tiny.same(detached[1], live[1])
+    if version == "I":
+        assert step(teacher_term="trusted")[0] < live[0]
 
 
 @pytest.mark.parametrize("version", ["I", "II"])

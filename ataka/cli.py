@@ -1,0 +1,168 @@
+"""The command line: one verb a stage, each naming the artifact to make by its path below a results folder.
+
+    python -m ataka train results/demo/runs/digits/resnet10-w8/natural/seed0/model.safetensors
+
+The scale is the results folder's: ``results`` is the paper's, ``results/demo`` the demo's. What Snakemake runs is
+exactly this, so any job can be run by hand. Mistakes that the user can mend end with exit code 2 and a message.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from ataka import config, plan
+from ataka.errors import UserError
+from ataka.study import Study
+
+
+def main(arguments: list[str] | None = None) -> int:
+    given = _parser().parse_args(arguments)
+    try:
+        given.verb(given)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; what was not finished is made anew next time", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m ataka", description="The stages of a study, each by hand as Snakemake runs it."
+    )
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+
+    def verb(name: str, function: Any, help: str, **path: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=help, description=help)
+        added.set_defaults(verb=function)
+        if path:
+            added.add_argument("path", help=path["path"])
+        added.add_argument("--config", default="{}", metavar="JSON", help="settings to lay over the scale's, as JSON")
+        return added
+
+    verb(
+        "prepare",
+        _prepare,
+        "cut a data set's splits",
+        path="ROOT/data/DATASET/train.safetensors or test.safetensors",
+    )
+    verb(
+        "record",
+        _record,
+        "train an ensemble of teachers and record its tape",
+        path="ROOT/tapes/.../manifest.json",
+    )
+    verb("train", _train, "train a network", path="ROOT/runs/.../model.safetensors")
+    verb(
+        "select",
+        _select,
+        "choose alpha among its candidates",
+        path="ROOT/runs/DATASET/ARCH/METHOD/choice.json",
+    )
+    verb("evaluate", _evaluate, "attack a network: one number of a table", path="ROOT/cells/.../ATTACK.csv")
+    verb(
+        "particles",
+        _particles,
+        "measure a generator's particles on a network: a row of Table 1",
+        path="ROOT/particles/.../GENERATOR.csv",
+    )
+    schema = verb("schema", _schema, "write the JSON schema of config/*.yaml, for editors")
+    schema.add_argument("--check", action="store_true", help="only say whether config/schema.json is current")
+    return parser
+
+
+def _overrides(given: argparse.Namespace) -> dict[str, Any]:
+    try:
+        overrides = json.loads(given.config)
+    except ValueError as error:
+        raise UserError(f"--config is no JSON: {error}") from None
+    if not isinstance(overrides, dict):
+        raise UserError("--config must be a JSON object of settings")
+    return overrides
+
+
+def _node(given: argparse.Namespace, kind: type, path: str | None = None) -> tuple[Study, str, Any]:
+    root, node = plan.parse(path or given.path)
+    if not isinstance(node, kind):
+        raise UserError(f"'{given.path}' is a {type(node).__name__.lower()}, not a {kind.__name__.lower()}")
+    study = config.load(plan.scale_of(root), _overrides(given))
+    _require_known(study, node)
+    return study, root, node
+
+
+def _require_known(study: Study, node: plan.Node) -> None:
+    from ataka import data, models
+
+    data.specification(node.dataset)
+    if isinstance(node, plan.Tape):
+        return
+    try:
+        models.check(node.arch)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    method = study.method(node.method)
+    if not isinstance(node, plan.Run) or not node.part:
+        return
+    if node.alpha is not None and not (plan.tuned(method) and node.alpha <= 1):
+        raise UserError(f"{node.method} has no candidate '{node.part}': its alpha is {method.alpha}")
+    apart = 1 if method.joint else method.members
+    if node.member is not None and (apart == 1 or node.member >= apart):
+        raise UserError(f"{node.method} has no '{node.part}': its number of members is {method.members}")
+
+
+def _prepare(given: argparse.Namespace) -> None:
+    from ataka import stages
+
+    path = Path(given.path)
+    if len(path.parts) < 4 or path.parts[-3] != "data" or path.name not in ("train.safetensors", "test.safetensors"):
+        raise UserError(f"'{path}' is no prepared split: ROOT/data/DATASET/train.safetensors or test.safetensors")
+    root = path.parents[2].as_posix()
+    stages.prepare(config.load(plan.scale_of(root), _overrides(given)), root, path.parent.name, path.stem)
+
+
+def _record(given: argparse.Namespace) -> None:
+    from ataka import stages
+
+    stages.record(*_node(given, plan.Tape))
+
+
+def _train(given: argparse.Namespace) -> None:
+    from ataka import stages
+
+    stages.train(*_node(given, plan.Run))
+
+
+def _select(given: argparse.Namespace) -> None:
+    from ataka import stages
+
+    path = Path(given.path)
+    if path.name != "choice.json":
+        raise UserError(f"'{path}' is no choice of alpha: ROOT/runs/DATASET/ARCH/METHOD/choice.json")
+    study, root, node = _node(given, plan.Run, (path.parent / "seed0/model.safetensors").as_posix())
+    if not plan.tuned(study.method(node.method)):
+        raise UserError(f"{node.method} has no alpha to choose: methods.{node.method}.alpha is not 'tuned'")
+    stages.select(study, root, node)
+
+
+def _evaluate(given: argparse.Namespace) -> None:
+    from ataka import stages
+
+    stages.evaluate(*_node(given, plan.Cell))
+
+
+def _particles(given: argparse.Namespace) -> None:
+    from ataka import stages
+
+    stages.measure_particles(*_node(given, plan.Particles))
+
+
+def _schema(given: argparse.Namespace) -> None:
+    path = config.HOME / "config/schema.json"
+    if not given.check:
+        path.write_text(config.schema(), encoding="utf-8")
+    elif not path.exists() or path.read_text(encoding="utf-8") != config.schema():
+        raise UserError("config/schema.json is not what the code defines; run: python -m ataka schema")
