@@ -1,4 +1,4 @@
-"""Warm starts: jobs that are forked from one process which has loaded torch, instead of loading it for two seconds each.
+"""Warm starts: jobs are forked from one process that has loaded torch, instead of loading it for two seconds each.
 
 Where jobs are short (`warm_start` in the demo's and smoke's configuration), Snakemake's start opens a `Server`; a job's
 command then finds its address in the environment, hands over its arguments and standard streams, and waits for the
@@ -32,16 +32,22 @@ _LENGTH = 8
 def run(module: str, arguments: Sequence[str]) -> int:
     """``main(arguments)`` of ``module``, in a forked process if there is a server, else in this one."""
     with socket.socket(socket.AF_UNIX) as connection:
-        try:
-            connection.connect(os.environ[ADDRESS])
-        except (KeyError, OSError):
-            code: int = importlib.import_module(module).main(list(arguments))
-            return code
-        return _wait(connection, {"module": module, "arguments": list(arguments)})
+        if _is_served(connection):
+            return _wait(connection, {"module": module, "arguments": list(arguments)})
+    code: int = importlib.import_module(module).main(list(arguments))
+    return code
+
+
+def _is_served(connection: socket.socket) -> bool:
+    try:
+        connection.connect(os.environ[ADDRESS])
+    except (KeyError, OSError):  # no server was started, or it is gone
+        return False
+    return True
 
 
 def _wait(connection: socket.socket, request: dict[str, Any]) -> int:
-    message = json.dumps(request | {"folder": os.getcwd(), "environment": dict(os.environ)}).encode()
+    message = json.dumps(request | {"folder": str(Path.cwd()), "environment": dict(os.environ)}).encode()
     socket.send_fds(connection, [len(message).to_bytes(_LENGTH)], [0, 1, 2])
     connection.sendall(message)
     child = int.from_bytes(_exactly(connection, _LENGTH))
@@ -78,8 +84,19 @@ class Server:
             [sys.executable, "-m", "ataka.warm", str(address)],
             stdin=subprocess.PIPE,  # its end of file is how the server learns that we are gone
             start_new_session=True,  # Ctrl-C is for the jobs' commands, which pass it on
+            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # a process that forks had better have one thread
         )
         self.environment = {ADDRESS: str(address)}
+
+    @property
+    def process(self) -> int:
+        return self._process.pid
+
+    def close(self) -> None:
+        """End the server; jobs that run go on."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
 
 
 def serve(address: str) -> None:
