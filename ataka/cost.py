@@ -6,6 +6,7 @@ what an attack asks for), and each network's forward is timed here. Expect the t
 
 import math
 import os
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -25,8 +26,8 @@ AUTOATTACK_ROBUST, AUTOATTACK_FALLEN = 10_000, 150
 """Forwards of the standard version for an image that withstands it and for one that falls early."""
 WITHSTANDS = 0.4
 """The share of images that is taken to withstand AutoAttack."""
-JOB_SECONDS = 3.0
-"""To start a job: Python and torch."""
+JOB_SECONDS, WARM_JOB_SECONDS = 3.0, 0.3
+"""To start a job: Python and torch; forked from a process that has loaded them."""
 PATIENCE = 3 * 86400
 """Seconds of work beyond which a study without a GPU is stopped."""
 
@@ -38,12 +39,16 @@ def announce(study: Study, nodes: Sequence[Node], *, local: bool) -> None:
     device = torch.cuda.get_device_name() if gpu else f"{os.cpu_count()} CPU cores"
     at_once = 1 if gpu else max((os.cpu_count() or 1) // study.threads, 1)
     count = Counter(type(node).__name__.lower() for node in nodes)
-    work = ", ".join(f"{number} {kind}{'s' if number > 1 else ''}" for kind, number in sorted(count.items()))
+    work = ", ".join(f"{number} {_plural(kind) if number > 1 else kind}" for kind, number in sorted(count.items()))
     print(f"scale {study.scale}: {study.about}")
     print(f"to do: {work}; about {duration(seconds / at_once)} on {device} (within a factor of three)")
     print("open sentences of the paper are read as follows (docs/protocol.md):")
+    by_question: dict[str, list[str]] = {}
     for setting, value in plan.readings(study).items():
-        print(f"  {setting}: {value}")
+        chosen, _, question = value.rpartition(" [")
+        by_question.setdefault(question.rstrip("]"), []).append(f"{setting} {chosen}")
+    for question, settings in sorted(by_question.items()):
+        print(textwrap.fill(f"  {question:<4}{', '.join(settings)}", 110, subsequent_indent=6 * " "))
     print(flush=True)
     if local and not gpu and study.without_gpu == "stop" and seconds > PATIENCE:
         smaller = ", ".join(f"results/{scale}/" for scale in config.scales() if scale != config.DEFAULT_SCALE)
@@ -54,9 +59,13 @@ def announce(study: Study, nodes: Sequence[Node], *, local: bool) -> None:
         )
 
 
+def _plural(noun: str) -> str:
+    return noun if noun.endswith("s") else f"{noun}s"
+
+
 def seconds_of(study: Study, node: Node) -> float:
     """The seconds that one job takes on one device of this machine."""
-    return JOB_SECONDS + sum(
+    return (WARM_JOB_SECONDS if study.warm_start else JOB_SECONDS) + sum(
         passes * forward_seconds(arch, dataset, study.threads) for arch, dataset, passes in _passes(study, node)
     )
 

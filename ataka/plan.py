@@ -364,7 +364,12 @@ def readings(study: Study) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for path, number, value in readings_of(study):
-        if not path.startswith("methods."):
+        group, _, name = path.partition(".")
+        if group in ("generators", "setups", "attacks"):  # what they share is listed once
+            entry, _, field = name.partition(".")
+            if found.setdefault(f"{group}.*.{field}", f"{value} [{number}]") != f"{value} [{number}]":
+                found[f"{group}.{entry}.{field}"] = f"{value} [{number}]"
+        elif group != "methods":
             found[path] = f"{value} [{number}]"
     for name, method in study.methods.items():
         if method.objective is not None:

@@ -442,9 +442,11 @@ class Study(Settings):
 
     def attack(self, name: str) -> Attack:
         """The attack of that column, or a UserError that names the nearest."""
-        found = self.attacks.get(name)
-        if found is None:
+        if name not in self.attacks:
             raise UserError(f"no attack '{name}' in the configuration{nearest(name, self.attacks)}")
+        found = self.attacks[name]
+        if found is None:
+            raise UserError(f"scale '{self.scale}' leaves out the attack '{name}': attacks.{name} is null")
         return found
 
     def method(self, name: str) -> Method:

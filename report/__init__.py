@@ -1,12 +1,15 @@
 """From cells to pages: what a study measured, collected, checked and set as tables. Knows files, never torch.
 
-tables.py      which rows and columns a table has (tables/*.yaml), hence which cells it needs
-cells.py       one cell's CSV, read and checked against the settings now in force
+tables.py      a table by its name (tables/*.yaml); table.py: what every kind of table has
+accuracies/    Tables 2 to 5: which cells they need, a cell's check, layout, caption
+particles/     Table 1: the same of measured particles
+sources.py     a measurement's CSV, read and checked against the settings now in force
 choices.py     which alpha was chosen among which
-collect.py     cells to {root}/table2.csv and {root}/table2.choices.csv
+collect.py     measurements to {root}/table2.csv and {root}/table2.choices.csv
 statistics.py  several seeds to one number
-layout.py      numbers to rows, panels and best values
-caption.py     what a reader must know about these numbers, in words
+layout.py      rows, panels and groups, for every format alike
+caption.py     what a reader must know about any table's numbers, in words
+page.py        a table's layout, caption and files
 render.py      {root}/table2.csv to table2.tex and table2.md, through templates/
 show.py        the same for a terminal
 published.py   the paper's own numbers (published/*.csv)

@@ -29,17 +29,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def collect(options: argparse.Namespace) -> None:
-    """A table's cells to {root}/TABLE.csv and {root}/TABLE.choices.csv."""
+    """A table's measurements to {root}/TABLE.csv and {root}/TABLE.choices.csv."""
     from report import collect, page
 
     table, study = tables.load(options.table), _study(options)
     found = collect.gather(table, study, options.root)
     if not options.partial:
         collect.insist(found, table, options.root)
-    written = collect.write(found, page.stem(table, options.root, partial=options.partial))
+    written = collect.write(found, table, page.stem(table, options.root, partial=options.partial))
     for problem in found.refused:
         print(f"left out: {problem}", file=sys.stderr)
-    print(f"{len(found.measurements)} of {len(table.cells(study))} cells: {' '.join(map(str, written))}")
+    print(f"{len(found.measurements)} of {len(table.sources(study))} {table.noun}: {' '.join(map(str, written))}")
 
 
 def render(options: argparse.Namespace) -> None:
@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument(
                 "--partial",
                 action="store_true",
-                help="use whatever valid cells exist now; files are called TABLE.partial.*",
+                help="use whatever valid measurements exist now; files are called TABLE.partial.*",
             )
         if verb in (render, show):
             sub.add_argument(
@@ -122,7 +122,3 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--root", default="results", help="results (the default), results/demo, ...: names the scale")
         sub.add_argument("--config", default="{}", metavar="JSON", help="settings laid over the scale's")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

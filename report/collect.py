@@ -1,22 +1,22 @@
-"""Cells to one CSV: the collection of a table, and every cell that there is.
+"""Measurements to one CSV: the collection of a table, and every cell that there is.
 
-A table takes in only what was measured under the settings in force: a cell of another scale, of other
+A table takes in only what was measured under the settings in force: a measurement of another scale, of other
 settings, or whose numbers don't add up is refused by name. So lost or outdated Snakemake metadata can't hide
-a stale cell.
+a stale one.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ataka.errors import UserError
-from ataka.plan import Cell
 from ataka.study import Study
-from report import cells, choices
-from report.cells import Measurement
-from report.tables import Table
+from report import choices
+from report.accuracies import cells
+from report.sources import Source, identity, read_rows
+from report.table import Table
 
 T = TypeVar("T")
 _LISTED = 10
@@ -27,19 +27,19 @@ _LISTED = 10
 class Collection:
     """What a table has to show now; ``refused`` are reasons, ``missing`` the paths of what it lacks."""
 
-    measurements: list[Measurement] = field(default_factory=list)
+    measurements: list[Any] = field(default_factory=list)
     choices: list[dict[str, object]] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
 
 def gather(table: Table, study: Study, root: str) -> Collection:
-    """Every valid cell and choice of ``table`` below ``root``, and what is wrong with the others."""
+    """Every valid measurement and choice of ``table`` below ``root``, and what is wrong with the others."""
     found = Collection()
-    for cell in table.cells(study):
-        path = cell.csv(root)
+    for source in table.sources(study):
+        path = source.csv(root)
         remedy = f"re-run it: {_snakemake(root, table)} --forcerun {path}"
-        measurement = _attempt(path, partial(cells.read, root, study, cell, remedy), found)
+        measurement = _attempt(path, partial(_measurement, table, study, source, path, remedy), found)
         if measurement is not None:
             found.measurements.append(measurement)
     for run in table.tuned_runs(study):
@@ -63,42 +63,45 @@ def insist(found: Collection, table: Table, root: str) -> None:
     raise UserError("\n".join([*problems[:_LISTED], *more, *remedy]))
 
 
-def write(found: Collection, stem: Path) -> tuple[Path, Path]:
+def write(found: Collection, table: Table, stem: Path) -> tuple[Path, Path]:
     """``{stem}.csv`` and ``{stem}.choices.csv``."""
     collected, chosen = Path(f"{stem}.csv"), Path(f"{stem}.choices.csv")
-    _write_csv([one.fields for one in found.measurements], cells.COLUMNS, collected)
+    _write_csv([row for one in found.measurements for row in one.rows], table.csv_columns, collected)
     _write_csv(found.choices, choices.COLUMNS, chosen)
     return collected, chosen
 
 
-def read(path: Path, table: Table, study: Study, root: str) -> list[Measurement]:
+def read(path: Path, table: Table, study: Study, root: str) -> list[Any]:
     """The measurements of a collection, checked once more against the settings in force."""
     if not path.exists():
         raise UserError(f"{path} doesn't exist yet; make it: {_snakemake(root, table)} (or see --partial)")
-    expected = {(c.dataset, c.arch, c.method, str(c.seed), c.attack): c for c in table.cells(study)}
-    measured: dict[Cell, Measurement] = {}
-    for line, fields in enumerate(cells.read_rows(path), start=2):
-        key = tuple(fields[name] for name in ("dataset", "arch", "method", "seed", "attack"))
-        where, remedy = (
-            f"{path}, line {line},",
-            f"collect again: python -m report collect {table.name} --root {root}",
-        )
+    remedy = f"collect again: python -m report collect {table.name} --root {root}"
+    expected = {tuple(identity(source).values()): source for source in table.sources(study)}
+    columns = list(identity(next(iter(expected.values()))))
+    found: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    for line, fields in enumerate(read_rows(path, table.csv_columns), start=2):
+        key = tuple(fields[name] for name in columns)
         if key not in expected:
-            raise UserError(f"{where} is no cell of {table.name}: {' '.join(key)}; {remedy}")
-        cell = expected[key]
-        if cell in measured:
-            raise UserError(f"{where} repeats the cell {' '.join(key)}; {remedy}")
-        measured[cell] = cells.check(fields, study, cell, where, remedy)
-    return [measured[cell] for cell in expected.values() if cell in measured]
+            raise UserError(f"{path}, line {line}, is none of {table.name}'s {table.noun}: {' '.join(key)}; {remedy}")
+        found.setdefault(key, []).append(fields)
+    return [
+        table.check(found[key], study, source, f"{path}: {' '.join(key)}", remedy)
+        for key, source in expected.items()
+        if key in found
+    ]
 
 
 def write_all(root: str) -> tuple[Path, int]:
     """``{root}/cells.csv``: every cell below ``root``, as it is, and their number."""
     paths = sorted(Path(root, "cells").rglob("*.csv"))
-    rows = [fields for path in paths for fields in cells.read_rows(path)]
+    rows = [fields for path in paths for fields in read_rows(path, cells.COLUMNS)]
     target = Path(root, "cells.csv")
     _write_csv(rows, cells.COLUMNS, target)
     return target, len(rows)
+
+
+def _measurement(table: Table, study: Study, source: Source, path: Path, remedy: str) -> Any:
+    return table.check(read_rows(path, table.csv_columns), study, source, str(path), remedy)
 
 
 def _attempt(path: Path, read_one: Callable[[], T], found: Collection) -> T | None:

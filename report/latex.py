@@ -24,7 +24,12 @@ _SPECIAL = {
     "≤": r"$\le$",
     "×": r"$\times$",
     "α": r"$\alpha$",
+    "γ": r"$\gamma$",
     "ε": r"$\epsilon$",
+    "σ": r"$\sigma$",
+    "ℓ": r"$\ell$",
+    "₁": "$_1$",
+    "₂": "$_2$",
     "‖": r"$\|$",
     "∞": r"$_\infty$",
     "†": r"$^\dagger$",
@@ -47,29 +52,28 @@ class Tabular:
     """A layout's columns in a tabular; with several seeds a number takes two, mean and deviation."""
 
     def __init__(self, layout: Layout) -> None:
-        self._group = len(layout.columns)
-        self._groups = len(layout.groups)
+        self._layout = layout
         self.width = 2 if layout.has_spread else 1
 
     @property
     def preamble(self) -> str:
-        """Numbers are set flush right, all with two decimals, so they align on the point."""
+        """Numbers are set flush right, those of a column with equal decimals, so they align on the point."""
         number = "r@{}l" if self.width == 2 else "r"
-        return "l" + (r"@{\hspace{1.1em}}" + number * self._group) * self._groups
+        return "l" + "".join(r"@{\hspace{1.1em}}" + number * len(group.columns) for group in self._layout.groups)
 
     @property
     def columns(self) -> int:
-        return 1 + self._groups * self.group
+        return 1 + sum(columns for columns, _ in self.groups)
 
     @property
-    def group(self) -> int:
-        """Columns of the tabular that a group takes."""
-        return self._group * self.width
+    def groups(self) -> list[tuple[int, str]]:
+        """How many columns of the tabular each group takes, and its title."""
+        return [(self.width * len(group.columns), group.title) for group in self._layout.groups]
 
     @property
     def spans(self) -> list[str]:
         """First and last column of each group, as ``2-5``."""
-        return [f"{2 + at * self.group}-{1 + (at + 1) * self.group}" for at in range(self._groups)]
+        return [f"{2 + self.width * span.start}-{1 + self.width * span.stop}" for span in self._layout.spans]
 
     @property
     def gap(self) -> str:

@@ -18,9 +18,10 @@ def number(entry: Entry) -> str:
 def header(layout: Layout) -> list[str]:
     """The column names: under one group it stands for itself, under several each name says its own."""
     if len(layout.groups) == 1:
-        return [escape(name) for name in (*layout.groups, *layout.columns)]
-    return ["", *(escape(f"{group} {column}") for group in layout.groups for column in layout.columns)]
+        (group,) = layout.groups
+        return [escape(name) for name in (group.title, *group.columns)]
+    return ["", *(escape(f"{group.title} {column}") for group in layout.groups for column in group.columns)]
 
 
 def rule(layout: Layout) -> list[str]:
-    return ["---", *["---:"] * (len(layout.groups) * len(layout.columns))]
+    return ["---", *("---:" for group in layout.groups for _ in group.columns)]

@@ -5,7 +5,7 @@ import re
 from ataka import models
 
 _DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "digits": "digits"}
-_ATTACKS = {"clean": "Clean", "fgsm": "FGSM", "pgd": "PGD", "aa": "AA", "cw": "CW", "fog": "Fog"}
+_ATTACKS = {"clean": "Clean", "fgsm": "FGSM", "pgd": "PGD", "aa": "AA", "cw": "CW", "cw-l2": "CW ℓ₂", "fog": "Fog"}
 
 
 def dataset(name: str) -> str:
@@ -18,7 +18,9 @@ def arch(name: str) -> str:
 
 
 def attack(name: str) -> str:
-    return _ATTACKS.get(name, name)
+    """As ``PGD``; a variant of one that is listed as ``Fog 256``."""
+    base, _, variant = name.partition("-")
+    return _ATTACKS.get(name) or (f"{_ATTACKS[base]} {variant}" if base in _ATTACKS else name)
 
 
 def method(label: str) -> str:

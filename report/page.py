@@ -1,27 +1,39 @@
 """A table ready to be set: what to read it from, its layout, its caption, and where its files lie."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ataka.config import DEFAULT_SCALE
+from ataka.errors import UserError
 from ataka.study import Study
-from report import caption, collect
+from report import collect
+from report.accuracies import caption as accuracy_caption
+from report.accuracies import layout as accuracy_layout
+from report.accuracies.table import AccuracyTable
 from report.caption import Caption
-from report.cells import Measurement
-from report.layout import Layout, lay_out
-from report.tables import Table
+from report.layout import Layout
+from report.particles import caption as particle_caption
+from report.particles import layout as particle_layout
+from report.particles.table import ParticleTable
+from report.table import Table
+
+KINDS: dict[type[Table], tuple[Callable[..., Layout], Callable[..., Caption]]] = {
+    AccuracyTable: (accuracy_layout.lay_out, accuracy_caption.compose),
+    ParticleTable: (particle_layout.lay_out, particle_caption.compose),
+}
 
 
 @dataclass(frozen=True)
 class Page:
     """One table, as every format shows it.
 
-    ``stem`` is the path of its files but for their suffix, ``collected`` that of the CSVs behind it;
-    ``notes`` are for who builds it, not for its readers.
+    ``heading`` is its number; ``stem`` is the path of its files but for their suffix, ``collected`` that of the
+    CSVs behind it; ``notes`` are for who builds it, not for its readers.
     """
 
-    number: int
+    heading: str
     label: str
     layout: Layout
     caption: Caption
@@ -32,21 +44,24 @@ class Page:
 
 
 def compose(table: Table, study: Study, root: str, *, partial: bool = False, beside_published: bool = False) -> Page:
-    """The page of ``table``: from its collection, or (``partial``) from whatever valid cells exist now."""
+    """The page of ``table``: from its collection, or (``partial``) from whatever valid measurements exist now."""
+    if beside_published and table.supplement:
+        raise UserError(f"{table.name} is no table of the paper: there are no published numbers to set beside it")
     collected = stem(table, root, partial=partial)
     notes: list[str] = []
     if partial:
         found = collect.gather(table, study, root)
-        collect.write(found, collected)
+        collect.write(found, table, collected)
         measurements, notes = found.measurements, _notes(found)
     else:
         measurements = collect.read(Path(f"{collected}.csv"), table, study, root)
+    lay_out, describe = KINDS[type(table)]
     layout = lay_out(table, study, measurements, beside_published=beside_published)
     return Page(
-        table.number,
+        table.heading,
         "tab:" + table.name + ("" if study.scale == DEFAULT_SCALE else f"-{study.scale}"),
         layout,
-        caption.compose(table, study, measurements, layout, beside_published=beside_published),
+        describe(table, study, measurements, layout, beside_published=beside_published),
         Path(f"{collected}.published") if beside_published else collected,
         collected,
         _commits(measurements),
@@ -65,9 +80,10 @@ def _notes(found: collect.Collection) -> list[str]:
     )
 
 
-def _commits(measurements: Sequence[Measurement]) -> str:
+def _commits(measurements: Sequence[Any]) -> str:
     commits = {
-        one.fields["git_commit"][:12] + (" (edited)" if one.fields["git_dirty"].lower() == "true" else "")
+        row["git_commit"][:12] + (" (edited)" if row["git_dirty"].lower() == "true" else "")
         for one in measurements
+        for row in one.rows
     }
     return ", ".join(sorted(commits)) or "unknown"

@@ -39,7 +39,7 @@ def md(page: Page) -> str:
 
 def _fill(environment: Environment, template: str, page: Page, **more: Any) -> str:
     return environment.get_template(template).render(
-        number=page.number,
+        heading=page.heading,
         label=page.label,
         layout=page.layout,
         caption=page.caption,

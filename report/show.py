@@ -1,4 +1,4 @@
-"""A page in the terminal: a table for each data set and student, best values bold, and where files lie."""
+"""A page in the terminal: a table for each panel and group, best values bold, and where files lie."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from report import names
-from report.layout import Entry, Panel
+from report.layout import Entry, Group, Panel
 from report.page import Page
 
 WIDTH = 100
@@ -19,16 +19,16 @@ def show(page: Page, files: Sequence[str], console: Console | None = None) -> No
     console = console or _console()
     console.print()
     for panel in page.layout.panels:
-        for at, group in enumerate(page.layout.groups):
-            console.print(Text(f"{group} | {panel.title}", style="italic"))
-            console.print(_grid(page, panel, at, stars=not console.is_terminal))
-    console.print(Text(f"Table {page.number}. {' '.join(page.caption.text)}"))
+        for group, span in zip(page.layout.groups, page.layout.spans, strict=True):
+            console.print(Text(f"{group.title} | {panel.title}", style="italic"))
+            console.print(_grid(page.layout.corner, panel, group, span, stars=not console.is_terminal))
+    console.print(Text(f"Table {page.heading}. {' '.join(page.caption.text)}"))
     console.print(Text(" ".join(page.caption.notes), style="dim"))
     if not console.is_terminal:
         console.print("* in bold where there is bold")
     console.print()
     for name in files:
-        console.print(Text(name))
+        console.print(Text(name), soft_wrap=True)  # a path can be copied
 
 
 def _console() -> Console:
@@ -37,16 +37,14 @@ def _console() -> Console:
     return console
 
 
-def _grid(page: Page, panel: Panel, at: int, *, stars: bool) -> Grid:
-    count = len(page.layout.columns)
+def _grid(corner: str, panel: Panel, group: Group, span: slice, *, stars: bool) -> Grid:
     grid = Grid(box=SIMPLE_HEAD, pad_edge=False)
-    grid.add_column("Method")
-    for name in page.layout.columns:
+    grid.add_column(corner)
+    for name in group.columns:
         grid.add_column(name, justify="right")
     for section in panel.sections:
         for row in section:
-            entries = row.entries[at * count : (at + 1) * count]
-            grid.add_row(names.method(row.label), *(_text(entry, stars) for entry in entries))
+            grid.add_row(names.method(row.label), *(_text(entry, stars) for entry in row.entries[span]))
         grid.add_section()
     return grid
 

@@ -159,7 +159,7 @@ class Workflow:
         return plan.digest([table.model_dump(mode="json"), labels, study.about, study.stand_ins])
 
     def collect_code(self, wildcards: Any) -> str:
-        return code_digest(["report.collect"])
+        return code_digest(["report.collect", "report.tables"])
 
     def render_code(self, wildcards: Any) -> str:
         templates = sorted(path for path in (HOME / "report/templates").glob("*") if path.is_file())

@@ -84,7 +84,8 @@ def test_like_inherits_all_but_what_is_stated() -> None:
 
 def test_the_readings_in_force_are_listed() -> None:
     readings = plan.readings(config.load("paper"))
-    assert readings["generators.svgd.update"] == "sign [A7]"
+    assert readings["generators.*.update"] == "sign [A7]"
+    assert readings["generators.svgd-raw.update"] == "raw [A7]"
     assert readings["at_aka.mse"] == "sum [C2]"
     assert readings["at_aka.input"] == "clean [C3]"
     assert readings["sat.batchnorm"] == "train [A12]"

@@ -1,22 +1,26 @@
-"""Synthetic studies: cells and choices as `ataka` writes them, with the digests of the settings in force."""
+"""Synthetic studies: cells, particles and choices as `ataka` writes them, with the digests of the settings in force."""
 
 import csv
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ataka import config, plan
-from ataka.plan import Cell, Run
+from ataka.plan import Cell, Particles, Run
+from ataka.settings import number
 from ataka.study import Study
 from report import tables
-from report.cells import COLUMNS
+from report.accuracies.cells import COLUMNS
+from report.particles.rows import COLUMNS as PARTICLE_COLUMNS
 
-_MEAN = {"clean": 90.0, "fgsm": 62.0, "pgd": 55.0, "aa": 48.0}
+_MEAN = {"clean": 90.0, "fgsm": 62.0, "pgd": 55.0, "aa": 48.0, "cw": 51.0, "fog": 70.0, "fog-256": 60.0}
 _GAIN = {"natural": 5.0, "en-sat": 0.0, "n-at-aka": 1.0, "l-at-aka": 1.5, "s-at-aka": 3.0, "p-at-aka": 2.0}
 
 
+FOG: dict[str, Any] = {"kind": "fog", "step_size": "0.01", "steps": 20}
 SMALL: dict[str, Any] = {
     "about": "a study for tests: 8x8 digits & small networks",
     "seeds": [0],
@@ -29,8 +33,26 @@ SMALL: dict[str, Any] = {
         "mobilenetv2": None,
         "wrn34-10": "wrn10-1",
     },
-    "generators": {"svgd": {"step_size": "6/255"}},
-    "attacks": {"pgd": {"step_size": "2/255", "steps": 20}, "aa": {"images": 32, "version": "standard"}},
+    "generators": {"svgd": {"step_size": "6/255", "steps": 10}},
+    "attacks": {
+        "pgd": {"step_size": "2/255", "steps": 20},
+        "aa": {"images": 32, "version": "standard"},
+        "cw": {"step_size": "2/255", "steps": 30},
+        "fog": FOG | {"strength": 128},
+        "fog-256": FOG | {"strength": 256},
+        "fog-512": None,
+        "fog-2048": None,
+        "fog-4096": None,
+        "fog-8192": None,
+    },
+    "particles": {
+        "count": 10,
+        "images": 4,
+        "networks": [
+            {"arch": "resnet10-w8", "method": "natural"},
+            {"arch": "resnet10-w16", "method": "en-sat"},
+        ],
+    },
     "selection": {
         "alphas": [0.1, 0.5],
         "split": "validation",
@@ -49,8 +71,11 @@ PAPER: dict[str, Any] = SMALL | {
     "seeds": [0, 1, 2],
     "stand_ins": {name: name for name in SMALL["stand_ins"]},
     "data": {"test": None},
+    "attacks": SMALL["attacks"] | {f"fog-{at}": FOG | {"strength": at} for at in (256, 512, 2048, 4096, 8192)},
 }
 """The paper's layout: two data sets, two students, three seeds."""
+WHOLE: dict[str, Any] = SMALL | {"methods": {}}
+"""Nothing is planned."""
 SCALE = "demo"
 
 
@@ -65,10 +90,10 @@ def root(folder: Path) -> Path:
 
 def fields(study: Study, cell: Cell, correct: int | None = None, n: int | None = None) -> dict[str, str]:
     """A valid row for ``cell``; without ``correct``, some plausible number that is always the same."""
-    attack = study.attacks[cell.attack]
+    attack = study.attack(cell.attack)
     n = n or attack.images or study.data.test or 10_000
     if correct is None:
-        accuracy = _MEAN[cell.attack] + _GAIN[cell.method] + random.Random(repr(cell)).gauss(0, 0.4)
+        accuracy = _MEAN.get(cell.attack, 40.0) + _GAIN.get(cell.method, 0.5) + random.Random(repr(cell)).gauss(0, 0.4)
         broken = cell.method == "natural" and cell.attack in ("pgd", "aa")
         correct = 0 if broken else round(min(accuracy, 100) * n / 100)
     accuracy = 100 * correct / n
@@ -104,6 +129,46 @@ def write_cell(root: Path, study: Study, cell: Cell, changes: Mapping[str, str] 
     return path
 
 
+def particle_rows(study: Study, source: Particles) -> list[dict[str, str]]:
+    """Valid rows of ``source``, an image each; some plausible numbers that are always the same."""
+    draw = random.Random(repr(source))
+    gaussian, eps = source.generator.endswith("gaussian"), number(study.generators[source.generator].eps)
+    rows = []
+    for image in range(study.particles.images):
+        ce = 35 + draw.gauss(0, 2) if source.method == "natural" else 1.5 + abs(draw.gauss(0, 0.2))
+        numbers = {
+            "l1": (26.8 if gaussian else 63.6) + draw.gauss(0, 1),
+            "l2": (1.2 if gaussian else 1.9) + draw.gauss(0, 0.05),
+            "linf": 2 * eps * draw.uniform(0.98, 1),
+            "ce_mean": ce,
+            "ce_std": ce / 10,
+            "ce_max": ce * 1.2,
+            "ce_min": ce * 0.8,
+            "ce_clean": 0.5,
+            "kernel_offdiagonal_mean": 0.0,
+            "kernel_offdiagonal_max": 0.0,
+        }
+        rows.append(
+            dict.fromkeys(PARTICLE_COLUMNS, "")
+            | {"scale": study.scale, **{name: str(value) for name, value in asdict(source).items()}}
+            | {"count": str(study.particles.count), "image": str(image), "fooled": str(study.particles.count)}
+            | {name: repr(value) for name, value in numbers.items()}
+            | {"config_sha256": plan.digest(plan.particles_settings(study, source))}
+            | {"git_commit": "0123456789abcdef", "git_dirty": "false"}
+        )
+    return rows
+
+
+def write_particles(root: Path, source: Particles, rows: Sequence[Mapping[str, str]]) -> Path:
+    path = source.csv(root)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
 def write_choice(root: Path, study: Study, run: Run, **changes: Any) -> Path:
     path = run.choice(root)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,8 +187,11 @@ def write_choice(root: Path, study: Study, run: Run, **changes: Any) -> Path:
 
 
 def write(root: Path, study: Study, table: str = "table2") -> None:
-    """Every cell and choice of a table."""
-    for cell in tables.load(table).cells(study):
-        write_cell(root, study, cell)
+    """Every measurement and choice of a table."""
+    for source in tables.load(table).sources(study):
+        if isinstance(source, Cell):
+            write_cell(root, study, source)
+        else:
+            write_particles(root, source, particle_rows(study, source))
     for run in tables.load(table).tuned_runs(study):
         write_choice(root, study, run)

@@ -35,7 +35,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_text_is_carried_over_as_it_is(root: Path, study: Study) -> None:
-    collected, _ = collect.write(gather(study, root), root / "table2")
+    collected, _ = collect.write(gather(study, root), tables.load("table2"), root / "table2")
     table = rows(collected)
     assert len(table) == 24
     assert table[-1] == rows(Cell("digits", "resnet10-w8", "p-at-aka", 0, "aa").csv(root))[0]
@@ -43,12 +43,12 @@ def test_text_is_carried_over_as_it_is(root: Path, study: Study) -> None:
     assert {row["eps"] for row in table} == {"0", "26/255"}
     assert {row["extra"] for row in table} == {"kept"}
     assert [row["method"] for row in table[::4]] == [
-        name for name in tables.load("table2").methods if name not in ("en-ard", "en-iad", "en-rslad")
+        name for name in tables.load("table2").methods(study) if name not in ("en-ard", "en-iad", "en-rslad")
     ]
 
 
 def test_the_grid_of_alpha_is_listed(root: Path, study: Study) -> None:
-    _, chosen = collect.write(gather(study, root), root / "table2")
+    _, chosen = collect.write(gather(study, root), tables.load("table2"), root / "table2")
     table = rows(chosen)
     assert len(table) == 4 * 2
     assert table[0] == {
@@ -163,17 +163,17 @@ def test_a_collapsed_candidate_counts_where_the_configuration_allows_it(tmp_path
 
 def test_a_collection_is_checked_again_when_it_is_read(root: Path, study: Study) -> None:
     table = tables.load("table2")
-    path, _ = collect.write(gather(study, root), root / "table2")
+    path, _ = collect.write(gather(study, root), tables.load("table2"), root / "table2")
     assert len(collect.read(path, table, study, str(root))) == 24
     changed = studies.study(eps="8/255")
-    with pytest.raises(UserError, match=r"table2.csv, line 3, was made under other settings"):
+    with pytest.raises(UserError, match=r"table2.csv: digits resnet10-w8 natural 0 fgsm was made under other"):
         collect.read(path, table, changed, str(root))
     text = path.read_text()
     path.write_text(text + text.splitlines()[-1] + "\n")
-    with pytest.raises(UserError, match="line 26, repeats the cell digits resnet10-w8 p-at-aka 0 aa"):
+    with pytest.raises(UserError, match="digits resnet10-w8 p-at-aka 0 aa has 2 rows, a cell has one"):
         collect.read(path, table, study, str(root))
     path.write_text(text.replace(",p-at-aka,", ",q-at-aka,"))
-    with pytest.raises(UserError, match="is no cell of table2"):
+    with pytest.raises(UserError, match="is none of table2's cells"):
         collect.read(path, table, study, str(root))
 
 

@@ -2,14 +2,17 @@
 
 import statistics
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ataka.plan import Cell
 from ataka.study import Study
 from report import tables
-from report.cells import Measurement
-from report.layout import DASH, Entry, Layout, lay_out
+from report.accuracies.cells import Measurement
+from report.accuracies.layout import lay_out
+from report.layout import DASH, Entry, Layout
 from report.statistics import summarise
 from tests.report import studies
 
@@ -68,7 +71,7 @@ def test_each_block_has_its_own_best() -> None:
     ]
     made = lay_out(tables.load("table2"), study, measurements)
     assert [panel.title for panel in made.panels] == ["CIFAR-10", "CIFAR-100"]
-    assert made.groups == ("RN-18", "MN")
+    assert [group.title for group in made.groups] == ["RN-18", "MN"]
     bold = [
         (panel.title, row.label, at)
         for panel in made.panels
@@ -102,10 +105,94 @@ def test_published_numbers_stand_beside_and_apart(study: Study) -> None:
         [measurement("natural", 12.0), measurement("en-sat", 11.0)],
         beside_published=True,
     )
-    assert made.groups == ("measured", "published")
+    assert [group.title for group in made.groups] == ["measured", "published"]
     assert made.panels[0].title == "measured: digits, RN-10 (w 8); published: CIFAR-10, RN-18"
     assert column(made, 0)["Natural"] == Entry("12.00", best=True)
     assert column(made, 4)["Natural"] == Entry("94.60", best=True)
     assert column(made, 0)["en-IAD"] == Entry(DASH)
     assert column(made, 4)["en-IAD"] == Entry("84.28", mark="†")
     assert best(made, 7) == {"(S)AT-AKA"}
+
+
+# ---- what is derived from several methods or attacks
+
+
+def derived(folder: Path, study: Study, accuracies: Mapping[tuple[str, str, int], float]) -> Layout:
+    """Rows natural and en-sat, their mean and range; columns clean, pgd and their mean."""
+    (folder / "mine.yaml").write_text(
+        "{number: 2, title: Mine, datasets: [cifar10], archs: [resnet18], "
+        "columns: [clean, pgd, {mean_of: [clean, pgd], label: Mean}], "
+        "rows: [[natural, {method: en-sat, label: Ours}], "
+        "[{mean_of: [natural, en-sat], label: mean}, {range_of: [natural, en-sat], label: range}]]}"
+    )
+    measurements = [measurement(method, value, attack, seed) for (method, attack, seed), value in accuracies.items()]
+    return lay_out(tables.load("mine", folder), study, measurements)
+
+
+def test_a_mean_and_a_range_are_taken_seed_by_seed(tmp_path: Path) -> None:
+    study = studies.study(seeds=[0, 1])
+    natural, ours = (90.0, 80.0), (60.0, 70.0)
+    made = derived(
+        tmp_path,
+        study,
+        {("natural", "clean", seed): value for seed, value in enumerate(natural)}
+        | {("en-sat", "clean", seed): value for seed, value in enumerate(ours)},
+    )
+    clean = column(made)
+    assert (clean["mean"].text, clean["mean"].spread) == ("75.00", "0.00")
+    assert (clean["range"].text, clean["range"].spread) == ("20.00", f"{statistics.stdev([30.0, 10.0]):.2f}")
+    assert clean["Ours"].text == "65.00"  # under the label that the table gives
+
+
+def test_a_column_of_means_and_the_range_of_its_rows(tmp_path: Path, study: Study) -> None:
+    numbers = {("natural", "clean", 0): 90.0, ("natural", "pgd", 0): 10.0}
+    numbers |= {("en-sat", "clean", 0): 80.0, ("en-sat", "pgd", 0): 50.0}
+    means = column(derived(tmp_path, study, numbers), at=2)
+    assert {label: entry.text for label, entry in means.items()} == {
+        "Natural": "50.00",
+        "Ours": "65.00",
+        "mean": "57.50",
+        "range": "15.00",
+    }
+
+
+def test_a_derived_number_needs_all_that_it_is_derived_from(tmp_path: Path) -> None:
+    study = studies.study(seeds=[0, 1])
+    numbers = {("natural", "clean", 0): 90.0, ("natural", "clean", 1): 80.0, ("en-sat", "clean", 1): 70.0}
+    made = derived(tmp_path, study, numbers)
+    assert (column(made)["mean"].text, column(made)["mean"].spread) == ("75.00", "")
+    assert not any(entry.measured for entry in column(made, at=2).values())
+
+
+def test_a_range_is_never_the_best(tmp_path: Path, study: Study) -> None:
+    made = derived(tmp_path, study, {("natural", "clean", 0): 90.0, ("en-sat", "clean", 0): 10.0})
+    assert column(made)["range"].text == "80.00"
+    assert best(made) == {"Natural"}
+    twice = derived(tmp_path, study, {("natural", "clean", 0): 90.0, ("en-sat", "clean", 0): 0.0})
+    assert column(twice)["range"].text == "90.00"
+    assert best(twice) == {"Natural"}
+
+
+def test_students_stand_below_each_other_where_side_by_side_is_too_wide() -> None:
+    def made(table: str, **settings: Any) -> list[str]:
+        found = lay_out(tables.load(table), studies.study(studies.PAPER, **settings), [])
+        return [group.title for group in found.groups] + [panel.title for panel in found.panels]
+
+    stacked = [f"{dataset}, {arch}" for dataset in ("CIFAR-10", "CIFAR-100") for arch in ("RN-18", "WRN-34-10")]
+    assert made("table4") == ["accuracy (%)", *stacked]
+    assert made("table4", seeds=[0]) == ["RN-18", "WRN-34-10", "CIFAR-10", "CIFAR-100"]
+    assert made("table4-fog", seeds=[0]) == ["accuracy (%)", *stacked]
+    assert made("table5") == ["RN-18", "MN", "CIFAR-10", "CIFAR-100"]
+
+
+def test_published_numbers_of_derived_rows_are_derived_from_published_numbers(study: Study) -> None:
+    made = lay_out(tables.load("table4"), study, [], beside_published=True)
+    fog = column(made, at=9)
+    assert [fog[f"(S)CAT-AKA $S_{student}$"].text for student in (1, 2, 3)] == ["46.79", "44.24", "45.51"]
+    assert (fog["(S)CAT-AKA, mean"].text, fog["(S)CAT-AKA, range"].text) == ("45.51", "2.55")
+    assert fog["(S)CAT-AKA, chosen"] == Entry(DASH)
+
+
+def test_the_published_row_of_three_teachers_is_table_5s_own(study: Study) -> None:
+    made = lay_out(tables.load("table5"), study, [], beside_published=True)
+    assert column(made, at=7)["(S)AT-AKA$_3$"].text == "54.80"

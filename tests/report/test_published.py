@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from ataka import config
 from ataka.errors import UserError
-from report import published
+from report import published, tables
+from report.accuracies.table import AccuracyTable
+from report.particles.layout import STATISTICS
+from report.particles.table import ParticleTable
 
 RECOVERED = Path(__file__).resolve().parents[3] / "shared" / "paper_tables.csv"
 TEXT = published.PATH.read_text(encoding="utf-8")
@@ -79,3 +83,23 @@ def test_line_endings_do_not_matter(tmp_path: Path) -> None:
     path = tmp_path / "paper_tables.csv"
     path.write_bytes(TEXT.replace("\n", "\r\n").encode())
     assert published.load(path) == published.load()
+
+
+@pytest.mark.parametrize("number", [2, 3, 4, 5])
+def test_every_published_number_is_a_cell_of_its_table_in_the_papers_scale(number: int) -> None:
+    study, table = config.load(), tables.load(f"table{number}")
+    assert isinstance(table, AccuracyTable)
+    ours = {(number, cell.dataset, cell.arch, cell.method, cell.attack) for cell in table.cells(study)}
+    printed = {key for key in published.load() if key[0] == number}
+    assert printed <= ours
+    assert {key for key in ours - printed if key[3] != "s-cat-aka.chosen"} == set()
+
+
+def test_every_published_number_of_table_1_is_a_generators_statistic() -> None:
+    table = tables.load("table1")
+    assert isinstance(table, ParticleTable)
+    rows = {row.generator for row in table.lines}
+    columns = {STATISTICS[name].published for name in table.columns}
+    printed = {key for key in published.load() if key[0] == 1}
+    assert len(printed) == 8
+    assert all(generator in rows and statistic in columns for _, _, _, generator, statistic in printed)

@@ -12,27 +12,30 @@ from typing import Any
 import jinja2
 import pytest
 
+from ataka.errors import UserError
 from ataka.plan import Cell
 from ataka.study import Study
 from report import collect, latex, markdown, names, page, render, tables
+from report.accuracies import caption
+from report.accuracies.table import AccuracyTable
 from report.page import Page
 from tests.report import studies
 
 GOLDEN = Path(__file__).with_name("golden")
 
 
-def compose(root: Path, study: Study, **options: Any) -> Page:
-    """Table 2's page; collects first, unless it is to be partial."""
-    table = tables.load("table2")
+def compose(root: Path, study: Study, name: str = "table2", **options: Any) -> Page:
+    """A table's page; collects first, unless it is to be partial."""
+    table = tables.load(name)
     if not options.get("partial"):
-        collect.write(collect.gather(table, study, str(root)), root / "table2")
+        collect.write(collect.gather(table, study, str(root)), table, root / name)
     return page.compose(table, study, str(root), **options)
 
 
-def build(folder: Path, study: Study, **options: Any) -> Page:
+def build(folder: Path, study: Study, name: str = "table2", **options: Any) -> Page:
     root = studies.root(folder)
-    studies.write(root, study)
-    return compose(root, study, **options)
+    studies.write(root, study, name)
+    return compose(root, study, name, **options)
 
 
 def text_of(made: Page) -> str:
@@ -45,9 +48,16 @@ def text_of(made: Page) -> str:
         ("one_seed", studies.SMALL, {}),
         ("three_seeds", studies.PAPER, {}),
         ("published", studies.SMALL, {"beside_published": True}),
+        ("table1", studies.WHOLE, {"name": "table1"}),
+        ("table1_published", studies.WHOLE, {"name": "table1", "beside_published": True}),
+        ("table3", studies.WHOLE, {"name": "table3"}),
+        ("table4", studies.PAPER, {"name": "table4"}),
+        ("table4_published", studies.WHOLE, {"name": "table4", "beside_published": True}),
+        ("table4-fog", studies.WHOLE, {"name": "table4-fog"}),
+        ("table5", studies.PAPER, {"name": "table5"}),
     ],
 )
-def test_golden_files(tmp_path: Path, name: str, settings: dict[str, Any], options: dict[str, bool]) -> None:
+def test_golden_files(tmp_path: Path, name: str, settings: dict[str, Any], options: dict[str, Any]) -> None:
     compare(name, build(tmp_path, studies.study(settings), **options))
 
 
@@ -159,6 +169,52 @@ def test_an_unknown_name_in_a_template_is_an_error() -> None:
         render._environment().from_string(r"\VAR{nothing}").render()
 
 
+def test_the_caption_says_what_other_attacks_and_derived_rows_are(tmp_path: Path) -> None:
+    made = build(tmp_path, studies.study(), "table4")
+    text = text_of(made)
+    for statement in [
+        "Budget ‖ε‖∞ ≤ 26/255 (FGSM, PGD and CW).",
+        "CW: CW∞, PGD on the margin loss, 30 steps of 2/255.",
+        "Fog of strength 128 (its weight beside an image of 0 to 255, no ℓ∞ budget), 20 steps of 0.01.",
+        "(S)CAT-AKA, mean: the mean over (S)CAT-AKA S_1, (S)CAT-AKA S_2 and (S)CAT-AKA S_3.",
+        "(S)CAT-AKA, range: the largest minus the smallest of (S)CAT-AKA S_1,",
+        "(S)CAT-AKA, chosen: the one with the best PGD-10 accuracy on the validation split.",
+    ]:
+        assert statement in text
+    assert "Table 4" not in text  # its number stands elsewhere
+    assert made.heading == "4"
+
+
+def test_the_caption_names_the_attacks_that_are_left_out(tmp_path: Path) -> None:
+    text = text_of(build(tmp_path, studies.study(), "table4-fog"))
+    assert "Left out: CIFAR-100, Fog 512, Fog 2048, Fog 4096 and Fog 8192." in text
+    assert "Mean: the mean over Fog 128 and Fog 256." in text
+    assert "Budget" not in text
+    without = studies.study(attacks=studies.SMALL["attacks"] | {"fog": None})
+    assert "Left out: CIFAR-100 and Fog." in text_of(build(tmp_path / "without", without, "table4"))
+
+
+def test_the_caption_says_whose_teachers_may_be_anothers(tmp_path: Path) -> None:
+    shared = "The teachers of (S)AT-AKA_1 and (S)AT-AKA_2 are taken from the 3 of svgd, not trained anew, wherever"
+    assert shared in text_of(build(tmp_path, studies.study(), "table5"))
+    median = studies.study(generators={"svgd": {"bandwidth": "median"}})
+    assert "not trained anew" not in text_of(build(tmp_path / "median", median, "table5"))
+
+
+def test_frozen_teachers_are_stand_ins_too(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "{number: 2, title: Mine, datasets: [cifar10], archs: [resnet18], columns: [clean], rows: [[en-rslad]]}"
+    )
+    table = tables.load("mine", tmp_path)
+    assert isinstance(table, AccuracyTable)
+    assert "and WRN-10-1 for WRN-34-10." in " ".join(caption._stand_ins(table, studies.study(studies.WHOLE)))
+
+
+def test_a_supplement_has_nothing_published_beside_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="table4-fog is no table of the paper"):
+        build(tmp_path, studies.study(), "table4-fog", beside_published=True)
+
+
 NASTY = {"label": "50% R&D_#1 ~^ <x> |y|"}
 
 
@@ -170,11 +226,14 @@ NASTY = {"label": "50% R&D_#1 ~^ <x> |y|"}
         (studies.SMALL | {"methods": studies.SMALL["methods"] | {"natural": NASTY}}, {}),
         (studies.PAPER, {}),
         (studies.PAPER, {"beside_published": True}),
+        *[(studies.PAPER, {"name": name}) for name in tables.names() if name != "table2"],
+        (studies.PAPER, {"name": "table4", "beside_published": True}),
+        (studies.SMALL, {"name": "table1", "beside_published": True}),
+        (studies.PAPER | {"seeds": [0]}, {"name": "table4"}),
     ],
-    ids=["special characters", "a label's special characters", "paper", "published"],
 )
 def test_it_compiles_on_one_page_within_the_margins(
-    tmp_path: Path, settings: dict[str, Any], options: dict[str, bool]
+    tmp_path: Path, settings: dict[str, Any], options: dict[str, Any]
 ) -> None:
     tex, _ = render.write(build(tmp_path, studies.study(settings), **options))
     pdflatex(tex)

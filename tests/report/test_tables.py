@@ -1,12 +1,14 @@
 """A table's YAML: which cells it stands for, and which mistakes are refused with the name that was meant."""
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from ataka.errors import UserError
 from ataka.study import Study
 from report import tables
+from report.accuracies.table import AccuracyTable
 from tests.report import studies
 
 
@@ -53,10 +55,10 @@ TABLE = {
 }
 
 
-def mine(folder: Path, **changes: str | None) -> tables.Table:
+def mine(folder: Path, **changes: str | None) -> AccuracyTable:
     lines = {key: value for key, value in (TABLE | changes).items() if value is not None}
     (folder / "mine.yaml").write_text("".join(f"{key}: {value}\n" for key, value in lines.items()))
-    return tables.load("mine", folder)
+    return cast(AccuracyTable, tables.load("mine", folder))
 
 
 def test_a_table_of_ones_own(tmp_path: Path, study: Study) -> None:
@@ -72,6 +74,16 @@ def test_a_table_of_ones_own(tmp_path: Path, study: Study) -> None:
         ({"rows": "[[natural], [natural]]"}, "rows: 'natural' is listed twice"),
         ({"rows": "[]"}, "rows: "),
         ({"number": "two"}, "number: "),
+        ({"rows": "[[{mean_of: [natural, natural], label: M}]]"}, "rows.0.0: 'natural' is listed twice"),
+        ({"rows": "[[{mean_of: [natural]}]]"}, "rows.0.0: label is missing"),
+        ({"rows": "[[{label: M}]]"}, "rows.0.0: give one of method, mean_of, range_of"),
+        ({"rows": "[[{method: natural, mean_of: [en-sat], label: M}]]"}, "not method and mean_of"),
+        ({"rows": "[[{methd: natural}]]"}, "rows.0.0.methd: unknown key; did you mean 'method'?"),
+        ({"rows": "[[{range_of: [natural, en-satt], label: R}]]"}, "rows: no method 'en-satt'"),
+        ({"columns": "[{mean_of: [clean, pgdd], label: M}]"}, "columns: no attack 'pgdd'"),
+        ({"columns": "[{mean_of: [clean, pgd]}]"}, "columns.0: label is missing"),
+        ({"kind": "particle"}, "kind: 'particle' is none of accuracies, particles; did you mean 'particles'?"),
+        ({"kind": "particles"}, "datasets: unknown key"),
         ({"rows": "[[en-satt]]"}, "rows: no method 'en-satt' in config/; did you mean 'en-sat'?"),
         ({"columns": "[pgdd]"}, "columns: no attack 'pgdd' in config/; did you mean 'pgd'?"),
         ({"title": "[unclosed"}, "mine.yaml is no valid YAML"),
@@ -91,4 +103,45 @@ def test_an_unknown_table_names_the_nearest() -> None:
 
 @pytest.mark.parametrize("name", tables.names())
 def test_every_table_of_ours_fits_the_configuration(name: str, study: Study) -> None:
-    assert tables.load(name).cells(study)
+    assert tables.load(name).sources(study)
+
+
+def test_the_tables_in_their_order() -> None:
+    assert tables.names() == ["table1", "table2", "table3", "table4", "table4-fog", "table5"]
+
+
+def test_an_attack_that_the_scale_leaves_out_takes_its_column_with_it(study: Study) -> None:
+    table = cast(AccuracyTable, tables.load("table4-fog"))
+    assert [(column.heading, column.attacks) for column in table.kept_columns(study)] == [
+        ("Fog 128", ("fog",)),
+        ("Fog 256", ("fog-256",)),
+        ("Mean", ("fog", "fog-256")),
+    ]
+    assert {cell.attack for cell in table.cells(study)} == {"fog", "fog-256"}
+
+
+def test_a_mean_over_one_attack_is_none(tmp_path: Path) -> None:
+    study = studies.study(attacks=studies.SMALL["attacks"] | {"pgd": None})
+    table = mine(tmp_path, columns="[clean, pgd, {mean_of: [clean, pgd], label: M}]")
+    assert [column.heading for column in table.kept_columns(study)] == ["Clean"]
+    with pytest.raises(UserError, match="leaves out every attack of mine"):
+        mine(tmp_path, columns="[pgd]").cells(study)
+
+
+def test_a_derived_row_needs_the_cells_of_its_methods_once(tmp_path: Path, study: Study) -> None:
+    rows = "[[natural], [{mean_of: [natural, en-sat], label: M}, {range_of: [natural, en-sat], label: R}]]"
+    table = mine(tmp_path, rows=rows)
+    assert len(table.cells(study)) == 4
+    assert table.methods(study) == ["natural", "en-sat"]
+
+
+def test_a_member_has_the_choice_of_alpha_of_its_joint_run(study: Study) -> None:
+    runs = tables.load("table4").tuned_runs(study)
+    assert {(run.arch, run.method) for run in runs} == {("resnet10-w8", "s-cat-aka"), ("wrn10-1", "s-cat-aka")}
+
+
+def test_tables_2_and_5_share_the_cells_of_three_teachers() -> None:
+    study = studies.study(studies.PAPER | {"methods": {}})
+    shared = set(tables.load("table2").sources(study)) & set(tables.load("table5").sources(study))
+    assert {cell.run.method for cell in shared} == {"natural", "s-at-aka"}
+    assert len(shared) == 2 * 4 * 3 * 4  # methods, blocks, seeds, attacks

@@ -1,0 +1,229 @@
+"""The caption of a table of accuracies."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+
+from ataka import plan
+from ataka.plan import Run
+from ataka.study import CW, PGD, WITHOUT_EPS, AutoAttack, CarliniWagnerL2, Fog, Study
+from report import names
+from report.accuracies.cells import Measurement
+from report.accuracies.table import AccuracyTable
+from report.caption import Caption, opening, selected_by, selection, stand_ins
+from report.layout import DASH, UNCERTAIN, Layout
+
+
+def compose(
+    table: AccuracyTable,
+    study: Study,
+    measurements: Sequence[Measurement],
+    layout: Layout,
+    *,
+    beside_published: bool = False,
+) -> Caption:
+    """The caption of ``layout``, which shows ``measurements``."""
+    text = [
+        *opening(table, study, len(measurements)),
+        *_stand_ins(table, study),
+        *_images(table, study, measurements),
+        *_seeds(study, measurements),
+        *_budget(table, study, measurements),
+        *_shortened(table, study),
+        "Best values in bold.",
+        *_dashes(table, study, measurements, layout),
+    ]
+    notes = [
+        *_attacks(table, study),
+        *_derived(table, study),
+        *_chosen(table, study),
+        *_shared(table, study),
+        *_intervals(table, study, measurements),
+        *selection(table, study),
+        *(_published(table, study, layout) if beside_published else ()),
+    ]
+    return Caption(text, notes)
+
+
+def _stand_ins(table: AccuracyTable, study: Study) -> Iterator[str]:
+    rows = [study.method(name) for name in table.methods(study)]
+    taught = any((row.ensemble or row.teachers) and not row.planned for row in rows)
+    teachers = [study.teachers.get(block.paper_dataset) for block in table.blocks(study) if taught]
+    left_out = [column.heading for column in table.columns if column.kept(study) is None]
+    return stand_ins(study, table.datasets, [*table.archs, *filter(None, teachers)], left_out)
+
+
+def _images(table: AccuracyTable, study: Study, measurements: Sequence[Measurement]) -> Iterator[str]:
+    """How many test images a number rests on, attack by attack where they differ."""
+    by_count: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    for heading, column in _columns(table, study, measurements):
+        by_count[tuple(sorted({one.n for one in column}))].append(heading)
+    parts = [
+        names.listed([f"{count:,}" for count in counts], "or") + " test images" + _only(attacks, by_count)
+        for counts, attacks in by_count.items()
+    ]
+    if parts:
+        apart = " (columns over different images do not compare)" if len(parts) > 1 else ""
+        yield f"Each number is over {names.listed(parts)}{apart}."
+
+
+def _intervals(table: AccuracyTable, study: Study, measurements: Sequence[Measurement]) -> Iterator[str]:
+    """How far the test set's size alone lets an accuracy stray."""
+    by_reach: dict[str, list[str]] = defaultdict(list)
+    for heading, column in _columns(table, study, measurements):
+        reach = max(max(one.ci_high - one.accuracy, one.accuracy - one.ci_low) for one in column)
+        by_reach[f"{reach:.1f}"].append(heading)
+    parts = [f"{reach}{_only(attacks, by_reach)}" for reach, attacks in by_reach.items()]
+    if parts:
+        yield f"95% Wilson intervals of single runs reach at most {names.listed(parts)} points to a side."
+
+
+def _columns(
+    table: AccuracyTable, study: Study, measurements: Sequence[Measurement]
+) -> Iterator[tuple[str, list[Measurement]]]:
+    for attack in table.attacks(study):
+        column = [one for one in measurements if one.cell.attack == attack]
+        if column:
+            yield table.heading_of(attack), column
+
+
+def _only(attacks: list[str], groups: Collection[object]) -> str:
+    """Which columns a statement is about, where there are several statements."""
+    return f" ({names.listed(attacks)})" if len(groups) > 1 else ""
+
+
+def _seeds(study: Study, measurements: Sequence[Measurement]) -> Iterator[str]:
+    seeds = [str(seed) for seed in study.seeds]
+    if len(seeds) == 1:
+        yield f"One seed ({seeds[0]})."
+        return
+    per_number: dict[tuple[str, str, str, str], int] = defaultdict(int)
+    for one in measurements:
+        per_number[one.cell.dataset, one.cell.arch, one.cell.method, one.cell.attack] += 1
+    sentence = f"Mean ± sample standard deviation over {len(seeds)} seeds ({', '.join(seeds)})"
+    fewest = min(per_number.values(), default=len(seeds))
+    if fewest < len(seeds):
+        sentence += f", of which some numbers have only {fewest} so far" + (" (no ±)" if fewest == 1 else "")
+    yield f"{sentence}."
+
+
+def _budget(table: AccuracyTable, study: Study, measurements: Sequence[Measurement]) -> Iterator[str]:
+    by_budget: dict[str, list[str]] = defaultdict(list)
+    others: set[str] = set()
+    for one in measurements:
+        attack, kind = table.heading_of(one.cell.attack), study.attack(one.cell.attack).kind
+        if kind not in WITHOUT_EPS and attack not in by_budget[one.eps]:
+            by_budget[one.eps].append(attack)
+        elif kind in WITHOUT_EPS and kind != "clean":
+            others.add(kind)  # have a measure of their own, so that each column needs its own statement
+    parts = [f"{eps}{_only(attacks, [*by_budget, *others])}" for eps, attacks in by_budget.items()]
+    if parts:
+        yield f"Budget ‖ε‖∞ ≤ {names.listed(parts)}."
+
+
+def _shortened(table: AccuracyTable, study: Study) -> Iterator[str]:
+    for name in table.attacks(study):
+        attack = study.attack(name)
+        if isinstance(attack, AutoAttack) and attack.version == "shortened":
+            yield (
+                f"{table.heading_of(name)} is AutoAttack cut short ({attack.iterations} iterations, "
+                f"{attack.target_classes} target classes, {attack.queries} queries), "
+                "weaker than the standard one."
+            )
+
+
+def _attacks(table: AccuracyTable, study: Study) -> Iterator[str]:
+    fogs: dict[str, list[float]] = defaultdict(list)
+    for name in table.attacks(study):
+        attack, heading = study.attack(name), table.heading_of(name)
+        if isinstance(attack, PGD):
+            yield f"{heading}: {_steps(attack)}."
+        elif isinstance(attack, CW):
+            yield f"{heading}: CW∞, PGD on the margin loss, {_steps(attack)}."
+        elif isinstance(attack, CarliniWagnerL2):
+            reach = "any distance" if attack.radius is None else f"at most {attack.radius:g}"
+            yield f"{heading}: the nearest misclassified image in ℓ₂, {reach}, {attack.steps} steps."
+        elif isinstance(attack, AutoAttack) and attack.version == "standard":
+            yield f"{heading}: AutoAttack, standard version."
+        elif isinstance(attack, Fog):
+            fogs[_steps(attack)].append(attack.strength)
+    for steps, strengths in fogs.items():
+        listed = names.listed([f"{strength:g}" for strength in strengths])
+        yield f"Fog of strength {listed} (its weight beside an image of 0 to 255, no ℓ∞ budget), {steps}."
+
+
+def _steps(attack: PGD | CW | Fog) -> str:
+    return f"{attack.steps} steps of {attack.step_size}"
+
+
+def _derived(table: AccuracyTable, study: Study) -> Iterator[str]:
+    """What the columns and rows are that no network or attack stands behind."""
+    per_seed = ", for each seed" if len(study.seeds) > 1 else ""
+    for column in table.kept_columns(study):
+        if column.mean_of:
+            of = names.listed([table.heading_of(attack) for attack in column.attacks])
+            yield f"{column.heading}: the mean over {of}{per_seed}."
+    headings = {row.method: row.heading(study) for row in table.lines if row.method}
+    for row in table.lines:
+        if not row.method:
+            of = names.listed([names.method(headings.get(name, study.method(name).label)) for name in row.methods])
+            what = "the largest minus the smallest of" if row.range_of else "the mean over"
+            yield f"{names.method(row.label)}: {what} {of}{per_seed}."
+
+
+def _chosen(table: AccuracyTable, study: Study) -> Iterator[str]:
+    for row in table.lines:
+        if row.method and study.method(row.method).member == "chosen":
+            per_seed = ", for each seed" if len(study.seeds) > 1 else ""
+            yield f"{names.method(row.heading(study))}: the one with the best {selected_by(study, 'it')}{per_seed}."
+
+
+def _shared(table: AccuracyTable, study: Study) -> Iterator[str]:
+    """Whose teachers may be those of another ensemble; whether they are, only training shows."""
+    block = table.blocks(study)[0]
+    by_source: dict[str, list[str]] = defaultdict(list)
+    for row in table.lines:
+        if row.method and not study.method(row.method).planned:
+            tape = plan.tape_of(study, Run(block.dataset, block.arch, row.method, study.seeds[0]))
+            if tape and plan.source_of(study, tape):
+                shares = plan.ensemble_of(study, tape).shares
+                assert shares
+                by_source[f"{shares.n} of {shares.generator}"].append(names.method(row.heading(study)))
+    for source, labels in by_source.items():
+        yield (
+            f"The teachers of {names.listed(labels)} are taken from the {source}, not trained anew, wherever the "
+            "kernel there was exactly the identity (A1; the tape's manifest says whether)."
+        )
+
+
+def _dashes(table: AccuracyTable, study: Study, measurements: Sequence[Measurement], layout: Layout) -> Iterator[str]:
+    if not layout.has_dash:
+        return
+    planned = [
+        names.method(row.heading(study))
+        for row in table.lines
+        if any(study.method(name).planned for name in row.methods)
+    ]
+    reasons = [f"not implemented yet ({names.listed(planned)})"] if planned else []
+    measured = {(m.cell.dataset, m.cell.arch, m.cell.method, m.cell.attack) for m in measurements}
+    if any((c.dataset, c.arch, c.method, c.attack) not in measured for c in table.cells(study)):
+        reasons.append("not measured yet")
+    if reasons:
+        yield f"Dashes ({DASH}): {names.listed(reasons, 'or')}."
+
+
+def _published(table: AccuracyTable, study: Study, layout: Layout) -> Iterator[str]:
+    yield (
+        "Published: what the paper printed for its own data sets and networks, at its own scale; these and "
+        "the measured numbers come from different experiments."
+    )
+    derived = [names.method(row.label) for row in table.lines if not row.method]
+    if derived:
+        yield f"Of these, {names.listed(derived)} were computed here from what it printed."
+    _, published = layout.spans
+    rows = [row for panel in layout.panels for section in panel.sections for row in section]
+    if not all(entry.measured for row in rows for entry in row.entries[published]):
+        yield f"{DASH}: the paper printed none."
+    if any(isinstance(study.attack(name), Fog) for name in table.attacks(study)):
+        yield "The paper states no strength of Fog."
+    if any(entry.mark for entry in layout.entries):
+        yield f"{UNCERTAIN}: may be swapped among themselves (recovered from the paper's text)."

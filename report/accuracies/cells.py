@@ -1,0 +1,63 @@
+"""A cell's numbers, checked: they add up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ataka.errors import UserError
+from ataka.plan import Cell
+from ataka.study import Study
+from report.sources import require_in_force
+
+# fmt: off
+COLUMNS = [
+    "scale", "dataset", "arch", "method", "seed", "attack",
+    "n", "correct", "accuracy", "ci_low", "ci_high",
+    "eps", "steps", "step_size",
+    "model_sha256", "config_sha256",
+    "git_commit", "git_dirty",
+    "device", "torch", "threads", "seconds", "finished_at",
+]
+# fmt: on
+"""What every cell states; it may state more."""
+_ROUNDING = 0.005 + 1e-9
+"""Accuracies may be written with two decimals."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A cell that may stand in a table. ``fields`` is its row, as it was written."""
+
+    cell: Cell
+    n: int
+    accuracy: float
+    ci_low: float
+    ci_high: float
+    eps: str
+    fields: dict[str, str]
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        return [self.fields]
+
+
+def check(rows: Sequence[dict[str, str]], study: Study, cell: Cell, where: str, remedy: str) -> Measurement:
+    """``rows`` as a measurement of ``cell``; UserError, naming ``where``, if they can't be one."""
+    if len(rows) != 1:
+        raise UserError(f"{where} has {len(rows)} rows, a cell has one; {remedy}")
+    require_in_force(rows[0], study, cell, where, remedy)
+    try:
+        return _measurement(cell, rows[0])
+    except ValueError as error:
+        raise UserError(f"{where} doesn't add up: {error}; was it edited? {remedy}") from None
+
+
+def _measurement(cell: Cell, fields: dict[str, str]) -> Measurement:
+    n, correct = int(fields["n"]), int(fields["correct"])
+    accuracy, low, high = (float(fields[name]) for name in ("accuracy", "ci_low", "ci_high"))
+    if not 0 <= correct <= n or n < 1:
+        raise ValueError(f"{correct} of {n} images can't be correct")
+    if not abs(accuracy - 100 * correct / n) <= _ROUNDING:
+        raise ValueError(f"accuracy {fields['accuracy']} with {correct} of {n} correct")
+    if not -_ROUNDING <= low <= accuracy + _ROUNDING <= high + 2 * _ROUNDING <= 100 + 3 * _ROUNDING:
+        raise ValueError(f"accuracy {fields['accuracy']} within [{fields['ci_low']}, {fields['ci_high']}]")
+    return Measurement(cell, n, accuracy, low, high, fields["eps"], fields)

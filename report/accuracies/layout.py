@@ -1,0 +1,95 @@
+"""Accuracies to rows, panels and best values.
+
+As in the paper, each data set is a panel and each student a group; where that is too wide, each data set and student
+are a panel. So they are beside the published numbers, and the groups are what was measured and what was published.
+"""
+
+from collections.abc import Sequence
+
+from ataka.plan import Cell
+from ataka.study import Study
+from report import names, published
+from report.accuracies.cells import Measurement
+from report.accuracies.table import AccuracyTable, Block, Column, Row
+from report.layout import UNCERTAIN, Entry, Group, Layout, Panel, mark_best
+from report.layout import Row as Line
+from report.statistics import summarise
+
+WIDEST, WIDEST_WITH_SPREAD = 10, 8
+"""So many numbers side by side, without and with their deviation, fit the width of a page."""
+
+
+def lay_out(
+    table: AccuracyTable, study: Study, measurements: Sequence[Measurement], *, beside_published: bool = False
+) -> Layout:
+    """The layout of ``table``, the paper's or with its published numbers beside the measured ones."""
+    accuracies = {one.cell: one.accuracy for one in measurements}
+    blocks, columns = table.blocks(study), table.kept_columns(study)
+    archs = [used for arch in table.archs if (used := study.stand_in(arch))]
+
+    def measured(block: Block) -> list[list[Entry]]:
+        return [
+            _ranked(table, [_measured(study, accuracies, block, row, column) for row in table.lines])
+            for column in columns
+        ]
+
+    def panel(title: str, entries: list[list[Entry]]) -> Panel:
+        lines = dict(zip(table.lines, zip(*entries, strict=True), strict=True))
+        sections = tuple(tuple(Line(row.heading(study), lines[row]) for row in group) for group in table.rows)
+        return Panel(title, sections)
+
+    if beside_published:
+        groups = ["measured", "published"]
+        panels = [panel(_both(block), measured(block) + _published(table, columns, block)) for block in blocks]
+    elif len(archs) * len(columns) > (WIDEST_WITH_SPREAD if len(study.seeds) > 1 else WIDEST):
+        groups = ["accuracy (%)"]
+        panels = [panel(f"{_title(block)}, {names.arch(block.arch)}", measured(block)) for block in blocks]
+    else:
+        groups = [names.arch(arch) for arch in archs]
+        panels = []
+        for dataset in dict.fromkeys(block.paper_dataset for block in blocks):
+            side_by_side = [block for block in blocks if block.paper_dataset == dataset]
+            entries = [column for block in side_by_side for column in measured(block)]
+            panels.append(panel(_title(side_by_side[0]), entries))
+    headings = tuple(column.heading for column in columns)
+    return Layout("Method", tuple(Group(title, headings) for title in groups), tuple(panels))
+
+
+def _both(block: Block) -> str:
+    used = f"{names.dataset(block.dataset)}, {names.arch(block.arch)}"
+    paper = f"{names.dataset(block.paper_dataset)}, {names.arch(block.paper_arch)}"
+    return f"measured: {used}; published: {paper}"
+
+
+def _title(block: Block) -> str:
+    used, paper = names.dataset(block.dataset), names.dataset(block.paper_dataset)
+    return used if used == paper else f"{used}, in place of {paper}"
+
+
+def _measured(study: Study, accuracies: dict[Cell, float], block: Block, row: Row, column: Column) -> Entry:
+    def of(method: str, seed: int) -> float | None:
+        cells = [Cell(block.dataset, block.arch, method, seed, attack) for attack in column.attacks]
+        return column.combine([accuracies.get(cell) for cell in cells])
+
+    per_seed = [row.combine([of(method, seed) for method in row.methods]) for seed in study.seeds]
+    summary = summarise([value for value in per_seed if value is not None])
+    if summary is None:
+        return Entry()
+    return Entry(f"{summary.mean:.2f}", "" if summary.spread is None else f"{summary.spread:.2f}")
+
+
+def _published(table: AccuracyTable, columns: Sequence[Column], block: Block) -> list[list[Entry]]:
+    def entry(row: Row, column: Column) -> Entry:
+        place = table.number, block.paper_dataset, block.paper_arch
+        found = [[published.lookup(*place, method, attack) for attack in column.attacks] for method in row.methods]
+        value = row.combine([column.combine([one and one.value for one in numbers]) for numbers in found])
+        if value is None:
+            return Entry()
+        certain = all(one.certain != "no" for numbers in found for one in numbers if one)
+        return Entry(f"{value:.2f}", mark="" if certain else UNCERTAIN)
+
+    return [_ranked(table, [entry(row, column) for row in table.lines]) for column in columns]
+
+
+def _ranked(table: AccuracyTable, column: list[Entry]) -> list[Entry]:
+    return mark_best(column, [not row.range_of for row in table.lines])

@@ -1,0 +1,203 @@
+"""Which rows and columns a table of accuracies has, and hence which cells it needs."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from statistics import fmean
+from typing import Any, ClassVar, NamedTuple
+
+from pydantic import Field, field_validator, model_validator
+
+from ataka.errors import UserError
+from ataka.plan import Cell
+from ataka.settings import Settings
+from ataka.study import Study
+from report import names
+from report.accuracies import cells
+from report.accuracies.cells import Measurement
+from report.sources import Source
+from report.table import Names, Table, refuse_twice
+
+
+class Block(NamedTuple):
+    """One data set and student: in the paper, and what this scale uses in their place."""
+
+    paper_dataset: str
+    paper_arch: str
+    dataset: str
+    arch: str
+
+
+class Column(Settings):
+    """An attack, or the mean over several, seed by seed. An attack's name alone stands for ``{attack: NAME}``."""
+
+    attack: str | None = None
+    mean_of: Names | None = None
+    label: str = Field("", description="its heading; of an attack by itself, the attack's own where it is left out")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        return {"attack": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> "Column":
+        _require_one(self, "attack", "mean_of")
+        return self
+
+    @property
+    def attacks(self) -> tuple[str, ...]:
+        return self.mean_of or (str(self.attack),)
+
+    @property
+    def heading(self) -> str:
+        return self.label or names.attack(str(self.attack))
+
+    def kept(self, study: Study) -> "Column | None":
+        """This column without the attacks that the scale leaves out; a mean needs two."""
+        kept = tuple(name for name in self.attacks if study.attacks[name])
+        if self.mean_of and len(kept) > 1:
+            return self.model_copy(update={"mean_of": kept})
+        return self if kept and not self.mean_of else None
+
+    def combine(self, values: Sequence[float | None]) -> float | None:
+        """The number of this column from those of its attacks; None where one is lacking."""
+        known = [value for value in values if value is not None]
+        return fmean(known) if len(known) == len(values) else None
+
+
+class Row(Settings):
+    """A method, or what is derived from several, seed by seed. A method's name alone stands for ``{method: NAME}``."""
+
+    method: str | None = None
+    mean_of: Names | None = None
+    range_of: Names | None = Field(None, description="the largest minus the smallest; never marked as the best")
+    label: str = Field("", description="of a method, its own where it is left out")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        return {"method": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> "Row":
+        _require_one(self, "method", "mean_of", "range_of")
+        return self
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return self.mean_of or self.range_of or (str(self.method),)
+
+    def heading(self, study: Study) -> str:
+        return self.label or study.method(str(self.method)).label
+
+    def combine(self, values: Sequence[float | None]) -> float | None:
+        """The number of this row from those of its methods; None where one is lacking."""
+        known = [value for value in values if value is not None]
+        if len(known) < len(values):
+            return None
+        return max(known) - min(known) if self.range_of else fmean(known)
+
+
+class AccuracyTable(Table):
+    """Data sets below each other, students side by side where they fit, methods by attacks."""
+
+    noun: ClassVar[str] = "cells"
+    csv_columns: ClassVar[list[str]] = cells.COLUMNS
+    entry_keys: ClassVar[list[str]] = [*Row.model_fields, *Column.model_fields]
+
+    datasets: Names
+    archs: Names
+    columns: tuple[Column, ...] = Field(min_length=1)
+    rows: tuple[tuple[Row, ...], ...] = Field(min_length=1, description="in groups divided by some space")
+
+    @field_validator("datasets", "archs")
+    @classmethod
+    def _distinct(cls, listed: tuple[str, ...]) -> tuple[str, ...]:
+        refuse_twice(listed)
+        return listed
+
+    @field_validator("columns")
+    @classmethod
+    def _distinct_columns(cls, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+        refuse_twice([column.attack or column.label for column in columns])
+        return columns
+
+    @field_validator("rows")
+    @classmethod
+    def _distinct_rows(cls, groups: tuple[tuple[Row, ...], ...]) -> tuple[tuple[Row, ...], ...]:
+        refuse_twice([row.method or row.label for group in groups for row in group])
+        return groups
+
+    @property
+    def lines(self) -> list[Row]:
+        """Every row, top to bottom."""
+        return [row for group in self.rows for row in group]
+
+    def methods(self, study: Study) -> list[str]:
+        return list(dict.fromkeys(method for row in self.lines for method in row.methods))
+
+    def blocks(self, study: Study) -> list[Block]:
+        """The (paper data set, paper arch, data set, arch) that the scale keeps, in the paper's order."""
+        pairs = [(dataset, arch) for dataset in self.datasets for arch in self.archs]
+        kept = [
+            Block(dataset, arch, used_dataset, used_arch)
+            for dataset, arch in pairs
+            if (used_dataset := study.stand_in(dataset)) and (used_arch := study.stand_in(arch))
+        ]
+        if not kept:
+            raise UserError(f"scale '{study.scale}' leaves out every data set or student of {self.name}: see stand_ins")
+        return kept
+
+    def kept_columns(self, study: Study) -> list[Column]:
+        """The columns whose attacks the scale keeps."""
+        kept = [column for each in self.columns if (column := each.kept(study))]
+        if not kept:
+            raise UserError(f"scale '{study.scale}' leaves out every attack of {self.name}: see attacks")
+        return kept
+
+    def attacks(self, study: Study) -> list[str]:
+        """The attacks of the columns that are kept."""
+        return list(dict.fromkeys(attack for column in self.kept_columns(study) for attack in column.attacks))
+
+    def heading_of(self, attack: str) -> str:
+        """How this table calls an attack."""
+        own = (column.heading for column in self.columns if column.attack == attack)
+        return next(own, names.attack(attack))
+
+    def sources(self, study: Study) -> list[Source]:
+        return list(self.cells(study))
+
+    def cells(self, study: Study) -> list[Cell]:
+        """Every cell, in the table's own order; planned methods have none."""
+        self._refuse_unknown_names(study)
+        wanted = (
+            Cell(block.dataset, block.arch, method, seed, attack)
+            for block in self.blocks(study)
+            for method in self._implemented(study)
+            for seed in study.seeds
+            for attack in self.attacks(study)
+        )
+        return list(dict.fromkeys(wanted))  # two of the paper's networks may have the same stand-in
+
+    def check(
+        self, rows: Sequence[dict[str, str]], study: Study, source: Source, where: str, remedy: str
+    ) -> Measurement:
+        assert isinstance(source, Cell)
+        return cells.check(rows, study, source, where, remedy)
+
+    def _refuse_unknown_names(self, study: Study) -> None:
+        attacks: Iterable[str] = (attack for column in self.columns for attack in column.attacks)
+        self.refuse_unknown("rows", "method", self.methods(study), study.methods)
+        self.refuse_unknown("columns", "attack", attacks, study.attacks)
+
+    def _implemented(self, study: Study) -> Iterator[str]:
+        return (name for name in self.methods(study) if not study.method(name).planned)
+
+
+def _require_one(entry: Row | Column, *ways: str) -> None:
+    given = [way for way in ways if getattr(entry, way)]
+    if len(given) != 1:
+        raise ValueError(f"give one of {', '.join(ways)}" + (f", not {' and '.join(given)}" if given else ""))
+    if given != [ways[0]]:
+        refuse_twice(getattr(entry, given[0]))
+        if not entry.label:
+            raise ValueError("label is missing")

@@ -1,0 +1,88 @@
+"""The caption of a table of particles."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from ataka.settings import number
+from ataka.study import Generator, Study
+from report import names
+from report.caption import Caption, opening, selection, stand_ins
+from report.layout import DASH, Layout
+from report.particles.rows import ParticleSet
+from report.particles.table import ParticleTable
+
+
+def compose(
+    table: ParticleTable,
+    study: Study,
+    measurements: Sequence[ParticleSet],
+    layout: Layout,
+    *,
+    beside_published: bool = False,
+) -> Caption:
+    """The caption of ``layout``, which shows ``measurements``."""
+    particles = study.particles
+    unfinished = len(measurements) < len(table.sources(study))
+    text = [
+        *opening(table, study, len(measurements)),
+        *stand_ins(study, [particles.dataset], []),
+        f"{particles.count} particles for each test image, all generators from the same random numbers, "
+        f"seed {study.seeds[0]}.",
+        f"dist: the mean distance of two particles, images in [0, 1]; {_diameters(table, study)}.",
+        "CE: the particles' cross-entropy in nats, its mean, sample standard deviation and maximum.",
+        *([f"Dashes ({DASH}): not measured yet."] if unfinished and layout.has_dash else []),
+    ]
+    notes = [
+        *_readings(table, study),
+        *selection(table, study),
+        *(_published() if beside_published else ()),
+    ]
+    return Caption(text, notes)
+
+
+def _diameters(table: ParticleTable, study: Study) -> str:
+    budgets = dict.fromkeys(study.generators[row.generator].eps for row in table.lines)
+    parts = [
+        f"within ‖ε‖∞ ≤ {eps} none are further apart in ℓ∞ than 2 × {eps} = {2 * number(eps):.4f}" for eps in budgets
+    ]
+    return names.listed(parts)
+
+
+def _readings(table: ParticleTable, study: Study) -> Iterator[str]:
+    """How the generators move, where they start, and the kernel of each SVGD."""
+    generators = _generators(table, study)
+    steps = {
+        label: f"{one.steps} of {one.step_size}, along {'raw gradients' if one.update == 'raw' else 'signs'}"
+        for label, one in generators
+    }
+    starts = {label: "Gaussian" if one.start == "gaussian" else "uniform in the ball" for label, one in generators}
+    kernels = {label: _kernel(one) for label, one in generators if one.kind == "svgd"}
+    for what, said in (("Steps", steps), ("Starts", starts), ("SVGD's kernel", kernels)):
+        if said:
+            yield f"{what}: {_alike(said)}."
+
+
+def _kernel(generator: Generator) -> str:
+    width = "by the median heuristic" if generator.bandwidth == "median" else f"= {generator.bandwidth:g}"
+    return f"σ {width}, γ = {generator.gamma:g}"
+
+
+def _alike(said: dict[str, str]) -> str:
+    """What is said of most, and then of whom something else is."""
+    labels: dict[str, list[str]] = defaultdict(list)
+    for label, text in said.items():
+        labels[text].append(label)
+    most = max(labels, key=lambda text: len(labels[text]))
+    others = [f"{text} for {names.listed(labels[text])}" for text in labels if text != most]
+    return "; ".join([most, *others])
+
+
+def _generators(table: ParticleTable, study: Study) -> list[tuple[str, Generator]]:
+    return [(names.method(row.label), study.generators[row.generator]) for row in table.lines]
+
+
+def _published() -> Iterator[str]:
+    yield (
+        "Published: what the paper printed of one image of CIFAR-10, without saying which, nor of which network; it "
+        "calls dist an ℓ∞ distance. These and the measured numbers come from different experiments."
+    )

@@ -1,0 +1,94 @@
+"""Measurements of particles to rows and panels: for each network one image, as the paper shows, and all images.
+
+What was published is a panel of its own: the paper names neither its image nor its network.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from ataka.plan import Particles, Run
+from ataka.study import Study
+from report import names, published
+from report.layout import Entry, Group, Layout, Panel, Row
+from report.particles.rows import ParticleSet
+from report.particles.table import ParticleTable
+from report.statistics import summarise
+
+
+class Statistic(NamedTuple):
+    """How one is printed, and what the paper's Table 1 calls it."""
+
+    group: str
+    heading: str
+    digits: int
+    published: str | None
+
+
+STATISTICS = {
+    "l1": Statistic("dist", "ℓ₁", 2, None),
+    "l2": Statistic("dist", "ℓ₂", 3, None),
+    "linf": Statistic("dist", "ℓ∞", 4, "dist"),  # the paper says it is one
+    "ce_mean": Statistic("CE", "Avg", 2, "avg_ce"),
+    "ce_std": Statistic("CE", "Std", 2, "std_ce"),
+    "ce_max": Statistic("CE", "Max", 2, "max_ce"),
+}
+
+
+def lay_out(
+    table: ParticleTable, study: Study, measurements: Sequence[ParticleSet], *, beside_published: bool = False
+) -> Layout:
+    """The layout of ``table``, with the published numbers if they are asked for."""
+    numbers = {one.source: one.numbers for one in measurements}
+    columns = [STATISTICS[name] for name in table.columns]
+    groups = [
+        Group(title, tuple(one.heading for one in members))
+        for title, members in groupby(columns, key=lambda one: one.group)
+    ]
+
+    def values(run: Run, generator: str, statistic: str) -> list[float]:
+        source = Particles(run.dataset, run.arch, run.method, run.seed, generator)
+        return numbers[source][statistic] if source in numbers else []
+
+    panels = []
+    for run in table.networks(study):
+        network = _network(study, run)
+        panels.append(
+            _panel(table, f"{network}: one image, the first", lambda *at, run=run: _entry(values(run, *at)[:1], at[1]))
+        )
+        if study.particles.images > 1:
+            title = f"{network}: {study.particles.images} images, mean ± standard deviation"
+            panels.append(_panel(table, title, lambda *at, run=run: _entry(values(run, *at), at[1])))
+    if beside_published:
+        panels.append(_panel(table, "published (the unit of dist is not stated)", _printed(table), only_some=True))
+    return Layout("Generator", tuple(groups), tuple(panels))
+
+
+def _network(study: Study, run: Run) -> str:
+    return f"{names.method(study.method(run.method).label)} {names.arch(run.arch)} on {names.dataset(run.dataset)}"
+
+
+def _panel(table: ParticleTable, title: str, entry: Callable[[str, str], Entry], *, only_some: bool = False) -> Panel:
+    """A row for each generator, or for those that have an entry."""
+    sections = []
+    for group in table.rows:
+        rows = [Row(row.label, tuple(entry(row.generator, name) for name in table.columns)) for row in group]
+        kept = [row for row in rows if not only_some or any(one.measured for one in row.entries)]
+        sections += [tuple(kept)] if kept else []
+    return Panel(title, tuple(sections))
+
+
+def _entry(values: Sequence[float], statistic: str) -> Entry:
+    summary, digits = summarise(values), STATISTICS[statistic].digits
+    if summary is None:
+        return Entry()
+    return Entry(f"{summary.mean:.{digits}f}", "" if summary.spread is None else f"{summary.spread:.{digits}f}")
+
+
+def _printed(table: ParticleTable) -> Callable[[str, str], Entry]:
+    def entry(generator: str, statistic: str) -> Entry:
+        name = STATISTICS[statistic].published
+        found = name and published.lookup(table.number, "cifar10", "unspecified", generator, name)
+        return Entry(found.text) if found else Entry()
+
+    return entry
