@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ataka import attacks
+from ataka import attacks, config, evaluation
+from ataka.data import Split
 
 EPS = 0.1
 USUAL = {
@@ -49,12 +50,13 @@ def draw(name: str, x: Tensor, seed: int = 0) -> Tensor:
 
 
 def snapshot(network: nn.Module) -> dict[str, list[object]]:
-    """All that an attack could change; tensors as bytes, gradients as the very objects."""
+    """All that an attack could change; tensors as bytes, gradients as the very objects and their values."""
     return {
         "state": [value.numpy().tobytes() for value in network.state_dict().values()],
         "modes": [module.training for module in network.modules()],
         "trainable": [parameter.requires_grad for parameter in network.parameters()],
         "gradients": [id(parameter.grad) for parameter in network.parameters()],
+        "values": [one.grad.numpy().tobytes() for one in network.parameters() if one.grad is not None],
         "hooks": [len(module._forward_hooks) for module in network.modules()],
     }
 
@@ -196,3 +198,73 @@ def test_refuses_a_label_that_is_no_class(name: str, network: nn.Module, x: Tens
 def test_refuses_a_senseless_budget(name: str, eps: float, network: nn.Module, x: Tensor, y: Tensor) -> None:
     with pytest.raises(ValueError, match="eps"):
         attack(name, network, x, y, eps=eps)
+
+
+# ---- as an evaluation uses them: the attacks of the configuration, which are found by being there, too
+
+STUDY = config.load("smoke")
+CONFIGURED = {name: found.model_dump() for name, found in STUDY.attacks.items() if found}
+BOUNDED = [name for name, settings in CONFIGURED.items() if "eps" in settings]
+
+
+@pytest.fixture(scope="session")
+def split(everything: tuple[list[nn.Module], Tensor, Tensor]) -> Split:
+    """60 of the images, darker and in bytes; the first five labels are wrong."""
+    _, x, y = everything
+    labels = y[:60].clone()
+    labels[:5] = (labels[:5] + 1) % 10
+    return Split((0.9 * 255 * x[:60]).round().to(torch.uint8), labels)
+
+
+def verdicts(network: nn.Module, split: Split, name: str, **changes: Any) -> Tensor:
+    return evaluation.evaluate(network, CONFIGURED[name] | changes, split, seed=0).correct
+
+
+@pytest.mark.parametrize("name", CONFIGURED)
+def test_verdicts_do_not_depend_on_the_cut(
+    name: str, network: nn.Module, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AutoAttack's are not cut otherwise: its chunks are its own."""
+    found = []
+    for size in (60, 7):
+        monkeypatch.setattr(evaluation, "BATCH", size)
+        found.append(verdicts(network, split, name))
+    assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_without_a_budget_verdicts_are_clean(name: str, network: nn.Module, split: Split) -> None:
+    clean = verdicts(network, split, "clean")
+    assert 0 < int(clean.sum()) < len(clean)
+    assert torch.equal(verdicts(network, split, name, eps="0"), clean)
+
+
+@pytest.mark.parametrize("name", [name for name, settings in CONFIGURED.items() if "strength" in settings])
+def test_fog_without_strength_is_judged_on_stretched_images(name: str, network: nn.Module, split: Split) -> None:
+    x = split.pixels()
+    stretched = x / x.amax((2, 3), keepdim=True)
+    assert not torch.equal(x, stretched)
+    expected = network(stretched).argmax(1) == split.labels
+    assert torch.equal(verdicts(network, split, name, strength=0.0), expected)
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_accuracy_falls_with_the_budget(name: str, network: nn.Module, split: Split) -> None:
+    """In aggregate, up to 16/255; an attack that takes steps takes ten, of a quarter of the budget."""
+    correct = []
+    for eps in (0, 2, 4, 8, 16):
+        steps = {"steps": 10, "step_size": f"{eps}/1020"} if "steps" in CONFIGURED[name] else {}
+        correct.append(int(verdicts(network, split, name, eps=f"{eps}/255", **steps).sum()))
+    assert correct == sorted(correct, reverse=True)
+    assert correct[-1] < correct[0]
+
+
+def test_stronger_attacks_leave_less(network: nn.Module, split: Split) -> None:
+    """Clean, FGSM, PGD, AutoAttack: in aggregate. AutoAttack's survivors were correct, each of them."""
+    budget = {"eps": "20/255"}
+    clean = verdicts(network, split, "clean")
+    fgsm, aa = (verdicts(network, split, name, **budget) for name in ("fgsm", "aa"))
+    pgd = verdicts(network, split, "pgd", steps=20, step_size="5/255", **budget)
+    correct = [int(one.sum()) for one in (clean, fgsm, pgd, aa)]
+    assert correct == sorted(correct, reverse=True)
+    assert not (aa & ~clean).any()
