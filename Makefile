@@ -12,9 +12,9 @@ help:  ## say what there is
 
 setup: $(READY)  ## the virtual environment with the pinned requirements
 
-demo: $(READY)  ## Table 2 at toy scale on embedded data, in minutes on two cores
-	$(BIN)/snakemake --profile profiles/demo results/demo/table2.tex
-	@$(BIN)/python -m report show table2 --root results/demo
+demo: $(READY)  ## the paper's five tables at toy scale on embedded data, in minutes on two cores
+	$(BIN)/snakemake --profile profiles/demo results/demo/all
+	@$(BIN)/python -m report show --root results/demo
 
 test: $(READY)  ## the whole test suite
 	$(BIN)/python -m pytest

@@ -55,8 +55,10 @@ def render(options: argparse.Namespace) -> None:
 
 
 def show(options: argparse.Namespace) -> None:
-    """Print a table to the terminal, and where its files lie."""
-    _show(_page(options))
+    """Print tables (all of them, where none is named) to the terminal, and where their files lie."""
+    for name in options.tables or tables.names():
+        options.table = name
+        _show(_page(options))
 
 
 def _show(made: "Page") -> None:
@@ -106,8 +108,12 @@ def _parser() -> argparse.ArgumentParser:
         described = str(verb.__doc__).rstrip(".")
         sub = verbs.add_parser(verb.__name__, help=described, description=described)
         sub.set_defaults(verb=verb)
+        known = ", ".join(tables.names())
+        if verb is show:
+            sub.add_argument("tables", metavar="TABLE", nargs="*", help=f"of: {known}")
+        elif verb is not cells:
+            sub.add_argument("table", metavar="TABLE", help=f"one of: {known}")
         if verb is not cells:
-            sub.add_argument("table", metavar="TABLE", help=f"one of: {', '.join(tables.names())}")
             sub.add_argument(
                 "--partial",
                 action="store_true",
