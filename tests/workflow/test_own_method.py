@@ -1,0 +1,144 @@
+"""A method of one's own in the four steps of CONTRIBUTING.md: its very text, and the module outside the checkout."""
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.workflow.driver import ATTACKS, HOME, LAST, TABLE, Answer, Checkout, ask_all, cell, evaluates, trains
+
+SCALE = ("results/demo", "results/smoke")
+"""The document's scale, and the one at which tests do what it says."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What CONTRIBUTING.md tells to write where, and to run."""
+
+    module: str
+    path: str
+    entry: str
+    row: str
+    below: str
+    table: str
+    command: str
+
+    @classmethod
+    def read(cls) -> "Steps":
+        text = (HOME / "CONTRIBUTING.md").read_text(encoding="utf-8")
+        text = text.split("## A method of your own in four steps\n")[1].split("\n## ")[0]
+        module, entry = (
+            dedent(re.search(rf"^ *```{language}\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)[1])
+            for language in ("python", "yaml")
+        )
+        words = " ".join(text.split())
+        (path,) = re.findall(r"\*\*One file\*\*, say `(.+?)`", words)
+        ((row, below, table),) = re.findall(r"\*\*One row\*\* in a table: add `(.+?)` below `(.+?)` in `(.+?)`", words)
+        (command,) = re.findall(r"\*\*One command\*\*: `(.+?)`", words)
+        return cls(module, path, entry, row, below, table, command)
+
+
+class Own(Checkout):
+    """A checkout whose user keeps modules in another folder, on the Python path."""
+
+    def __init__(self, folder: Path, modules: Path) -> None:
+        super().__init__(folder)
+        self.modules = modules
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return super().environment | {"PYTHONPATH": str(self.modules)}
+
+
+def insert_below(path: Path, key: str, line: str) -> None:
+    """``line`` as the first entry of the list below ``key``."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    (place,) = (number for number, one in enumerate(lines) if one.startswith(key))
+    path.write_text("".join([*lines[: place + 1], f"  {line}\n", *lines[place + 1 :]]), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def steps() -> Steps:
+    return Steps.read()
+
+
+@pytest.fixture(scope="module")
+def done(
+    steps: Steps, copy_of_built: Callable[[], Checkout], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Own, Answer]:
+    """The four steps in a checkout that has the table already, but for the module's place."""
+    checkout = Own(copy_of_built().folder, tmp_path_factory.mktemp("elsewhere"))
+    inside = Path(steps.path)
+    (checkout.modules / inside.name).write_text(steps.module, encoding="utf-8")
+    with (checkout.folder / "config/methods.yaml").open("a", encoding="utf-8") as methods:
+        methods.write("\n" + steps.entry.replace(".".join(inside.with_suffix("").parts), inside.stem))
+    insert_below(checkout.folder / steps.table, steps.below, steps.row)
+    *_, target = steps.command.replace(*SCALE).split()
+    return checkout, checkout.snakemake(target)
+
+
+@pytest.fixture(scope="module")
+def after_edits(steps: Steps, done: tuple[Own, Answer], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Answer]:
+    """What would run after an edit of the module."""
+    edits = {
+        "words": f'"""Mine: nobody, "Nothing", eq. 1."""\n\n{steps.module}\n# a comment\n',
+        "formula": steps.module.replace("functional.cross_entropy", "2 * functional.cross_entropy"),
+    }
+    asked = {}
+    for name, text in edits.items():
+        assert text != steps.module
+        checkout = Own(done[0].folder, tmp_path_factory.mktemp(name))
+        (checkout.modules / Path(steps.path).name).write_text(text, encoding="utf-8")
+        asked[name] = checkout
+    return ask_all({name: lambda own=own: own.snakemake("-n", TABLE) for name, own in asked.items()})
+
+
+def test_the_document_is_of_one_piece(steps: Steps) -> None:
+    """Its module, entry, row and command name one method and one table."""
+    assert f"objective: {steps.path.removesuffix('.py').replace('/', '.')}\n" in steps.entry
+    assert steps.row == f"- [{steps.entry.partition(':')[0]}]"
+    runner, *_, target = steps.command.split()
+    assert (runner, target.replace(*SCALE)) == (".venv/bin/snakemake", TABLE)
+    assert Path(steps.table).stem == Path(TABLE).stem
+
+
+def test_one_command_makes_the_new_row_and_nothing_else_again(done: tuple[Own, Answer]) -> None:
+    _, answer = done
+    assert answer.code == 0, answer.text
+    assert sorted(answer.jobs) == sorted(trains("mine") | evaluates("mine") | LAST)
+
+
+def test_the_table_holds_the_measured_numbers_in_the_new_row(done: tuple[Own, Answer]) -> None:
+    checkout, _ = done
+    measured = []
+    for attack in ATTACKS:
+        with (checkout.folder / cell("mine", attack)).open(newline="", encoding="utf-8") as file:
+            (row,) = csv.DictReader(file)
+        measured.append(f"{float(row['accuracy']):.2f}")
+    table = checkout.folder / TABLE
+    (line,) = re.findall(r"^\| Mine \|(.*)\|$", table.with_suffix(".md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [number.strip(" *") for number in line.split("|")] == measured
+    assert re.search(r"^\s*Mine\s*&", table.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_its_run_knows_the_options_of_its_entry(done: tuple[Own, Answer]) -> None:
+    checkout, _ = done
+    (run,) = (checkout.folder / "results/smoke/runs").glob("*/*/mine/seed0/run.json")
+    settings = json.loads(run.read_text(encoding="utf-8"))["settings"]
+    assert settings["objective"] == "mine"
+    assert settings["options"] == {"weight": 2.0}
+
+
+def test_editing_its_docstring_re_runs_nothing(after_edits: dict[str, Answer]) -> None:
+    assert after_edits["words"].idle, after_edits["words"].text
+
+
+def test_editing_its_formula_re_runs_the_method_alone(after_edits: dict[str, Answer]) -> None:
+    answer = after_edits["formula"]
+    assert answer.code == 0, answer.text
+    assert sorted(answer.jobs) == sorted(trains("mine") | evaluates("mine") | LAST)
