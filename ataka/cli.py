@@ -90,28 +90,8 @@ def _node(given: argparse.Namespace, kind: type, path: str | None = None) -> tup
     if not isinstance(node, kind):
         raise UserError(f"'{given.path}' is a {type(node).__name__.lower()}, not a {kind.__name__.lower()}")
     study = config.load(plan.scale_of(root), _overrides(given))
-    _require_known(study, node)
+    plan.require_known(study, node)
     return study, root, node
-
-
-def _require_known(study: Study, node: plan.Node) -> None:
-    from ataka import data, models
-
-    data.specification(node.dataset)
-    if isinstance(node, plan.Tape):
-        return
-    try:
-        models.check(node.arch)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    method = study.method(node.method)
-    if not isinstance(node, plan.Run) or not node.part:
-        return
-    if node.alpha is not None and not (plan.tuned(method) and node.alpha <= 1):
-        raise UserError(f"{node.method} has no candidate '{node.part}': its alpha is {method.alpha}")
-    apart = 1 if method.joint else method.members
-    if node.member is not None and (apart == 1 or node.member >= apart):
-        raise UserError(f"{node.method} has no '{node.part}': its number of members is {method.members}")
 
 
 def _prepare(given: argparse.Namespace) -> None:

@@ -224,6 +224,28 @@ def checkpoint(study: Study, run: Run) -> Checkpoint | None:
     return fitting[run.member or 0]
 
 
+def require_known(study: Study, node: Node) -> None:
+    """UserError, with the nearest name, where ``node`` names a data set, network, method or part that is not there."""
+    from ataka import data  # needs torch
+
+    data.specification(node.dataset)
+    if isinstance(node, Tape):
+        return
+    try:
+        models.check(node.arch)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    method = study.method(node.method)
+    if not isinstance(node, Run) or not node.part:
+        return
+    if node.alpha is not None and not (tuned(method) and node.alpha <= 1):
+        raise UserError(f"{node.method} has no candidate '{node.part}': its alpha is {method.alpha}")
+    apart = 1 if method.joint else method.members
+    if node.member is not None and (apart == 1 or node.member >= apart):
+        together = " (trained together)" if method.joint else ""
+        raise UserError(f"{node.method} has no '{node.part}': its number of members is {method.members}{together}")
+
+
 def needs(study: Study, node: Node) -> list[Tape | Run]:
     """The artifacts that ``node`` is made from."""
     if isinstance(node, Cell | Particles):

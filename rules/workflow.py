@@ -76,7 +76,7 @@ class Workflow:
         if isinstance(node, Tape):
             return [self._file(needed, wildcards.root) for needed in plan.needs(study, node)]
         run = _run(wildcards)
-        _require_known(study, run)
+        plan.require_known(study, run)
         paths = [self._file(needed, wildcards.root) for needed in plan.needs(study, run)]
         method = study.method(run.method)
         if plan.tuned(method) and not run.part:
@@ -90,7 +90,7 @@ class Workflow:
         """What is attacked or measured; a misspelt attack is refused here, before anything is trained for it."""
         study, node = self.study(wildcards), _node(wildcards)
         assert isinstance(node, Cell | Particles)
-        _require_known(study, node.run)
+        plan.require_known(study, node.run)
         plan.settings_of(study, node)
         return str(node.run.model(wildcards.root))
 
@@ -262,15 +262,3 @@ def _parsed(path: str) -> tuple[str, Node] | None:
         return plan.parse(path)
     except UserError:
         return None
-
-
-def _require_known(study: Study, run: Run) -> None:
-    from ataka.data import DATASETS
-
-    study.method(run.method)
-    if run.dataset not in DATASETS:
-        raise UserError(f"no data set '{run.dataset}'{nearest(run.dataset, DATASETS)}")
-    try:
-        models.check(run.arch)
-    except ValueError as error:
-        raise UserError(str(error)) from None

@@ -14,8 +14,9 @@ from pathlib import Path
 HOME = Path(__file__).resolve().parents[2]
 TABLE = "results/smoke/table2.tex"
 ARCH = "digits resnet10-w8"
-METHODS = ("natural", "en-sat", "n-at-aka", "l-at-aka", "s-at-aka", "p-at-aka")
-STUDENTS = METHODS[2:]
+DISTILLED = ("en-ard", "en-iad", "en-rslad")
+STUDENTS = ("n-at-aka", "l-at-aka", "s-at-aka", "p-at-aka")
+METHODS = ("natural", "en-sat", *DISTILLED, *STUDENTS)
 ATTACKS = ("clean", "fgsm", "pgd", "aa")
 LAST = {"collect table2", "render table2"}
 """What follows every change of a cell."""
@@ -115,6 +116,12 @@ def cell(method: str, attack: str) -> str:
 
 def trains(*runs: str, seed: int = 0) -> set[str]:
     return {f"train {ARCH} {run} seed {seed}" for run in runs}
+
+
+def trains_an_average(method: str, arch: str = ARCH, seed: int = 0) -> set[str]:
+    """Its three members, and their average."""
+    runs = [f"{method}/member{index}" for index in range(3)]
+    return {f"train {arch} {run} seed {seed}" for run in [*runs, method]}
 
 
 def selects(*methods: str) -> set[str]:

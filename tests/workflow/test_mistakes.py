@@ -24,8 +24,19 @@ TARGETS = {
     "an attack": (f"{CELLS}/s-at-aka/seed0/pdg.csv", 2, "no attack 'pdg'", "did you mean 'pgd'?"),
     "a data set": (f"{CELLS.replace('digits', 'digit')}/natural/seed0/pgd.csv", 2, "'digit'", "did you mean 'digits'?"),
     "an architecture": (f"{CELLS}x/natural/seed0/pgd.csv", 2, "unknown architecture 'resnet10-w8x'", "did you mean"),
-    "a planned method": (f"{CELLS}/en-ard/seed0/pgd.csv", 2, "planned, not implemented", "methods.en-ard.objective"),
-    "an ensemble": ("results/smoke/tapes/digits/wrn10-1/seed0/manifest.json", 2, "'wrn10-1'", "wrn10-1-x3-svgd"),
+    "a member of a joint run": (
+        f"{CELLS.replace('cells', 'runs')}/s-cat-aka/seed0/member0/model.safetensors",
+        2,
+        "s-cat-aka has no 'member0'",
+        "(trained together)",
+    ),
+    "a generator": (
+        f"{CELLS.replace('cells', 'particles')}/natural/seed0/svdg.csv",
+        2,
+        "no generator 'svdg'",
+        "did you mean 'svgd'?",
+    ),
+    "an ensemble": ("results/smoke/tapes/digits/wrn10-1/seed0/manifest.json", 2, "'wrn10-1'", "wrn10-1-x"),
     "a scale": ("results/demoo/table2.tex", 1, "No rule to produce", "results/demoo/table2.tex"),
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.workflow.driver import (
+    DISTILLED,
     LAST,
     METHODS,
     STUDENTS,
@@ -19,10 +20,12 @@ from tests.workflow.driver import (
     selects,
     students_again,
     trains,
+    trains_an_average,
 )
 
 RECORD = {"record digits wrn10-1-x3-svgd seed 0"}
-SAT = trains("en-sat/member0", "en-sat/member1", "en-sat/member2", "en-sat") | evaluates("en-sat")
+SAT = trains_an_average("en-sat") | evaluates("en-sat")
+TEACHER = "digits wrn10-1"
 
 SETTINGS = {
     "an attack's parameter": (
@@ -56,9 +59,15 @@ SETTINGS = {
     "a second seed": (
         "seeds=[0, 1]",
         {"record digits wrn10-1-x3-svgd seed 1"}
-        | trains("natural", "en-sat/member0", "en-sat/member1", "en-sat/member2", "en-sat", *STUDENTS, seed=1)
+        | trains("natural", *DISTILLED, *STUDENTS, seed=1)
+        | trains_an_average("en-sat", seed=1)
+        | trains_an_average("en-trades", TEACHER, seed=1)
         | evaluates(*METHODS, seed=1)
         | LAST,
+    ),
+    "the frozen teachers' hyper-parameter": (
+        'methods={"en-trades": {"options": {"beta": 1.0}}}',
+        trains_an_average("en-trades", TEACHER) | trains(*DISTILLED) | evaluates(*DISTILLED) | LAST,
     ),
     "what a job asks of a cluster": ('resources={"train": {"runtime": 99}}', set()),
 }
@@ -114,12 +123,19 @@ def _reword(folder: Path) -> None:
 
 EDITS = {
     "docstrings and comments": (_reword, set()),
-    "an amalgamation formula": (_add("ataka/amalgamation.py", "\n_EDITED = 1\n"), students_again(*STUDENTS) | LAST),
+    "an amalgamation formula": (
+        _add("ataka/amalgamation.py", "\n_EDITED = 1\n"),
+        students_again(*STUDENTS) | trains("en-rslad") | evaluates("en-rslad") | LAST,
+    ),
     "the teachers' generator": (
         _add("ataka/attacks/svgd.py", "\n_EDITED = 1\n"),
         RECORD | students_again(*STUDENTS) | LAST,
     ),
     "a baseline's loss": (_add("baselines/sat.py", "\n_EDITED = 1\n"), SAT | LAST),
+    "the frozen teachers' loss": (
+        _add("baselines/trades.py", "\n_EDITED = 1\n"),
+        trains_an_average("en-trades", TEACHER) | trains(*DISTILLED) | evaluates(*DISTILLED) | LAST,
+    ),
     "an attack that only evaluates": (
         _add("ataka/attacks/aa.py", "\n_EDITED = 1\n"),
         evaluates(*METHODS, attacks=("aa",)) | LAST,

@@ -44,7 +44,8 @@ def expected(scale: str) -> dict[str, int]:
         return overlaid(resolved(own["like"]), own) if "like" in own else own
 
     rows = [resolved(name) for group in table["rows"] for name in group]
-    methods = [method for method in rows if method["objective"] is not None]
+    methods = [method for method in rows if method.get("objective") is not None]
+    frozen = {teacher for method in methods for teacher in method.get("teachers", {}).values()}
     students = [method for method in methods if method.get("alpha") == "tuned"]
     seeds, attacks, alphas = len(settings["seeds"]), len(table["columns"]), len(settings["selection"]["alphas"])
 
@@ -54,10 +55,12 @@ def expected(scale: str) -> dict[str, int]:
             yield seeds * (members + 1 if members > 1 else 1)  # an average is one more job
             yield alphas if method in students else 0  # candidates of the first seed alone
 
+    teachers = sum(resolved(name)["members"] + 1 for name in frozen) * seeds  # on the teachers' network, for all
+
     return {
         "prepare": 2 * len(datasets),
         "record": len(datasets) * seeds if students else 0,
-        "train": blocks * sum(trainings()),
+        "train": blocks * sum(trainings()) + len(datasets) * teachers,
         "select": blocks * len(students),
         "evaluate": blocks * len(methods) * seeds * attacks,
         "collect": 1,

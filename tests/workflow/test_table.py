@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy
 import pytest
 
-from tests.workflow.driver import ATTACKS, LAST, METHODS, TABLE, Answer, Checkout, ask_all, cell, evaluates
+from tests.workflow.driver import ATTACKS, LAST, METHODS, STUDENTS, TABLE, Answer, Checkout, ask_all, cell, evaluates
 
 CELL = cell("s-at-aka", "pgd")
 OF_A_MOMENT = ("seconds", "finished_at", "git_commit", "git_dirty")
@@ -85,8 +85,8 @@ def test_the_collection_holds_each_cell_as_it_was_measured(built: Checkout) -> N
 
 def test_the_choices_list_every_alpha_and_one_choice_for_each_student(built: Checkout) -> None:
     grid = rows(built.folder / "results/smoke/table2.choices.csv")
-    assert {(row["method"], row["alpha"]) for row in grid} == {(m, a) for m in METHODS[2:] for a in ("0.1", "0.5")}
-    assert sorted(row["method"] for row in grid if row["chosen"] == "yes") == sorted(METHODS[2:])
+    assert {(row["method"], row["alpha"]) for row in grid} == {(m, a) for m in STUDENTS for a in ("0.1", "0.5")}
+    assert sorted(row["method"] for row in grid if row["chosen"] == "yes") == sorted(STUDENTS)
 
 
 def test_a_second_ask_has_nothing_to_do(asked: dict[str, Answer]) -> None:
