@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ataka import config, models, plan, warm
+from ataka import config, plan, warm
 from ataka.config import HOME
-from ataka.errors import UserError, nearest
+from ataka.errors import UserError
 from ataka.plan import Cell, Node, Particles, Run, Tape
 from ataka.provenance import code_digest
 from ataka.study import Study
