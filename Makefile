@@ -25,6 +25,7 @@ check: $(READY)  ## formatting, lint, types, the workflow's lint, the schema
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/python -m ataka schema --check
+	$(BIN)/python -m ataka readings --check
 
 lock: $(READY)  ## resolve requirements.in for every supported Python into requirements.txt, with hashes
 	$(BIN)/pip install --quiet uv

@@ -72,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     schema = verb("schema", _schema, "write the JSON schema of config/*.yaml, for editors")
     schema.add_argument("--check", action="store_true", help="only say whether config/schema.json is current")
+    readings = verb("readings", _readings, "write docs/readings.md, the switches that read the paper's open sentences")
+    readings.add_argument("--check", action="store_true", help="only say whether docs/readings.md is current")
     return parser
 
 
@@ -141,8 +143,19 @@ def _particles(given: argparse.Namespace) -> None:
 
 
 def _schema(given: argparse.Namespace) -> None:
-    path = config.HOME / "config/schema.json"
-    if not given.check:
-        path.write_text(config.schema(), encoding="utf-8")
-    elif not path.exists() or path.read_text(encoding="utf-8") != config.schema():
-        raise UserError("config/schema.json is not what the code defines; run: python -m ataka schema")
+    _generate("config/schema.json", config.schema(), "schema", check=given.check)
+
+
+def _readings(given: argparse.Namespace) -> None:
+    from ataka import readings
+
+    _generate("docs/readings.md", readings.document(config.load()), "readings", check=given.check)
+
+
+def _generate(name: str, content: str, verb: str, *, check: bool) -> None:
+    """Write a file of the repository that the code defines, or only check it."""
+    path = config.HOME / name
+    if not check:
+        path.write_text(content, encoding="utf-8")
+    elif not path.exists() or path.read_text(encoding="utf-8") != content:
+        raise UserError(f"{name} is not what the code defines; run: python -m ataka {verb}")

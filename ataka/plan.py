@@ -175,7 +175,8 @@ def members(study: Study, run: Run) -> list[Run]:
     method = study.method(run.method)
     if run.part or method.joint or method.members == 1:
         return []
-    return [Run(run.dataset, run.arch, run.method, run.seed, f"member{index}") for index in range(method.members)]
+    trained = method.average_of or run.method
+    return [Run(run.dataset, run.arch, trained, run.seed, f"member{index}") for index in range(method.members)]
 
 
 def frozen_teachers(study: Study, run: Run) -> dict[str, Run]:
@@ -310,7 +311,7 @@ def run_settings(study: Study, run: Run) -> dict[str, Any]:
         settings |= {"members": method.members, "average": method.average}
     if joint := together(study, run):
         settings |= {"of": run_settings(study, joint), "member": method.member}
-        return settings | ({"selection": selection_settings(study)} if method.member == "chosen" else {})
+        return settings | ({"selection": selection_settings(study, run.method)} if method.member == "chosen" else {})
     if method.checkpoints:
         parts = members(study, run) or [run]
         return settings | {"checkpoints": [one.sha256 for part in parts if (one := checkpoint(study, part))]}
@@ -333,16 +334,17 @@ def run_settings(study: Study, run: Run) -> dict[str, Any]:
         frozen = frozen_teachers(study, run)
         settings["frozen"] = {role: run_settings(study, teacher) for role, teacher in frozen.items()}
     if tuned(method) and not run.part:
-        settings["selection"] = selection_settings(study)
+        settings["selection"] = selection_settings(study, run.method)
     elif not tuned(method):
         settings["alpha"] = method.alpha
     return settings
 
 
-def selection_settings(study: Study) -> dict[str, Any]:
-    """What decides which alpha is chosen."""
-    settings = study.selection.model_dump(mode="json") | {"seed": study.seeds[0]}
-    if study.selection.split == "test":
+def selection_settings(study: Study, method: str) -> dict[str, Any]:
+    """What decides which alpha of a method is chosen."""
+    selection = study.selection_of(method)
+    settings = selection.model_dump(mode="json") | {"seed": study.seeds[0]}
+    if selection.split == "test":
         settings["test"] = study.data.test
     return settings
 

@@ -4,7 +4,7 @@ A *reading* is a setting that decides between several ways to read a sentence of
 it with the sentence and the place, so that a run can list which readings it was made under.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from fractions import Fraction
 from typing import Annotated, Any, TypeVar, dataclass_transform
@@ -77,12 +77,13 @@ StepSize = Annotated[_Text, AfterValidator(_between(0, None, above=True))]
 """A positive step size in [0, 1] units, as text: ``2/255`` or ``0.003``."""
 
 
-def reading(default: Any, *, id: str, sentence: str, **constraints: Any) -> Any:
-    """A field that decides how a sentence of the paper is read.
+def reading(default: Any, *, id: str, sentence: str, values: Mapping[str, str] | str, **constraints: Any) -> Any:
+    """A field that decides how a sentence of the paper is read; docs/readings.md is made of these.
 
-    ``id`` is the entry in docs/protocol.md's list of open questions, ``sentence`` what the paper says.
+    ``id`` numbers the question, ``sentence`` is what the paper says, ``values`` says what each value means, or of a
+    number in one sentence what it is.
     """
-    extra: dict[str, Any] = {"reading": id, "sentence": sentence}
+    extra: dict[str, Any] = {"reading": id, "sentence": sentence, "values": values}
     if default is ...:
         return Field(json_schema_extra=extra, description=f"[{id}] {sentence}", **constraints)
     return Field(default=default, json_schema_extra=extra, description=f"[{id}] {sentence}", **constraints)

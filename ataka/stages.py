@@ -17,6 +17,7 @@ from torch import nn
 from ataka import config, data, networks, plan, provenance, store, tape
 from ataka.errors import UserError
 from ataka.evaluation import evaluate as run_attack
+from ataka.generator import DIAGNOSED, diagnose
 from ataka.models.mixture import Mixture
 from ataka.objectives.teachers import Teachers
 from ataka.plan import Cell, Node, Particles, Run, Tape
@@ -99,8 +100,15 @@ def record(study: Study, root: str, node: Tape) -> None:
         weights.append({"file": path.name, "sha256": store.sha256(path)})
     _write_history(folder / "history.csv", history)
     _write_run(study, folder, settings, seconds=time.monotonic() - began, status="finished")
+    validation = store.load_split(data_file(root, node.dataset, "train"), "validation")
+    said = _diagnose(generator, teachers, validation.to(device), node.seed)
     peaks = {name: max(row[name] for row in history) for name in history[0] if name.endswith("_max")}
-    writer.finish(about | {"teachers": weights, "threads": study.threads} | peaks)
+    writer.finish(about | {"teachers": weights, "threads": study.threads, "diagnostics": said} | peaks)
+
+
+def _diagnose(generator: Any, teachers: Sequence[nn.Module], images: data.Split, seed: int) -> dict[str, float]:
+    few = images.first(min(DIAGNOSED, len(images)))
+    return diagnose(generator, teachers, few.pixels(), few.labels, seed=seed)
 
 
 def train(study: Study, root: str, node: Run) -> None:
@@ -126,7 +134,7 @@ def train(study: Study, root: str, node: Run) -> None:
 def chosen_alpha(study: Study, root: str, node: Run) -> float:
     """The alpha that ``select`` chose; UserError if it chose under other settings."""
     choice = store.read_json(node.choice(root))
-    if choice["settings_sha256"] != plan.digest(plan.selection_settings(study)):
+    if choice["settings_sha256"] != plan.digest(plan.selection_settings(study, node.method)):
         raise UserError(f"{node.choice(root)} was chosen under other settings; delete it and run again")
     return float(choice["alpha"])
 
@@ -145,8 +153,10 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
     extra: dict[str, Any] = {} if alpha is None else {"alpha": alpha}
     reader = None
     behind = plan.tape_of(study, node)
+    said: dict[str, Any] = {}
     if behind:
         reader = _reader(study, root, behind, split)
+        said = {"diagnostics": reader.manifest["diagnostics"]}
     elif method.ensemble:
         extra |= {"generator": study.generators[method.ensemble.generator], "online": True}
         arch, count = study.teacher(node.dataset), method.ensemble.n
@@ -179,7 +189,10 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
         progress.say(f"diverged: {error}; this candidate will not be chosen")
     _write_history(folder / "history.csv", history)
     _save(folder, own, joint=method.joint)
-    _write_run(study, folder, settings, status=status, seconds=time.monotonic() - began, alpha=alpha)
+    if beside and status == "finished":
+        validation = store.load_split(data_file(root, node.dataset, "train"), "validation").to(device)
+        said = {"diagnostics": _diagnose(extra["generator"], beside, validation, node.seed)}
+    _write_run(study, folder, settings, status=status, seconds=time.monotonic() - began, alpha=alpha, **said)
 
 
 def _reader(study: Study, root: str, node: Tape, split: data.Split) -> tape.Reader:
@@ -211,10 +224,10 @@ def _extract(study: Study, root: str, node: Run, joint: Run) -> None:
     folder, settings = node.folder(root), plan.run_settings(study, node)
     member, more = method.member, {}
     if member == "chosen":
-        split = _selection_split(study, root, node.dataset)
+        split = _selection_split(study, root, node)
         robust = [_selection_accuracies(study, network, split, node.seed)[1] for network in mixture.members]
         member = robust.index(max(robust))
-        more = {"robust": robust, "split": study.selection.split}
+        more = {"robust": robust, "split": study.selection_of(node.method).split}
         _progress(node).say(f"member {member} of {joint.method} is the most robust: {robust} %")
     assert isinstance(member, int)
     store.save_tensors(folder / "model.safetensors", mixture.members[member].state_dict())
@@ -266,9 +279,9 @@ def _adopt(study: Study, root: str, node: Run, alpha: float) -> None:
     for name in ("model.safetensors", "history.csv"):
         with store.replacing(folder / name) as part:
             shutil.copyfile(candidate / name, part)
-    seconds = store.read_json(candidate / "run.json")["seconds"]
-    settings = plan.run_settings(study, node)
-    _write_run(study, folder, settings, status="finished", seconds=seconds, alpha=alpha)
+    record = store.read_json(candidate / "run.json")
+    kept = {name: record[name] for name in ("seconds", "diagnostics") if name in record}
+    _write_run(study, folder, plan.run_settings(study, node), status="finished", alpha=alpha, **kept)
 
 
 def select(study: Study, root: str, node: Run) -> None:
@@ -277,8 +290,8 @@ def select(study: Study, root: str, node: Run) -> None:
     A candidate that diverged or predicts a single class is listed and not chosen. UserError if none is left.
     """
     device, progress = device_of(study), _progress(node, "select")
-    settings = plan.selection_settings(study)
-    choice, split = study.selection, _selection_split(study, root, node.dataset)
+    settings = plan.selection_settings(study, node.method)
+    choice, split = study.selection_of(node.method), _selection_split(study, root, node)
     grid = []
     for candidate in plan.candidates(study, node):
         entry: dict[str, Any] = {"alpha": candidate.alpha, "n": len(split), "clean": None, "robust": None}
@@ -311,10 +324,10 @@ def select(study: Study, root: str, node: Run) -> None:
     store.write_json(node.choice(root), content)
 
 
-def _selection_split(study: Study, root: str, dataset: str) -> data.Split:
-    choice = study.selection
+def _selection_split(study: Study, root: str, node: Run) -> data.Split:
+    choice = study.selection_of(node.method)
     part = "test" if choice.split == "test" else "train"
-    split = store.load_split(data_file(root, dataset, part), choice.split).first(choice.attack.images)
+    split = store.load_split(data_file(root, node.dataset, part), choice.split).first(choice.attack.images)
     return split.to(device_of(study))
 
 
@@ -354,6 +367,7 @@ def evaluate(study: Study, root: str, node: Cell) -> None:
         "threads": study.threads,
         "seconds": f"{verdicts.seconds:.3f}",
         "finished_at": provenance.now(),
+        **store.read_json(node.run.folder(root) / "run.json").get("diagnostics", {}),
     }
     bits = node.bits(root)
     with store.replacing(bits) as part, part.open("wb") as file:

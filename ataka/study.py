@@ -19,7 +19,11 @@ class Data(Settings):
     folder: str = Field("data", description="where archives are looked for; ATAKA_DATA takes precedence")
     train: int | None = Field(None, ge=2, description="training images, after validation was held out")
     validation: int = reading(
-        5000, id="C1", sentence="alpha is greedily tuned and the best result ... is reported", ge=1
+        5000,
+        id="C1",
+        sentence="alpha is greedily tuned and the best result in terms of accuracy is reported",
+        values="training images that are held out, to choose alpha on",
+        ge=1,
     )
     test: int | None = Field(None, ge=1, description="the first so many images of the official test set")
     split_seed: int = Field(0, ge=0, description="decides which training images are held out for validation")
@@ -34,7 +38,10 @@ class Setup(Settings):
     momentum: float = Field(ge=0, lt=1)
     weight_decay: float = Field(ge=0, description="applied to every parameter (G2)")
     milestones: tuple[Annotated[int, Field(ge=1)], ...] = reading(
-        ..., id="G1", sentence="the learning rate is divided by 10 at the 200-th, ... epoch"
+        ...,
+        id="G1",
+        sentence="the learning rate is divided by 10 at the 200-th, 250-th and 270-th epoch",
+        values="how many epochs are completed when the rate drops; one less reads 'as that epoch begins'",
     )
     decay: float = Field(0.1, gt=0, le=1)
     where: dict[str, dict[str, Any]] = Field(
@@ -80,21 +87,62 @@ class Generator(Settings):
     step_size: StepSize
     steps: int = Field(ge=0)
     start: Literal["uniform", "gaussian"] = reading(
-        "uniform", id="A11", sentence="we use uniform prior distribution in our experiments"
+        "uniform",
+        id="A11",
+        sentence="we use uniform prior distribution in our experiments",
+        values={
+            "uniform": "x + U(-eps, eps), clamped to [0, 1]",
+            "gaussian": "x + 0.001 N(0, 1), as TRADES starts: the particles begin, and stay, much nearer to each other",
+        },
     )
-    update: Literal["sign", "raw"] = reading("sign", id="A7", sentence="x' <- x' + eta * phi(x'), eta = 0.003")
+    update: Literal["sign", "raw", "normalised"] = reading(
+        "sign",
+        id="A7",
+        sentence="x'_{t+1} = pi_C(x'_t + eta phi(x'_t)), eta = 0.003",
+        values={
+            "sign": "the sign of phi, so that 20 steps of 0.003 are PGD_TRADES'",
+            "raw": "phi itself, the gradient of a sum over the batch: with this eta most pixels hardly move",
+            "normalised": "phi over its largest pixel in the image: a step is 0.003 somewhere and less elsewhere",
+        },
+    )
     bandwidth: Annotated[float, Field(gt=0)] | Literal["median"] = reading(
-        1e-3, id="A1", sentence="we use Gaussian RBF kernel with sigma = 1e-3"
+        1e-3,
+        id="A1",
+        sentence="we use Gaussian RBF kernel ... with sigma = 1e-3",
+        values="sigma in units of [0, 1], or 'median' (Liu and Wang's heuristic, for each image). At 1e-3 the kernel "
+        "of any two particles that differ visibly is exactly 0, and SVGD is n independent PGDs",
     )
-    gamma: float = reading(1.0, id="A3", sentence="gamma is a hyper-parameter", ge=0)
+    gamma: float = reading(
+        1.0,
+        id="A3",
+        sentence="gamma is a hyper-parameter",
+        values="the weight of the repulsion; without effect where the kernel is the identity",
+        ge=0,
+    )
     one_over_n: Literal["repulsion", "both"] = reading(
-        "repulsion", id="A6", sentence="sum_j [k grad L + gamma/n grad k]"
+        "repulsion",
+        id="A6",
+        sentence="phi(x) = sum_j [k(x'_j, x) grad L(f_{T_i}(x'_j), y) gamma/n grad k(x'_j, x)]",
+        values={"repulsion": "1/n on the second term only, as printed", "both": "1/n on both, as Liu and Wang have it"},
     )
     gradient_of: Literal["own", "particle", "ensemble"] = reading(
-        "own", id="A9", sentence="grad_{x'_j} L(f_{T_i}(x'_j), y)"
+        "own",
+        id="A9",
+        sentence="grad_{x'_j} L(f_{T_i}(x'_j), y)",
+        values={
+            "own": "teacher i's gradient at every particle j, as printed",
+            "particle": "teacher j's gradient at its own particle j",
+            "ensemble": "the gradient of all teachers' averaged probabilities at particle j",
+        },
     )
     batchnorm: Literal["eval", "train"] = reading(
-        "eval", id="A12", sentence="(the mode of batch normalisation while generating is not stated)"
+        "eval",
+        id="A12",
+        sentence="(the mode of batch normalisation while generating is not stated)",
+        values={
+            "eval": "running statistics, which generating leaves alone",
+            "train": "the batch's statistics; each step of generating moves the running ones",
+        },
     )
     channels: tuple[Literal["train_adv", "eval_adv"], ...] = Field(
         ("train_adv",), min_length=1, description="the teachers' logits that the tape keeps"
@@ -133,7 +181,10 @@ class AutoAttack(Settings):
     kind: Literal["aa"]
     eps: Budget
     version: Literal["standard", "shortened"] = reading(
-        "standard", id="F3", sentence="AutoAttack (AA) (the version is not stated)"
+        "standard",
+        id="F3",
+        sentence="AutoAttack (AA)",
+        values={"standard": "APGD-CE, APGD-T, FAB-T, Square", "shortened": "the same cut short, for smoke runs"},
     )
     chunk: int = Field(128, ge=1, description="images a chunk; part of the result, see docs/architecture.md")
     iterations: int | None = Field(None, ge=1, description="shortened only: steps of APGD and FAB")
@@ -180,7 +231,13 @@ class Fog(Settings):
     """Kang et al.'s fog: sign steps on the random fields of a diamond-square cloud (F2)."""
 
     kind: Literal["fog"]
-    strength: float = reading(..., id="F2", sentence="two strong attacks, namely CW and Fog", ge=0)
+    strength: float = reading(
+        ...,
+        id="F2",
+        sentence="we further use two strong attacks, namely CW and Fog attacks",
+        values="Kang et al. calibrated 128, 256, 512, 2048, 4096 and 8192, on ImageNet; the paper names none",
+        ge=0,
+    )
     step_size: StepSize
     steps: int = Field(ge=0)
     images: int | None = Field(None, ge=1)
@@ -197,7 +254,10 @@ class Selection(Settings):
     alphas: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(min_length=1)
     attack: PGD
     split: Literal["validation", "test"] = reading(
-        "validation", id="C1", sentence="alpha is greedily tuned and the best result ... is reported"
+        "validation",
+        id="C1",
+        sentence="alpha is greedily tuned and the best result in terms of accuracy is reported",
+        values={"validation": "by accuracy on held-out training images", "test": "by accuracy on the test set itself"},
     )
     collapsed: Literal["refuse", "allow"] = Field(
         "refuse", description="whether a candidate that predicts one class for every image may be chosen"
@@ -263,14 +323,21 @@ class Method(Settings):
     )
     members: int = Field(1, ge=1, description="networks that are averaged when evaluated, each with a seed of its own")
     average: Literal["probabilities", "logits"] = reading(
-        "probabilities", id="E1", sentence="en- ... ensemble model with the same number of sub-models"
+        "probabilities",
+        id="E1",
+        sentence="we deploy an ensemble model with the same number of sub-models",
+        values={"probabilities": "the mean of the members' probabilities", "logits": "the mean of their logits"},
     )
+    average_of: str | None = Field(None, description="the method whose members are averaged here, trained for it")
     generator: str | None = Field(
         None, description="the particles on which the members train together, in one run (CAT-AKA)"
     )
     member_of: str | None = Field(None, description="the method whose members trained together; this is one of them")
     member: Annotated[int, Field(ge=0)] | Literal["chosen"] | None = reading(
-        None, id="D4", sentence="the student with the best robustness can be selected"
+        None,
+        id="D4",
+        sentence="the student with the best robustness can be selected",
+        values="the member's number from 0, or 'chosen': the most robust on the split that chooses alpha",
     )
     teachers: dict[str, str] = Field(
         default_factory=dict, description="frozen teachers: the part they play, and the method that trained them"
@@ -279,6 +346,9 @@ class Method(Settings):
     online: bool = Field(False, description="train beside the teachers instead of replaying their tape")
     alpha: Literal["tuned"] | Annotated[float, Field(ge=0, le=1)] | None = Field(
         None, description="tuned: chosen from selection.alphas"
+    )
+    chosen_on: Literal["validation", "test"] | None = Field(
+        None, description="the split that chooses alpha, where it is not selection.split (C1)"
     )
 
     @property
@@ -304,8 +374,20 @@ class Particles(Settings):
 
     dataset: str = Field("cifar10", description="the paper's name")
     networks: tuple[Measured, ...] = Field(min_length=1)
-    count: int = reading(10, id="B4", sentence="two sets of 10 attacked samples", ge=2)
-    images: int = reading(100, id="B2", sentence="we randomly pick a sample in CIFAR-10 dataset", ge=1)
+    count: int = reading(
+        10,
+        id="B4",
+        sentence="two sets of 10 attacked samples",
+        values="particles of an image; deviations divide by n - 1",
+        ge=2,
+    )
+    images: int = reading(
+        100,
+        id="B2",
+        sentence="we randomly pick a sample in CIFAR-10 dataset",
+        values="the first so many test images, each a row; the first alone is printed as well",
+        ge=1,
+    )
 
 
 class Resources(Settings):
@@ -322,7 +404,11 @@ class Study(Settings):
     scale: str
     about: str = Field(description="one sentence for captions: what this scale is")
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = reading(
-        ..., id="G5", sentence="(no number of seeds is reported)", min_length=1
+        ...,
+        id="G5",
+        sentence="(no number of seeds is reported)",
+        values="the root seeds of independent repetitions",
+        min_length=1,
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     without_gpu: Literal["stop", "go-on"] = Field(
@@ -386,6 +472,14 @@ class Study(Settings):
             _known(teacher, self.methods, f"methods.{name}.teachers.{role}")
             if self.methods[teacher].teachers:
                 raise ValueError(f"methods.{name}.teachers.{role}: {teacher} has teachers itself")
+        if method.chosen_on is not None and method.alpha != "tuned" and method.member != "chosen":
+            raise ValueError(f"methods.{name}.chosen_on: nothing is chosen, alpha is {method.alpha}")
+        if method.average_of is not None:
+            _known(method.average_of, self.methods, f"methods.{name}.average_of")
+            if method.members < 2 or self.methods[method.average_of].members != method.members or method.joint:
+                raise ValueError(
+                    f"methods.{name}.average_of: {method.average_of} has no {method.members} members for it"
+                )
         if method.member_of is not None:
             _known(method.member_of, self.methods, f"methods.{name}.member_of")
             together = self.methods[method.member_of]
@@ -417,6 +511,11 @@ class Study(Settings):
             _known(ensemble.shares.generator, self.generators, f"methods.{name}.ensemble.shares.generator")
             if ensemble.shares.n < ensemble.n:
                 raise ValueError(f"methods.{name}.ensemble.shares.n: {ensemble.shares.n} are fewer than {ensemble.n}")
+
+    def selection_of(self, name: str) -> Selection:
+        """How alpha of the method ``name`` is chosen."""
+        split = self.method(name).chosen_on
+        return self.selection if split is None else self.selection.model_copy(update={"split": split})
 
     def stand_in(self, name: str) -> str | None:
         """What this scale uses where the paper has ``name``; None where it leaves it out."""

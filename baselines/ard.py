@@ -36,8 +36,18 @@ class Options:
     steps: Annotated[int, Field(ge=0)]
     temperature: Annotated[float, Field(gt=0)] = 30.0
     alpha: Annotated[float, Field(ge=0, le=1)] = 1.0
-    kl: Reduction = reading("mean", id="E3", sentence=_SENTENCE)
-    batchnorm: Literal["train", "eval"] = reading("train", id="A12", sentence=_SENTENCE)
+    kl: Reduction = reading(
+        "mean",
+        id="E3",
+        sentence=_SENTENCE,
+        values={"mean": "the divergence averaged over classes, as the authors' code", "sum": "summed over them"},
+    )
+    batchnorm: Literal["train", "eval"] = reading(
+        "train",
+        id="A12",
+        sentence=_SENTENCE,
+        values={"train": "the attack uses and moves batch statistics", "eval": "it uses the running ones"},
+    )
 
 
 def teachers(options: Options) -> tuple[str, ...]:

@@ -45,7 +45,12 @@ class Options:
     eps: Budget
     step_size: StepSize
     steps: Annotated[int, Field(ge=0)]
-    version: Literal["I", "II"] = reading("I", id="E3", sentence=_SENTENCE)
+    version: Literal["I", "II"] = reading(
+        "I",
+        id="E3",
+        sentence=_SENTENCE,
+        values={"I": "IAD-I, the default of its authors", "II": "IAD-II, with a standard teacher"},
+    )
     beta: Annotated[float, Field(ge=0)] = 0.1
     begin: Share = "60/200"
     temperature: Annotated[float, Field(gt=0)] = 1.0
@@ -53,9 +58,27 @@ class Options:
     alpha_robust: Annotated[float, Field(ge=0, le=1)] = 0.5
     alpha_standard: Annotated[float, Field(ge=0, le=1)] = 0.25
     extra_forwards: bool = True
-    teacher_term: TeacherTerm = reading("whole", id="E3", sentence=_SENTENCE)
-    introspection: Introspection = reading("live", id="E3", sentence=_SENTENCE)
-    batchnorm: Literal["train", "eval"] = reading("train", id="A12", sentence=_SENTENCE)
+    teacher_term: TeacherTerm = reading(
+        "whole",
+        id="E3",
+        sentence=_SENTENCE,
+        values={
+            "whole": "the teacher's term as it is, as the code",
+            "trusted": "times the trust in the teacher, as the paper",
+        },
+    )
+    introspection: Introspection = reading(
+        "live",
+        id="E3",
+        sentence=_SENTENCE,
+        values={"live": "the student's own target is differentiated too, as the code", "detached": "it is a constant"},
+    )
+    batchnorm: Literal["train", "eval"] = reading(
+        "train",
+        id="A12",
+        sentence=_SENTENCE,
+        values={"train": "the attack uses and moves batch statistics", "eval": "it uses the running ones"},
+    )
 
 
 def teachers(options: Options) -> tuple[str, ...]:

@@ -31,7 +31,10 @@ class Options:
     steps: Annotated[int, Field(ge=0)]
     beta: Annotated[float, Field(ge=0)] = 5.0
     batchnorm: Literal["train", "eval"] = reading(
-        "eval", id="A12", sentence="for the benchmark methods we follow their original settings"
+        "eval",
+        id="A12",
+        sentence="for the benchmark methods we follow their original settings",
+        values={"train": "the attack uses and moves batch statistics", "eval": "it uses the running ones"},
     )
 
 

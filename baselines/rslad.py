@@ -46,16 +46,40 @@ class Options:
     steps: Annotated[int, Field(ge=0)]
     natural_weight: Share = "1/6"
     scale: Annotated[float, Field(gt=0)] = 1.0
-    kl: Reduction = reading("mean", id="E3", sentence=_SENTENCE)
+    kl: Reduction = reading(
+        "mean",
+        id="E3",
+        sentence=_SENTENCE,
+        values={"mean": "the divergence averaged over classes, as the authors' code", "sum": "summed over them"},
+    )
     amalgamation: Literal["mean", "naive", "linear", "soft", "pareto"] = "mean"
     amalgamate_on: Literal["clean", "adversarial"] = reading(
         "clean",
         id="H2",
-        sentence="deploying our four amalgamation methods over en-RSLAD (instead of a typical averaging)",
+        sentence="deploying our four amalgamation methods over en-RSLAD (instead of a typical averaging ...)",
+        values={
+            "clean": "the weights come from the teachers on x, where RSLAD takes its labels",
+            "adversarial": "for the loss they come from the teachers on the student's x'",
+        },
     )
-    beta: float = reading(1.0, id="H6", sentence="in our experiments, we set beta = 1")
-    ridge: Annotated[float, Field(ge=0)] = reading(1e-8, id="C8", sentence="lambda* = min_lambda ||...||^2")
-    batchnorm: Literal["train", "eval"] = reading("eval", id="A12", sentence=_SENTENCE)
+    beta: float = reading(
+        1.0,
+        id="H6",
+        sentence="in our experiments, we set beta = 1",
+        values="how strongly eq. 6 prefers the higher loss",
+    )
+    ridge: Annotated[float, Field(ge=0)] = reading(
+        1e-8,
+        id="C8",
+        sentence="lambda* = min_lambda ||p^S - sum_i lambda_i p^{T_i}||^2",
+        values="a pull towards equal weights, which decides where teachers agree and the minimum is not unique",
+    )
+    batchnorm: Literal["train", "eval"] = reading(
+        "eval",
+        id="A12",
+        sentence=_SENTENCE,
+        values={"train": "the attack uses and moves batch statistics", "eval": "it uses the running ones"},
+    )
 
 
 def teachers(options: Options) -> tuple[str, ...]:

@@ -27,7 +27,10 @@ class Options:
     step_size: StepSize
     steps: Annotated[int, Field(ge=0)]
     batchnorm: Literal["train", "eval"] = reading(
-        "train", id="A12", sentence="for the benchmark methods we follow their original settings"
+        "train",
+        id="A12",
+        sentence="for the benchmark methods we follow their original settings",
+        values={"train": "the attack uses and moves batch statistics", "eval": "it uses the running ones"},
     )
 
 

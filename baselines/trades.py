@@ -36,7 +36,10 @@ class Options:
     beta: Annotated[float, Field(ge=0)] = 6.0
     extra_forward: bool = True
     batchnorm: Literal["train", "eval"] = reading(
-        "eval", id="A12", sentence="for the benchmark methods we follow their original settings"
+        "eval",
+        id="A12",
+        sentence="for the benchmark methods we follow their original settings",
+        values={"train": "the attack uses and moves batch statistics", "eval": "it uses the running ones"},
     )
 
 

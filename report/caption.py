@@ -48,6 +48,11 @@ def selection(table: Table, study: Study) -> Iterator[str]:
         alphas = names.listed([f"{alpha:g}" for alpha in study.selection.alphas])
         by = selected_by(study, "the rows that have one")
         yield f"α was chosen among {alphas} by {by} (seed {study.seeds[0]})."
+        apart = {run.method: study.method(run.method).chosen_on for run in table.tuned_runs(study)}
+        for method, split in apart.items():
+            if split:
+                label = names.method(study.method(method).label)
+                yield f"That of {label} ({method}) was chosen on the {split} split."
 
 
 def selected_by(study: Study, flattered: str) -> str:

@@ -39,7 +39,7 @@ def read(root: str | Path, study: Study, run: Run, remedy: str) -> list[dict[str
     """One row for each candidate; UserError if it was chosen under other settings than those in force."""
     path = run.choice(root)
     choice = _load(path)
-    if choice.settings_sha256 != plan.digest(plan.selection_settings(study)):
+    if choice.settings_sha256 != plan.digest(plan.selection_settings(study, run.method)):
         raise UserError(f"{path}: alpha was chosen under other settings; {remedy}")
     chosen = [candidate for candidate in choice.grid if candidate.alpha == choice.alpha]
     eligible = ("finished", "collapsed") if study.selection.collapsed == "allow" else ("finished",)

@@ -56,7 +56,7 @@ def render(options: argparse.Namespace) -> None:
 
 def show(options: argparse.Namespace) -> None:
     """Print tables (all of them, where none is named) to the terminal, and where their files lie."""
-    for name in options.tables or tables.names():
+    for name in options.tables or [name for name in tables.names() if not tables.load(name).on_request]:
         options.table = name
         _show(_page(options))
 

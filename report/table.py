@@ -30,6 +30,7 @@ class Table(Settings):
     name: str
     number: int = Field(ge=1, description="its number in the paper")
     supplement: bool = Field(False, description="not in the paper: more about the table of that number")
+    on_request: bool = Field(False, description="a target of its own, no part of `all`")
     title: str = Field(min_length=1, description="the caption's first sentence, without a full stop")
 
     @property

@@ -101,7 +101,7 @@ class Workflow:
 
     @_mistakes_stop()
     def selection_data(self, wildcards: Any) -> str:
-        part = "test" if self.study(wildcards).selection.split == "test" else "train"
+        part = "test" if self.study(wildcards).selection_of(wildcards.method).split == "test" else "train"
         return f"{wildcards.root}/data/{wildcards.dataset}/{part}.safetensors"
 
     @_mistakes_stop()
@@ -116,7 +116,7 @@ class Workflow:
         return [str(run.choice(wildcards.root)) for run in found]
 
     def all_tables(self, wildcards: Any) -> list[str]:
-        return [f"{wildcards.root}/{name}.tex" for name in self._tables]
+        return [f"{wildcards.root}/{name}.tex" for name, table in self._tables.items() if not table.on_request]
 
     # ---- what decides an artifact's bytes
 
@@ -140,7 +140,7 @@ class Workflow:
 
     @_mistakes_stop()
     def selection_settings(self, wildcards: Any) -> str:
-        return plan.digest(plan.selection_settings(self.study(wildcards)))
+        return plan.digest(plan.selection_settings(self.study(wildcards), wildcards.method))
 
     def selection_code(self, wildcards: Any) -> str:
         return code_digest(plan.selection_code(self.study(wildcards)))

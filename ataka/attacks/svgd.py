@@ -27,7 +27,7 @@ from ataka.attacks.linf import project, uniform_start
 from ataka.attacks.mode import BatchNorm, attack_mode, networks_of
 
 Bandwidth = float | Literal["median"]
-Update = Literal["sign", "raw"]
+Update = Literal["sign", "raw", "normalised"]
 GradientOf = Literal["own", "particle", "ensemble"]
 OneOverN = Literal["repulsion", "both"]
 
@@ -162,7 +162,8 @@ def attack(
     generator    one stream a particle, or one from which the particles are drawn in turn
     bandwidth    sigma, or "median" (``kernel``)
     gamma        the weight of the repulsion (``phi``)
-    update       "sign": x + step_size sign(phi); "raw": x + step_size phi
+    update       "sign": x + step_size sign(phi); "raw": x + step_size phi; "normalised": x + step_size phi / max |phi|,
+                 the largest over the pixels of each particle
     gradient_of  "own": network i's at every particle j, as eq. 2 says, but where the kernel is exactly 0;
                  "particle": network j's at particle j;
                  "ensemble": of the cross-entropy of all networks' averaged probabilities, at particle j
@@ -173,7 +174,7 @@ def attack(
 
     Raises ValueError for neither start nor generator, or for numbers of models and particles that do not fit.
     """
-    _one_of("update", update, ("sign", "raw"))
+    _one_of("update", update, ("sign", "raw", "normalised"))
     _one_of("gradient_of", gradient_of, ("own", "particle", "ensemble"))
     models = networks_of(models)
     if start is None:
@@ -202,7 +203,7 @@ def attack(
             whole_batches = batchnorm == "train"
             gradients = _gradients(models, particles, y, k, pairs, gradient_of, whole_batches=whole_batches)
             step = _direction(particles, gradients, k, sigma_squared, pairs, gamma=gamma, one_over_n=one_over_n)
-            particles = project(particles + step_size * (step.sign() if update == "sign" else step), x, eps)
+            particles = project(particles + step_size * _scaled(step, update), x, eps)
     if report is not None:
         values = torch.cat(observed) if observed and n > 1 else x.new_zeros(1, dtype=torch.float64)
         report["kernel_offdiagonal_max"] = values.max()
@@ -244,6 +245,17 @@ def _gradients(
             those = k[i, j].nonzero().squeeze(1)
             gradients[i, j, those] = input_gradient(models[i], particles[j, those], y[those])
     return gradients
+
+
+def _scaled(direction: Tensor, update: Update) -> Tensor:
+    if update == "sign":
+        return direction.sign()
+    if update == "raw":
+        return direction
+    return (
+        direction
+        / direction.flatten(2).abs().amax(2).clamp_min(torch.finfo(direction.dtype).tiny)[..., None, None, None]
+    )
 
 
 def _offdiagonal(k: Tensor) -> Tensor:

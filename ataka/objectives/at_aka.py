@@ -24,18 +24,51 @@ class Options:
     """The student's hyper-parameters and readings."""
 
     amalgamation: Literal["naive", "linear", "soft", "pareto"]
-    beta: float = reading(1.0, id="H6", sentence="in our experiments, we set beta = 1")
-    mse: Literal["sum", "mean"] = reading("sum", id="C2", sentence="L_MSE(z^S, z^T) = ||z^S - z^T||_2^2")
+    beta: float = reading(
+        1.0,
+        id="H6",
+        sentence="in our experiments, we set beta = 1",
+        values="how strongly eq. 6 prefers the higher loss",
+    )
+    mse: Literal["sum", "mean"] = reading(
+        "sum",
+        id="C2",
+        sentence="L_MSE(z^S, z^T) = ||z^S - z^T||_2^2",
+        values={"sum": "summed over classes, as printed", "mean": "averaged over them, as torch's mse_loss"},
+    )
     kl: Literal["teacher_to_student", "student_to_teacher"] = reading(
-        "teacher_to_student", id="C9", sentence="L_KL(p^S, p^T)"
+        "teacher_to_student",
+        id="C9",
+        sentence="alpha L_KL(p^S, p^T)",
+        values={
+            "teacher_to_student": "KL(p^T || p^S), as distillation has it",
+            "student_to_teacher": "KL(p^S || p^T), as the arguments are printed",
+        },
     )
     input: Literal["clean", "adversarial"] = reading(
-        "clean", id="C3", sentence="the student model is fed with clean sample x"
+        "clean",
+        id="C3",
+        sentence="the student model is fed with clean sample x",
+        values={
+            "clean": "x: the student never sees a perturbed image",
+            "adversarial": "the teachers' particles (needs online: true, as a tape holds no images)",
+        },
     )
     logits: Literal["train_adv", "eval_adv"] = reading(
-        "train_adv", id="C4", sentence="they are fed into teachers, yielding respective logit vectors z^{T_i}"
+        "train_adv",
+        id="C4",
+        sentence="they are fed into teachers, yielding respective logic vectors",
+        values={
+            "train_adv": "the logits of the teachers' own update, in train mode",
+            "eval_adv": "those of a forward of its own in eval mode, before the update",
+        },
     )
-    ridge: Annotated[float, Field(ge=0)] = reading(1e-8, id="C8", sentence="lambda* = min_lambda ||...||^2")
+    ridge: Annotated[float, Field(ge=0)] = reading(
+        1e-8,
+        id="C8",
+        sentence="lambda* = min_lambda ||p^S - sum_i lambda_i p^{T_i}||^2",
+        values="a pull towards equal weights, which decides where teachers agree and the minimum is not unique",
+    )
 
 
 def student_loss(

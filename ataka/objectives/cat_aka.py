@@ -24,13 +24,29 @@ class Options:
     """The students' hyper-parameters and readings."""
 
     amalgamation: Literal["naive", "linear", "soft"]
-    beta: float = reading(1.0, id="H6", sentence="in our experiments, we set beta = 1")
-    mse: Literal["sum", "mean"] = reading("sum", id="C2", sentence="L_MSE(z^S, z^T) = ||z^S - z^T||_2^2")
+    beta: float = reading(
+        1.0,
+        id="H6",
+        sentence="in our experiments, we set beta = 1",
+        values="how strongly eq. 6 prefers the higher loss",
+    )
+    mse: Literal["sum", "mean"] = reading(
+        "sum",
+        id="C2",
+        sentence="L_MSE(z^S, z^T) = ||z^S - z^T||_2^2",
+        values={"sum": "summed over classes, as printed", "mean": "averaged over them, as torch's mse_loss"},
+    )
     target: Literal["detached", "live"] = reading(
-        "detached", id="D2", sentence="sum_i (1 - alpha) L_CE(p^{S_i}, y) + alpha L_MSE(z^{S_i}, z^S)"
+        "detached",
+        id="D2",
+        sentence="L = sum_i (1 - alpha) L_CE(p^{S_i}, y) + alpha L_MSE(z^{S_i}, z^S)",
+        values={"detached": "z^S is a constant, as in KDCL", "live": "z^S is differentiated too"},
     )
     input: Literal["particle", "clean"] = reading(
-        "particle", id="D1", sentence="feed the students with distinct adversarial examples"
+        "particle",
+        id="D1",
+        sentence="feed the students with distinct adversarial examples",
+        values={"particle": "student i sees x'_i", "clean": "all see x, as AT-AKA's student does"},
     )
 
 

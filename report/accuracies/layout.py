@@ -5,6 +5,8 @@ are a panel. So they are beside the published numbers, and the groups are what w
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
 
 from ataka.plan import Cell
 from ataka.study import Study
@@ -24,12 +26,15 @@ def lay_out(
 ) -> Layout:
     """The layout of ``table``, the paper's or with its published numbers beside the measured ones."""
     accuracies = {one.cell: one.accuracy for one in measurements}
+    fields = {replace(one.cell, attack=""): one.fields for one in measurements}
     blocks, columns = table.blocks(study), table.kept_columns(study)
     archs = [used for arch in table.archs if (used := study.stand_in(arch))]
 
     def measured(block: Block) -> list[list[Entry]]:
         return [
-            _ranked(table, [_measured(study, accuracies, block, row, column) for row in table.lines])
+            [_field(study, fields, block, row, column.field) for row in table.lines]
+            if column.field
+            else _ranked(table, [_measured(study, accuracies, block, row, column) for row in table.lines])
             for column in columns
         ]
 
@@ -76,6 +81,13 @@ def _measured(study: Study, accuracies: dict[Cell, float], block: Block, row: Ro
     if summary is None:
         return Entry()
     return Entry(f"{summary.mean:.2f}", "" if summary.spread is None else f"{summary.spread:.2f}")
+
+
+def _field(study: Study, fields: dict[Cell, dict[str, str]], block: Block, row: Row, name: str) -> Entry:
+    """What the cells of a single method say, the mean over seeds to three digits; a dash for what is derived."""
+    cells = [Cell(block.dataset, block.arch, str(row.method), seed, "") for seed in study.seeds]
+    said = [float(text) for cell in cells if (text := fields.get(cell, {}).get(name))]
+    return Entry(f"{fmean(said):.3g}") if said else Entry()
 
 
 def _published(table: AccuracyTable, columns: Sequence[Column], block: Block) -> list[list[Entry]]:

@@ -27,10 +27,14 @@ class Block(NamedTuple):
 
 
 class Column(Settings):
-    """An attack, or the mean over several, seed by seed. An attack's name alone stands for ``{attack: NAME}``."""
+    """An attack, or the mean over several, seed by seed. An attack's name alone stands for ``{attack: NAME}``.
+
+    Or a ``field`` of the cells that is the same for every attack; never marked as the best.
+    """
 
     attack: str | None = None
     mean_of: Names | None = None
+    field: str | None = None
     label: str = Field("", description="its heading; of an attack by itself, the attack's own where it is left out")
 
     @model_validator(mode="before")
@@ -40,12 +44,12 @@ class Column(Settings):
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> "Column":
-        _require_one(self, "attack", "mean_of")
+        _require_one(self, "attack", "mean_of", "field")
         return self
 
     @property
     def attacks(self) -> tuple[str, ...]:
-        return self.mean_of or (str(self.attack),)
+        return self.mean_of or ((self.attack,) if self.attack else ())
 
     @property
     def heading(self) -> str:
@@ -54,6 +58,8 @@ class Column(Settings):
     def kept(self, study: Study) -> "Column | None":
         """This column without the attacks that the scale leaves out; a mean needs two."""
         kept = tuple(name for name in self.attacks if study.attacks[name])
+        if self.field:
+            return self
         if self.mean_of and len(kept) > 1:
             return self.model_copy(update={"mean_of": kept})
         return self if kept and not self.mean_of else None
@@ -118,7 +124,7 @@ class AccuracyTable(Table):
     @field_validator("columns")
     @classmethod
     def _distinct_columns(cls, columns: tuple[Column, ...]) -> tuple[Column, ...]:
-        refuse_twice([column.attack or column.label for column in columns])
+        refuse_twice([column.attack or column.field or column.label for column in columns])
         return columns
 
     @field_validator("rows")
@@ -198,6 +204,7 @@ def _require_one(entry: Row | Column, *ways: str) -> None:
     if len(given) != 1:
         raise ValueError(f"give one of {', '.join(ways)}" + (f", not {' and '.join(given)}" if given else ""))
     if given != [ways[0]]:
-        refuse_twice(getattr(entry, given[0]))
+        if given != ["field"]:
+            refuse_twice(getattr(entry, given[0]))
         if not entry.label:
             raise ValueError("label is missing")
