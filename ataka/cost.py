@@ -42,7 +42,7 @@ def announce(study: Study, nodes: Sequence[Node], *, local: bool) -> None:
     work = ", ".join(f"{number} {_plural(kind) if number > 1 else kind}" for kind, number in sorted(count.items()))
     print(f"scale {study.scale}: {study.about}")
     print(f"to do: {work}; about {duration(seconds / at_once)} on {device} (within a factor of three)")
-    print("open sentences of the paper are read as follows (docs/protocol.md):")
+    print("open sentences of the paper are read as follows (docs/readings.md):")
     by_question: dict[str, list[str]] = {}
     for setting, value in plan.readings(study).items():
         chosen, _, question = value.rpartition(" [")

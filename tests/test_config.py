@@ -268,7 +268,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
         {"methods": {"en-sat": {"alpha": "tuned"}}},
         "methods.en-sat.members: alpha is tuned for one network",
     ),
-    "no alpha": ({"methods": {"s-at-aka": {"alpha": None}}}, "methods.s-at-aka.alpha is missing"),
+    "no alpha": ({"methods": {"l-at-aka": {"alpha": None}}}, "methods.l-at-aka.alpha is missing"),
     "useless alpha": (
         {"methods": {"natural": {"alpha": 0.5}}},
         "methods.natural.alpha: baselines.natural has no alpha",

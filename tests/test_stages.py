@@ -208,7 +208,7 @@ def test_the_best_finished_candidate_is_chosen(choice: dict[str, Any]) -> None:
     best = max(entry["robust"] for entry in choice["grid"])
     assert choice["alpha"] == next(entry["alpha"] for entry in choice["grid"] if entry["robust"] == best)
     assert (choice["split"], choice["seed"]) == ("validation", 0)
-    assert choice["settings_sha256"] == plan.digest(plan.selection_settings(study()))
+    assert choice["settings_sha256"] == plan.digest(plan.selection_settings(study(), "s-at-aka"))
 
 
 def test_the_chosen_candidate_becomes_the_run(choice: dict[str, Any], candidates: Path) -> None:

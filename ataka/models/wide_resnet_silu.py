@@ -7,7 +7,7 @@ sides, all that CIFAR meets, it is the authors' fixed (0, 1); for odd ones, wher
 
 Their training code isn't public. Initialisation is wide_resnet.py's, as in the re-implementation by
 imrahulr/adversarial_robustness_pytorch; batch-norm's momentum is torch's 0.1, as in RSLAD's file, where the
-re-implementation has 0.01 as a part of its recipe (protocol.md, section 14).
+re-implementation has 0.01 as a part of its recipe.
 """
 
 from collections import OrderedDict

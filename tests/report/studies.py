@@ -175,7 +175,7 @@ def write_choice(root: Path, study: Study, run: Run, **changes: Any) -> Path:
     first, *others = study.selection.alphas
     grid: list[dict[str, Any]] = [{"alpha": first, "status": "finished", "n": 360, "clean": 95.1, "robust": 60.2}]
     grid += [{"alpha": alpha, "status": "diverged", "n": 0, "clean": None, "robust": None} for alpha in others]
-    digest = plan.digest(plan.selection_settings(study))
+    digest = plan.digest(plan.selection_settings(study, run.method))
     choice = {
         "alpha": first,
         "settings_sha256": digest,

@@ -106,8 +106,8 @@ def test_every_table_of_ours_fits_the_configuration(name: str, study: Study) -> 
     assert tables.load(name).sources(study)
 
 
-def test_the_tables_in_their_order() -> None:
-    assert tables.names() == ["table1", "table2", "table3", "table4", "table4-fog", "table5"]
+def test_the_tables_are_found_by_being_there() -> None:
+    assert tables.names() == ["readings", "table1", "table2", "table3", "table4", "table4-fog", "table5"]
 
 
 def test_an_attack_that_the_scale_leaves_out_takes_its_column_with_it(study: Study) -> None:
