@@ -45,10 +45,10 @@ def test_the_papers_scale_stops_before_any_job_and_names_smaller_scales(stopped:
 @without_gpu
 def test_before_it_stops_it_says_what_it_would_do_and_how_it_reads_the_paper(stopped: tuple[Checkout, Answer]) -> None:
     _, answer = stopped
-    assert "to do: 288 cells, " in answer.text
+    assert "to do: 432 cells, " in answer.text
     assert " days on " in answer.text
-    assert "generators.svgd.update: sign [A7]" in answer.text
-    assert "selection.split: validation [C1]" in answer.text
+    assert "generators.*.update sign" in answer.text
+    assert "selection.split validation" in answer.text
 
 
 @without_gpu
