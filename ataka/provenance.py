@@ -24,7 +24,7 @@ _NOT_RESULTS = {
     "ataka.settings",
     "ataka.study",
 }
-"""Modules that results do not depend on (names, messages, safe points), so that a new setting never re-records a tape."""
+"""Modules that results do not depend on (names, messages, resuming), so that a new setting never re-records a tape."""
 
 
 def environment() -> dict[str, Any]:

@@ -47,9 +47,9 @@ class State:
 class States:
     """The states of one job, and its claim on ``folder``: enter it, ``restore``, and ``keep`` now and then.
 
-    ``identity`` is what a state must have been made under to be used; ``environment`` what may change on the way, though
-    bits may change with it. Leaving it well removes the states; an interrupt is told after which state the next start
-    goes on. Raises UserError on entry if another process holds the folder.
+    ``identity`` is what a state must have been made under to be used; ``environment`` may change on the way, and bits
+    with it. Leaving it well removes the states; an interrupt is told after which state the next start goes on. Raises
+    UserError on entry if another process holds the folder.
     """
 
     def __init__(
@@ -99,9 +99,8 @@ class States:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     lock.seek(0)
-                    raise UserError(
-                        f"{self.folder.parent}: {lock.read() or 'another process'} is making this; wait for it, or end it"
-                    ) from None
+                    holder = lock.read() or "another process"
+                    raise UserError(f"{self.folder}: {holder} is at this; wait for it, or end it") from None
                 time.sleep(0.1)
             else:
                 break
@@ -189,7 +188,7 @@ class States:
         except UserError as error:
             if not self._failed:
                 self._say(
-                    f"WARNING: {where} can't be kept and the work goes on; if interrupted, {self.outlook}: {error}"
+                    f"WARNING: {where} can't be kept: {error}; the work goes on, but if interrupted, {self.outlook}"
                 )
             self._failed = True
         else:
@@ -216,5 +215,5 @@ def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -2,7 +2,7 @@
 
 import math
 import shutil
-import time
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import import_module
@@ -468,7 +468,7 @@ def _text(value: object) -> object:
 def _progress(node: Node, verb: str | None = None) -> Progress:
     name = "/".join(str(value) for key, value in asdict(node).items() if value != "" and key != "seed")
     verb = verb or {Tape: "record", Run: "train", Cell: "evaluate", Particles: "particles"}[type(node)]
-    return Progress(f"{verb} {name} seed {node.seed}")
+    return Progress(f"{verb} {name} seed {node.seed}", sys.stderr)
 
 
 def _device_name(device: torch.device) -> str:

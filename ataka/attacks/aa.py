@@ -111,7 +111,7 @@ def attack_chunk(
         arguments = {"norm": "Linf", "eps": eps, "seed": chunk_seed(seed, index), "device": x.device}
         adversary = _adversary(package, model, version, arguments)
         _adjust(adversary, classes, settings)
-        return _run(model, adversary, x.contiguous(), y, arguments["seed"], point, keep)
+        return _run(model, adversary, x.contiguous(), y, chunk_seed(seed, index), point, keep)
 
 
 def chunk_seed(seed: int, index: int) -> int:
