@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ataka import config, plan
+from ataka import config, plan, provenance
 from ataka.errors import UserError
 from ataka.study import Study
 
@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         "measure a generator's particles on a network: a row of Table 1",
         path="ROOT/particles/.../GENERATOR.csv",
     )
+    verb("verify", _verify, "check every artifact and cell against its provenance", path="results, or results/SCALE")
     schema = verb("schema", _schema, "write the JSON schema of config/*.yaml, for editors")
     schema.add_argument("--check", action="store_true", help="only say whether config/schema.json is current")
     return parser
@@ -78,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
 def _overrides(given: argparse.Namespace) -> dict[str, Any]:
     try:
         overrides = json.loads(given.config)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"--config is no JSON: {error}") from None
     if not isinstance(overrides, dict):
         raise UserError("--config must be a JSON object of settings")
@@ -90,28 +91,10 @@ def _node(given: argparse.Namespace, kind: type, path: str | None = None) -> tup
     if not isinstance(node, kind):
         raise UserError(f"'{given.path}' is a {type(node).__name__.lower()}, not a {kind.__name__.lower()}")
     study = config.load(plan.scale_of(root), _overrides(given))
-    _require_known(study, node)
+    plan.require_known(study, node)
+    provenance.git_state()  # and the code, as they are now: a job of days may see them change
+    provenance.code_digest(plan.code_of(study, node))
     return study, root, node
-
-
-def _require_known(study: Study, node: plan.Node) -> None:
-    from ataka import data, models
-
-    data.specification(node.dataset)
-    if isinstance(node, plan.Tape):
-        return
-    try:
-        models.check(node.arch)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    method = study.method(node.method)
-    if not isinstance(node, plan.Run) or not node.part:
-        return
-    if node.alpha is not None and not (plan.tuned(method) and node.alpha <= 1):
-        raise UserError(f"{node.method} has no candidate '{node.part}': its alpha is {method.alpha}")
-    apart = 1 if method.joint else method.members
-    if node.member is not None and (apart == 1 or node.member >= apart):
-        raise UserError(f"{node.method} has no '{node.part}': its number of members is {method.members}")
 
 
 def _prepare(given: argparse.Namespace) -> None:
@@ -158,6 +141,12 @@ def _particles(given: argparse.Namespace) -> None:
     from ataka import stages
 
     stages.measure_particles(*_node(given, plan.Particles))
+
+
+def _verify(given: argparse.Namespace) -> None:
+    from ataka import verify
+
+    verify.verify(Path(given.path), _overrides(given))
 
 
 def _schema(given: argparse.Namespace) -> None:

@@ -270,6 +270,8 @@ def collapse(folder: Path) -> None:
         assert name.endswith(("weight", "bias"))
         tensors[name].zero_()
     store.save_tensors(folder / "model.safetensors", tensors)
+    digest = {"model_sha256": store.sha256(folder / "model.safetensors")}
+    store.write_json(folder / "run.json", store.read_json(folder / "run.json") | digest)
 
 
 def test_when_all_fail_the_job_fails_and_tells_each_fate(wild: Path, refused: Callable[..., str]) -> None:
