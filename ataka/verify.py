@@ -7,6 +7,7 @@ a table the CSV is checked, row by row, against the measurements that it was col
 
 import json
 import os
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -39,24 +40,33 @@ def verify(path: Path, overrides: Mapping[str, Any]) -> None:
 
     Raises UserError if anything doesn't hold.
     """
-    total = Findings()
+    checked = problems = 0
     for root in roots(Path(os.path.normpath(path))):
         found = check(root, overrides)
-        total.checked += found.checked
-        total.problems += found.problems
+        checked += found.checked
+        problems += len(found.problems)
         for line in [*found.problems, *(f"note: {note}" for note in found.notes)]:
-            print(line.encode("utf-8", "backslashreplace").decode())
-    summary = f"{total.checked} artifacts checked, {len(total.problems)} problems"
-    if total.problems:
+            _say(line)
+    summary = f"{checked} artifacts checked, {problems} {'problem' if problems == 1 else 'problems'}"
+    if problems:
         raise UserError(summary)
-    print(summary)
+    _say(summary)
+
+
+def _say(line: str) -> None:
+    try:
+        print(line.encode("utf-8", "backslashreplace").decode(), flush=True)
+    except BrokenPipeError:  # such as `| head`; Python would complain once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def roots(path: Path) -> list[Path]:
-    """The results folders at ``path`` and right below it; UserError if there is none."""
+    """The results folder at ``path``, and those of all scales if it is called ``results``; UserError for none."""
     if not path.is_dir():
         raise UserError(f"'{path}' is no folder of results; such are results and results/SCALE")
-    found = [one for one in (path, *sorted(path.iterdir())) if any((one / room).is_dir() for room in _ROOMS)]
+    scales = sorted(path.iterdir()) if path.resolve().name == "results" else []
+    candidates = [path, *(one for one in scales if one.name not in (*_ROOMS, *_ASIDE))]
+    found = [one for one in candidates if any((one / room).is_dir() for room in _ROOMS)]
     if not found:
         raise UserError(f"'{path}' holds no results (none of {', '.join(_ROOMS)}); make some, or name another folder")
     return found
@@ -103,7 +113,11 @@ class _Check:
     def _files(self) -> Iterator[Path]:
         """Every file below the results folder that belongs to this scale."""
         others = {one for one in roots(self.root) if one != self.root}
-        for folder, folders, names in os.walk(self.root):
+
+        def unreadable(error: OSError) -> None:
+            self._problem(f"can't read {error.filename}: {error.strerror}; let it be read")
+
+        for folder, folders, names in os.walk(self.root, onerror=unreadable):
             here = Path(folder)
             if here == self.root:
                 folders[:] = [name for name in folders if name not in _ASIDE and here / name not in others]
@@ -122,17 +136,19 @@ class _Check:
         names = {"choice.json": f"seed{self.study.seeds[0]}/model.safetensors", "run.json": "model.safetensors"}
         if place.name == "run.json" and place.parts[0] == "tapes":
             names["run.json"] = "manifest.json"
-        main = place.with_name(names.get(place.name, place.name))
+        main = place.parent / names.get(place.name, place.name)
         try:
             _, node = plan.parse(main)
             plan.require_known(self.study, node)
             plan.settings_of(self.study, node)
+            if place.name == "choice.json" and not (isinstance(node, Run) and plan.tuned_run(self.study, node) == node):
+                raise UserError("no alpha is chosen here")
         except UserError as error:
-            if main.name in ("model.safetensors", "manifest.json") or main.suffix == ".csv":
+            if not str(error).startswith(f"'{main}'"):  # it is called like an artifact
                 self._why[path] = str(error)
             return
         if place.name == "run.json":
-            if not (self.root / main).exists():
+            if not (self.root / main).is_file():
                 self._explained.add(path)
                 self._problem(f"{self.root / main} is missing, though {path} is there; {_again(self.root / main)}")
         elif place.name == "choice.json":
@@ -150,8 +166,10 @@ class _Check:
                 self._problem(problem)
         except UserError as error:
             self._problem(str(error))
+        except KeyError as error:
+            self._problem(f"{path} lacks {error}: an older version made it, or a hand; {_again(path)}")
         except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-            self._problem(f"{path} isn't laid out as this version writes it ({error!r}); {_again(path)}")
+            self._problem(f"{path} isn't what this version writes ({error}); {_again(path)}")
 
     def _problem(self, line: str) -> None:
         if line not in self.found.problems:
@@ -265,7 +283,7 @@ class _Check:
         if row["config_sha256"] != plan.digest(plan.settings_of(self.study, node)):
             yield f"{path} was measured under other settings than those in force; {_again(path)}"
         model = node.run.model(self.root)
-        if not model.exists():
+        if not model.is_file():
             self._missing[model].append(path)
         elif self._sha256(model) != row["model_sha256"]:
             yield f"{path} was measured on another network than {model} is now; {_again(path)}"
@@ -282,7 +300,7 @@ class _Check:
             node = Cell(*run, row["attack"]) if "attack" in row else Particles(*run, row["generator"])
             taken[node.csv(self.root)].append({name: value for name, value in row.items() if value})
         for source, rows in taken.items():
-            if not source.exists():
+            if not source.is_file():
                 self._missing[source].append(path)
                 continue
             measured = [{name: value for name, value in row.items() if value} for row in store.read_rows(source)]
@@ -294,7 +312,7 @@ class _Check:
         for line, row in enumerate(store.read_rows(path), start=2):
             run = Run(row["dataset"], row["arch"], row["method"], int(row["seed"]))
             source = run.choice(self.root)
-            if not source.exists():
+            if not source.is_file():
                 self._missing[source].append(path)
                 continue
             choice = store.read_json(source)
@@ -323,7 +341,7 @@ class _Check:
 
     def _images(self, path: Path, dataset: str, name: str, digest: str) -> Iterator[str]:
         prepared = stages.data_file(str(self.root), dataset, "test" if name == "test" else "train")
-        if not prepared.exists():
+        if not prepared.is_file():
             self._missing[prepared].append(path)
             return
         try:
@@ -336,7 +354,7 @@ class _Check:
     def _sources(self, path: Path, made_from: Mapping[str, str]) -> Iterator[str]:
         for place, digest in made_from.items():
             source = self.root / place
-            if not source.exists():
+            if not source.is_file():
                 self._missing[source].append(path)
             elif self._sha256(source) != digest:
                 yield f"{path} was made from {source}, which has changed since; {_again(path)}"
@@ -344,7 +362,7 @@ class _Check:
     def _same(self, file: Path, digest: str, path: Path, record: Path | None = None) -> Iterator[str]:
         """A file that belongs to the artifact ``path``, whose ``record`` knows its digest."""
         self._explained.add(file)
-        if not file.exists():
+        if not file.is_file():
             yield f"{file} is missing; {_again(path)}"
         elif self._sha256(file) != digest:
             yield f"{file} is damaged or another's: its SHA-256 is not that in {record or path}; {_again(path)}"
