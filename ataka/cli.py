@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ataka import config, plan
+from ataka import config, plan, provenance
 from ataka.errors import UserError
 from ataka.study import Study
 
@@ -94,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         "measure a generator's particles on a network: a row of Table 1",
         path="ROOT/particles/.../GENERATOR.csv",
     )
+    verb("verify", _verify, "check every artifact and cell against its provenance", path="results, or results/SCALE")
     schema = verb("schema", _schema, "write the JSON schema of config/*.yaml, for editors")
     schema.add_argument("--check", action="store_true", help="only say whether config/schema.json is current")
     readings = verb("readings", _readings, "write docs/readings.md, the switches that read the paper's open sentences")
@@ -104,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
 def _overrides(given: argparse.Namespace) -> dict[str, Any]:
     try:
         overrides = json.loads(given.config)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"--config is no JSON: {error}") from None
     if not isinstance(overrides, dict):
         raise UserError("--config must be a JSON object of settings")
@@ -117,6 +118,8 @@ def _node(given: argparse.Namespace, kind: type, path: str | None = None) -> tup
         raise UserError(f"'{given.path}' is a {type(node).__name__.lower()}, not a {kind.__name__.lower()}")
     study = config.load(plan.scale_of(root), _overrides(given))
     plan.require_known(study, node)
+    provenance.git_state()  # and the code, as they are now: a job of days may see them change
+    provenance.code_digest(plan.code_of(study, node))
     return study, root, node
 
 
@@ -164,6 +167,12 @@ def _particles(given: argparse.Namespace) -> None:
     from ataka import stages
 
     stages.measure_particles(*_node(given, plan.Particles))
+
+
+def _verify(given: argparse.Namespace) -> None:
+    from ataka import verify
+
+    verify.verify(Path(given.path), _overrides(given))
 
 
 def _schema(given: argparse.Namespace) -> None:

@@ -264,6 +264,24 @@ def needs(study: Study, node: Node) -> list[Tape | Run]:
     return [*needed, *([tape] if tape else []), *frozen_teachers(study, node).values()]
 
 
+def file_of(node: Node, root: str | Path) -> Path:
+    """The file that an artifact is named by."""
+    if isinstance(node, Tape):
+        return node.manifest(root)
+    return node.model(root) if isinstance(node, Run) else node.csv(root)
+
+
+def made_from(study: Study, node: Tape | Run, root: str | Path, alpha: float | None = None) -> list[Path]:
+    """The files of this study that a training reads, beside images: ``alpha`` is the one chosen for it."""
+    needed = needs(study, node)
+    if not isinstance(node, Run) or node.part or not tuned(study.method(node.method)):
+        return [file_of(one, root) for one in needed]
+    grid = candidates(study, node)
+    chosen = [one for one in grid if one.alpha == alpha]
+    behind = chosen if node.seed == study.seeds[0] else [one for one in needed if one not in grid]
+    return [node.choice(root), *(file_of(one, root) for one in behind)]
+
+
 # ---- the settings that decide an artifact's bytes -----------------------------------------------------------
 
 
@@ -381,6 +399,36 @@ def settings_of(study: Study, node: Node) -> dict[str, Any]:
     return cell_settings(study, node) if isinstance(node, Cell) else particles_settings(study, node)
 
 
+def readings_in(study: Study, node: Tape | Run) -> dict[str, str]:
+    """The readings that a training is made under: setting to value, with the question's number."""
+    if isinstance(node, Tape):
+        ensemble, arch = ensemble_of(study, node), study.teacher(node.dataset)
+        setup = study.setup(ensemble.setup, node.dataset, arch)
+        return _told({"generator": study.generators[ensemble.generator], "setup": setup, "data": study.data})
+    if joint := together(study, node):
+        member = f"{study.method(node.method).member} [D4]"
+        return readings_in(study, joint) | {"member": member}
+    method = study.method(node.method)
+    found = {"average": f"{method.average} [E1]"} if method.members > 1 else {}
+    if method.checkpoints:
+        return found
+    groups: dict[str, Any] = {
+        "options": config.options(study, node.method, node.dataset, node.arch),
+        "setup": study.setup(method.setup, node.dataset, node.arch),
+        "data": study.data,
+    }
+    generator = method.generator or (method.ensemble.generator if method.ensemble else None)
+    if generator is not None:
+        groups["generator"] = study.generators[generator]
+    if tuned(method):
+        groups["selection"] = study.selection
+    return found | _told(groups)
+
+
+def _told(groups: dict[str, Any]) -> dict[str, str]:
+    return {path: f"{value} [{number}]" for path, number, value in readings_of(groups)}
+
+
 def readings(study: Study) -> dict[str, str]:
     """How the study reads the paper's open sentences: setting to value, with the question's number.
 
@@ -456,26 +504,32 @@ def code_of(study: Study, node: Node) -> tuple[str, ...]:
 # ---- from a path to the artifact ----------------------------------------------------------------------------
 
 _ARCH = r"(?P<arch>(?:timm/)?[^/]+)"
+_SEED = r"seed(?P<seed>\d{1,9})"
 _PATTERNS = (
-    (Tape, re.compile(r"tapes/(?P<dataset>[^/]+)/(?P<ensemble>[^/]+)/seed(?P<seed>\d+)/manifest\.json")),
+    (Tape, re.compile(rf"tapes/(?P<dataset>[^/]+)/(?P<ensemble>[^/]+)/{_SEED}/manifest\.json")),
     (
         Run,
         re.compile(
-            rf"runs/(?P<dataset>[^/]+)/{_ARCH}/(?P<method>[^/]+)/seed(?P<seed>\d+)"
-            r"(?:/(?P<part>member\d+|alpha\d+(?:\.\d+)?))?/model\.safetensors"
+            rf"runs/(?P<dataset>[^/]+)/{_ARCH}/(?P<method>[^/]+)/{_SEED}"
+            r"(?:/(?P<part>member\d{1,3}|alpha\d{1,3}(?:\.\d{1,9})?))?/model\.safetensors"
         ),
     ),
     (
         Cell,
-        re.compile(rf"cells/(?P<dataset>[^/]+)/{_ARCH}/(?P<method>[^/]+)/seed(?P<seed>\d+)/(?P<attack>[^/]+)\.csv"),
+        re.compile(rf"cells/(?P<dataset>[^/]+)/{_ARCH}/(?P<method>[^/]+)/{_SEED}/(?P<attack>[^/]+)\.csv"),
     ),
     (
         Particles,
-        re.compile(
-            rf"particles/(?P<dataset>[^/]+)/{_ARCH}/(?P<method>[^/]+)/seed(?P<seed>\d+)/(?P<generator>[^/]+)\.csv"
-        ),
+        re.compile(rf"particles/(?P<dataset>[^/]+)/{_ARCH}/(?P<method>[^/]+)/{_SEED}/(?P<generator>[^/]+)\.csv"),
     ),
 )
+
+
+def _is_plain(node: Node) -> bool:
+    """Whether it is called as the study calls it: ``member02`` and ``alpha0.50`` are other names of the same."""
+    if not isinstance(node, Run) or not node.part:
+        return True
+    return node.part in (f"member{node.member}", f"alpha{node.alpha:g}" if node.alpha is not None else "")
 
 
 def parse(path: str | Path) -> tuple[str, Node]:
@@ -486,7 +540,9 @@ def parse(path: str | Path) -> tuple[str, Node]:
         if match:
             fields: dict[str, Any] = {name: value or "" for name, value in match.groupdict().items()}
             root = fields.pop("root")
-            return root, kind(**fields | {"seed": int(fields["seed"])})
+            node = kind(**fields | {"seed": int(fields["seed"])})
+            if text == file_of(node, root).as_posix() and _is_plain(node):
+                return root, node
     raise UserError(
         f"'{text}' is no artifact of a study; such are ROOT/tapes/DATASET/ENSEMBLE/seedN/manifest.json, "
         "ROOT/runs/DATASET/ARCH/METHOD/seedN/model.safetensors, ROOT/cells/DATASET/ARCH/METHOD/seedN/ATTACK.csv, "

@@ -44,6 +44,12 @@ def data_file(root: str, dataset: str, part: str) -> Path:
     return Path(root, "data", dataset, f"{part}.safetensors")
 
 
+def load_images(study: Study, root: str, dataset: str, name: str) -> data.Split:
+    """The split ``name`` as it was prepared; UserError if the file is damaged or was cut under other settings."""
+    part = "test" if name == "test" else "train"
+    return store.load_split(data_file(root, dataset, part), name, plan.data_settings(study, dataset, part))
+
+
 def prepare(study: Study, root: str, dataset: str, part: str) -> None:
     """Cut a data set's ``part`` and write it for all jobs: train with validation, or test."""
     settings = study.data
@@ -69,7 +75,7 @@ def record(study: Study, root: str, node: Tape) -> None:
     settings = plan.tape_settings(study, node)
     ensemble, arch = plan.ensemble_of(study, node), study.teacher(node.dataset)
     generator, setup = study.generators[ensemble.generator], study.setup(ensemble.setup, node.dataset, arch)
-    train, probe = (store.load_split(data_file(root, node.dataset, "train"), name) for name in ("train", "validation"))
+    train, probe = (load_images(study, root, node.dataset, name) for name in ("train", "validation"))
     folder = node.folder(root)
     about = {"settings": settings, "settings_sha256": plan.digest(settings), "data_sha256": train.digest()}
     source = plan.source_of(study, node)
@@ -105,7 +111,7 @@ def record(study: Study, root: str, node: Tape) -> None:
             store.save_tensors(path, teacher.state_dict())
             weights.append({"file": path.name, "sha256": store.sha256(path)})
         _write_history(folder / "history.csv", history)
-        _write_run(study, folder, settings, status="finished", **_time(states))
+        _write_run(study, root, node, status="finished", **_time(states))
         peaks = {name: max(row[name] for row in history) for name in history[0] if name.endswith("_max")}
         said = _diagnose(generator, teachers, probe.to(device), node.seed)
         writer.finish(about | {"teachers": weights, "threads": study.threads, "diagnostics": said} | peaks)
@@ -148,8 +154,8 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
     device, progress = device_of(study), _progress(node)
     method = study.method(node.method)
     options = config.options(study, node.method, node.dataset, node.arch)
-    settings, setup = plan.run_settings(study, node), study.setup(method.setup, node.dataset, node.arch)
-    split, probe = (store.load_split(data_file(root, node.dataset, "train"), name) for name in ("train", "validation"))
+    setup = study.setup(method.setup, node.dataset, node.arch)
+    split, probe = (load_images(study, root, node.dataset, name) for name in ("train", "validation"))
     seeds = [networks.member_seed(node.seed, node.member)]
     if method.joint:
         seeds = [networks.member_seed(node.seed, member) for member in range(method.members)]
@@ -203,7 +209,7 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
         _save(folder, own, joint=method.joint)
         if beside and status == "finished":
             said = {"diagnostics": _diagnose(extra["generator"], beside, probe.to(device), node.seed)}
-        _write_run(study, folder, settings, status=status, alpha=alpha, **said, **_time(states))
+        _write_run(study, root, node, status=status, alpha=alpha, **said, **_time(states))
 
 
 def _states(study: Study, node: Node, folder: Path, progress: Progress, **inputs: Any) -> resume.States:
@@ -248,8 +254,7 @@ def _extract(study: Study, root: str, node: Run, joint: Run) -> None:
     device, method = device_of(study), study.method(node.method)
     mixture = load(study, root, joint, device)
     assert isinstance(mixture, Mixture)
-    folder, settings = node.folder(root), plan.run_settings(study, node)
-    member, more = method.member, {}
+    folder, member, more = node.folder(root), method.member, {}
     if member == "chosen":
         split = _selection_split(study, root, node)
         robust = [_selection_accuracies(study, network, split, node.seed)[1] for network in mixture.members]
@@ -261,7 +266,7 @@ def _extract(study: Study, root: str, node: Run, joint: Run) -> None:
     with store.replacing(folder / "history.csv") as part:
         shutil.copyfile(joint.folder(root) / "history.csv", part)
     seconds = store.read_json(joint.folder(root) / "run.json")["seconds"]
-    _write_run(study, folder, settings, status="finished", seconds=seconds, member=member, **more)
+    _write_run(study, root, node, status="finished", seconds=seconds, member=member, **more)
 
 
 def _import(study: Study, root: str, node: Run) -> None:
@@ -275,7 +280,7 @@ def _import(study: Study, root: str, node: Run) -> None:
     folder = node.folder(root)
     store.save_tensors(folder / "model.safetensors", network.state_dict())
     store.write_rows(folder / "history.csv", [{"imported": entry.path}])
-    _write_run(study, folder, plan.run_settings(study, node), status="finished", seconds=0.0)
+    _write_run(study, root, node, status="finished", seconds=0.0)
 
 
 def _join(study: Study, root: str, node: Run) -> None:
@@ -283,7 +288,7 @@ def _join(study: Study, root: str, node: Run) -> None:
     members = plan.members(study, node)
     tensors = {}
     for index, member in enumerate(members):
-        _require_current(study, root, member)
+        _require_current(study, root, member, history=True)
         for name, tensor in store.load_tensors(member.model(root)).items():
             tensors[f"members.{index}.{name}"] = tensor
     folder = node.folder(root)
@@ -295,20 +300,20 @@ def _join(study: Study, root: str, node: Run) -> None:
     ]
     _write_history(folder / "history.csv", rows)
     seconds = sum(store.read_json(member.folder(root) / "run.json")["seconds"] for member in members)
-    _write_run(study, folder, plan.run_settings(study, node), status="finished", seconds=seconds)
+    _write_run(study, root, node, status="finished", seconds=seconds)
 
 
 def _adopt(study: Study, root: str, node: Run, alpha: float) -> None:
     """The chosen candidate becomes the run: the same bytes."""
     chosen = Run(node.dataset, node.arch, node.method, node.seed, f"alpha{alpha:g}")
-    _require_current(study, root, chosen)
+    _require_current(study, root, chosen, history=True)
     candidate, folder = chosen.folder(root), node.folder(root)
     for name in ("model.safetensors", "history.csv"):
         with store.replacing(folder / name) as part:
             shutil.copyfile(candidate / name, part)
     record = store.read_json(candidate / "run.json")
     kept = {name: record[name] for name in ("seconds", "diagnostics") if name in record}
-    _write_run(study, folder, plan.run_settings(study, node), status="finished", alpha=alpha, **kept)
+    _write_run(study, root, node, status="finished", alpha=alpha, **kept)
 
 
 def select(study: Study, root: str, node: Run) -> None:
@@ -348,13 +353,17 @@ def select(study: Study, root: str, node: Run) -> None:
     progress.say(f"chose alpha {best['alpha']:g}")
     content = {"alpha": best["alpha"], "grid": grid, "split": choice.split, "seed": study.seeds[0]}
     content |= {"attack": choice.attack.model_dump(), "settings_sha256": plan.digest(settings)}
+    content |= {
+        "made_from": _digests(root, [candidate.model(root) for candidate in plan.candidates(study, node)]),
+        "data_sha256": _data_digest(root, node.dataset, choice.split),
+        "code_sha256": provenance.code_digest(plan.selection_code(study)),
+    }
     store.write_json(node.choice(root), content)
 
 
 def _selection_split(study: Study, root: str, node: Run) -> data.Split:
     choice = study.selection_of(node.method)
-    part = "test" if choice.split == "test" else "train"
-    split = store.load_split(data_file(root, node.dataset, part), choice.split).first(choice.attack.images)
+    split = load_images(study, root, node.dataset, choice.split).first(choice.attack.images)
     return split.to(device_of(study))
 
 
@@ -370,20 +379,23 @@ def evaluate(study: Study, root: str, node: Cell) -> None:
     device = device_of(study)
     attack = study.attack(node.attack).model_dump()
     network = load(study, root, node.run, device)
-    split = store.load_split(data_file(root, node.dataset, "test"), "test").to(device)
+    split = load_images(study, root, node.dataset, "test").to(device)
     progress, model = _progress(node), store.sha256(node.run.model(root))
     states = _states(study, node, node.csv(root).parent, progress, data=split.digest(), model=model)
     states.folder /= node.attack
     with states:
         verdicts = run_attack(network, attack, split, seed=node.seed, progress=progress, states=states)
-        _write_cell(study, root, node, verdicts, model)
+        _write_cell(study, root, node, verdicts, model, split.digest())
 
 
-def _write_cell(study: Study, root: str, node: Cell, verdicts: Verdicts, model_sha256: str) -> None:
+def _write_cell(study: Study, root: str, node: Cell, verdicts: Verdicts, model_sha256: str, data_sha256: str) -> None:
     attack = study.attack(node.attack).model_dump()
     correct, count = int(verdicts.correct.sum()), len(verdicts.correct)
     low, high = wilson(correct, count)
     environment = provenance.environment()
+    bits = node.bits(root)
+    with store.replacing(bits) as part, part.open("wb") as file:
+        numpy.save(file, verdicts.correct.numpy())
     row = {
         "scale": study.scale,
         **asdict(node),
@@ -403,11 +415,11 @@ def _write_cell(study: Study, root: str, node: Cell, verdicts: Verdicts, model_s
         "seconds": f"{verdicts.seconds:.3f}",
         "finished_at": provenance.now(),
         **store.read_json(node.run.folder(root) / "run.json").get("diagnostics", {}),
+        "bits_sha256": store.sha256(bits),
+        "data_sha256": data_sha256,
+        "code_sha256": provenance.code_digest(plan.code_of(study, node)),
     }
-    bits = node.bits(root)
-    with store.replacing(bits) as part, part.open("wb") as file:
-        numpy.save(file, verdicts.correct.numpy())
-    store.write_rows(node.csv(root), [row])
+    store.write_rows(node.csv(root), [store.sealed(row)])
     _progress(node).say(f"{correct} of {count} correct, {100 * correct / count:.2f} %")
 
 
@@ -417,7 +429,8 @@ def measure_particles(study: Study, root: str, node: Particles) -> None:
 
     device, settings = device_of(study), plan.particles_settings(study, node)
     network = load(study, root, node.run, device)
-    split = store.load_split(data_file(root, node.dataset, "test"), "test").first(study.particles.images).to(device)
+    images = load_images(study, root, node.dataset, "test")
+    split = images.first(study.particles.images).to(device)
     rows = particles.measure(
         network,
         split,
@@ -436,13 +449,15 @@ def measure_particles(study: Study, root: str, node: Particles) -> None:
         "torch": torch.__version__,
         "threads": study.threads,
         "finished_at": provenance.now(),
+        "data_sha256": images.digest(),
+        "code_sha256": provenance.code_digest(plan.code_of(study, node)),
     }
     exact = [{name: _exact(value) for name, value in row.items()} for row in rows]
-    store.write_rows(node.csv(root), [about | row | after for row in exact])
+    store.write_rows(node.csv(root), [store.sealed(about | row | after) for row in exact])
 
 
 def load(study: Study, root: str, node: Run, device: torch.device) -> nn.Module:
-    """A run's network with its weights, in evaluation mode; UserError if it was trained under other settings."""
+    """A run's network with its weights, in evaluation mode; UserError unless they are those of its run.json."""
     method = study.method(node.method)
     _require_current(study, root, node)
     if method.members > 1 and (method.joint or not node.part):
@@ -454,13 +469,15 @@ def load(study: Study, root: str, node: Run, device: torch.device) -> nn.Module:
     return network.eval()
 
 
-def _require_current(study: Study, root: str, node: Run) -> None:
-    trained = store.read_json(node.folder(root) / "run.json")["settings_sha256"]
-    if trained != plan.digest(plan.run_settings(study, node)):
-        raise UserError(
-            f"{node.model(root)} was trained under other settings than those in force; train it again: "
-            f"snakemake --forcerun {node.model(root)}"
-        )
+def _require_current(study: Study, root: str, node: Run, *, history: bool = False) -> None:
+    """UserError unless a run is of the settings in force, and its files are those that its run.json records."""
+    record, folder = store.read_json(node.folder(root) / "run.json"), node.folder(root)
+    again = f"train it again: snakemake --forcerun {node.model(root)}"
+    if record["settings_sha256"] != plan.digest(plan.run_settings(study, node)):
+        raise UserError(f"{node.model(root)} was trained under other settings than those in force; {again}")
+    for name in ("model.safetensors", "history.csv") if history else ("model.safetensors",):
+        if store.sha256(folder / name) != record[f"{name.split('.')[0]}_sha256"]:
+            raise UserError(f"{folder / name} is damaged or another's: its SHA-256 is not its run.json's; {again}")
 
 
 def wilson(correct: int, count: int) -> tuple[float, float]:
@@ -489,11 +506,30 @@ def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
-def _write_run(study: Study, folder: Path, settings: Mapping[str, Any], *, status: str, **more: Any) -> None:
-    record = {"status": status, "settings": settings, "settings_sha256": plan.digest(settings), **more}
+def _write_run(study: Study, root: str, node: Tape | Run, *, status: str, **more: Any) -> None:
+    """The record beside a training: what it was, what it was made from, and the digests of what it wrote."""
+    folder, settings = node.folder(root), plan.settings_of(study, node)
+    record = {**asdict(node), "status": status, "settings": settings, "settings_sha256": plan.digest(settings), **more}
+    record |= {"readings": plan.readings_in(study, node), "history_sha256": store.sha256(folder / "history.csv")}
+    if isinstance(node, Run):
+        record |= {"model_sha256": store.sha256(node.model(root))}
+    if "data" in settings:
+        record |= {"data_sha256": _data_digest(root, node.dataset, "train")}
+    record |= {"made_from": _digests(root, plan.made_from(study, node, root, more.get("alpha")))}
+    record |= {"code_sha256": provenance.code_digest(plan.code_of(study, node))}
     record |= {"threads": study.threads, "device": _device_name(device_of(study))}
     record |= {"finished_at": provenance.now(), **provenance.environment()}
     store.write_json(folder / "run.json", record)
+
+
+def _data_digest(root: str, dataset: str, name: str) -> str:
+    part = "test" if name == "test" else "train"
+    return str(store.load_about(data_file(root, dataset, part))["sha256"][name])
+
+
+def _digests(root: str, paths: Sequence[Path]) -> dict[str, str]:
+    """SHA-256 of files, by their paths below the results folder."""
+    return {path.relative_to(root).as_posix(): store.sha256(path) for path in paths}
 
 
 def _write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:

@@ -1,4 +1,8 @@
-"""Files that are whole or not there: atomic writes, safetensors, JSON, checksums."""
+"""Files that are whole or not there: atomic writes, safetensors, JSON, CSV, checksums.
+
+Every JSON file, and every row of a measurement's CSV, has a *seal*: the SHA-256 of the rest of it. It tells damage and
+edits from what was written; it is no signature, and whoever wants to can write another.
+"""
 
 import csv
 import hashlib
@@ -9,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -45,22 +50,45 @@ def sweep(folder: Path) -> None:
                 left.unlink()
 
 
-def write_json(path: Path, content: Any) -> None:
-    text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+def seal(content: Mapping[str, Any]) -> str:
+    """SHA-256 of a JSON object, or of a row of a CSV as text, without its seal."""
+    rest = {name: value for name, value in content.items() if name != "seal"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def sealed(row: Mapping[str, Any]) -> dict[str, str]:
+    """A row of a CSV as it will be read, with its seal."""
+    text = {name: "" if value is None else str(value) for name, value in row.items()}
+    return text | {"seal": seal(text)}
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """A JSON object, with its seal."""
+    text = _json(json.loads(json.dumps(content)))
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file; UserError if it is missing or damaged."""
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps({**content, "seal": seal(content)}, indent=2, sort_keys=True) + "\n"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What ``write_json`` wrote; UserError if the file is missing, damaged, or was changed since."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes().decode()
+        content = json.loads(text)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: make it first") from None
     except OSError as error:
         raise UserError(f"can't read {path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: {error}; delete it and run again") from None
+    if not isinstance(content, dict) or "seal" not in content:
+        raise UserError(f"{path} has no seal: an older version made it, or a hand; delete it and run again")
+    if text != _json(content):
+        raise UserError(f"{path} was changed after it was written: its seal doesn't hold; delete it and run again")
+    return {name: value for name, value in content.items() if name != "seal"}
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -72,9 +100,26 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file, as text."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    """The rows of a CSV file, as text; UserError if it is missing or none."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = [*csv.reader(file, strict=True)] or [[]]
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: make it first") from None
+    except OSError as error:
+        raise UserError(f"can't read {path}: {error.strerror}") from None
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{path} is damaged: {error}; delete it and run again") from None
+    if not header or len(set(header)) < len(header):
+        what = "a column stands twice" if header else "it has no columns"
+        raise UserError(f"{path} is damaged: {what}; delete it and run again")
+    for line, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise UserError(
+                f"{path}, line {line}, is damaged: {len(row)} fields under {len(header)} column names; "
+                "delete it and run again"
+            )
+    return [dict(zip(header, row, strict=True)) for row in rows]
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any] | None = None) -> None:
@@ -105,8 +150,14 @@ def load_about(path: Path) -> Any:
 
 
 def sha256(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    """Of a file's bytes; UserError if it is missing."""
+    try:
+        with path.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: make it first") from None
+    except OSError as error:
+        raise UserError(f"can't read {path}: {error.strerror}") from None
 
 
 def load_into(network: nn.Module, path: Path) -> None:
@@ -118,17 +169,29 @@ def load_into(network: nn.Module, path: Path) -> None:
 
 
 def save_splits(path: Path, splits: Mapping[str, Split], about: Mapping[str, Any]) -> None:
-    """Write prepared splits into one file."""
+    """Write prepared splits into one file, with the settings that they were cut under and their digests."""
     tensors: dict[str, Tensor] = {}
     for name, part in splits.items():
         tensors |= {f"{name}.images": part.images, f"{name}.labels": part.labels}
-    save_tensors(path, tensors, about)
+    digests = {name: part.digest() for name, part in splits.items()}
+    save_tensors(path, tensors, {"settings": about, "sha256": digests})
 
 
-def load_split(path: Path, name: str) -> Split:
-    """One split of a prepared file."""
-    tensors = load_tensors(path)
+def load_split(path: Path, name: str, about: Mapping[str, Any] | None = None) -> Split:
+    """One split of a prepared file; UserError if it isn't what was prepared, or was cut under others than ``about``."""
+    tensors, found = load_tensors(path), load_about(path)
+    if not isinstance(found, dict) or not isinstance(found.get("sha256"), dict):
+        raise UserError(f"{path} has no digests of its splits; delete it and run again")
+    if about is not None and found.get("settings") != about:
+        raise UserError(
+            f"{path} was cut under other settings than those in force; prepare it again: snakemake --force {path}"
+        )
     try:
-        return Split(tensors[f"{name}.images"], tensors[f"{name}.labels"])
+        split = Split(tensors[f"{name}.images"], tensors[f"{name}.labels"])
     except KeyError:
         raise UserError(f"{path} has no split '{name}'; delete it and run again") from None
+    if (split.images.dtype, split.labels.dtype) != (torch.uint8, torch.int64) or split.digest() != found["sha256"].get(
+        name
+    ):
+        raise UserError(f"{path} is damaged: the images of '{name}' are not those prepared; delete it and run again")
+    return split

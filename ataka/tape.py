@@ -83,7 +83,8 @@ def share(source: Path, folder: Path, count: int, content: Mapping[str, Any]) ->
     back = Path(os.path.relpath(source.parent, folder))
     epochs = [entry | {"file": (back / entry["file"]).as_posix()} for entry in theirs["epochs"]]
     teachers = [entry | {"file": (back / entry["file"]).as_posix()} for entry in theirs["teachers"][:count]]
-    shared = {"epochs": epochs, "teachers": teachers, "shared": {"of": (back / source.name).as_posix(), "first": count}}
+    origin = {"of": (back / source.name).as_posix(), "sha256": store.sha256(source), "first": count}
+    shared = {"epochs": epochs, "teachers": teachers, "shared": origin}
     store.write_json(folder / "manifest.json", theirs | shared | dict(content))
     return True
 
@@ -94,7 +95,7 @@ class Reader:
     def __init__(self, manifest: Path, *, settings_sha256: str, data_sha256: str) -> None:
         self.path, self.folder = manifest, manifest.parent
         self.manifest = store.read_json(manifest)
-        if not isinstance(self.manifest, dict) or self.manifest.get("format") != FORMAT:
+        if self.manifest.get("format") != FORMAT:
             raise UserError(f"{manifest} is no tape of format {FORMAT}; record it again")
         if not isinstance(self.manifest.get("epochs"), list):
             raise UserError(f"{manifest} lists no epochs; record it again")

@@ -167,7 +167,8 @@ def test_where_the_kernel_is_the_identity_the_first_teachers_serve(tape: Path, n
     shared = made("record", node.manifest(ROOT).as_posix())
     assert [path.name for path in shared.iterdir()] == ["manifest.json"]
     manifest = store.read_json(shared / "manifest.json")
-    assert manifest["shared"] == {"of": f"../../{TEACHER}-x3-svgd/seed0/manifest.json", "first": count}
+    origin = {"of": f"../../{TEACHER}-x3-svgd/seed0/manifest.json", "sha256": store.sha256(tape / "manifest.json")}
+    assert manifest["shared"] == origin | {"first": count}
     unshared = {method: {"ensemble": {"shares": None}} for method in METHODS_OF[name]}
     path = f"elsewhere/{node.manifest(ROOT)}"
     Path("elsewhere/results/smoke").mkdir(parents=True, exist_ok=True)

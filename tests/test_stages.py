@@ -314,6 +314,8 @@ def collapse(folder: Path) -> None:
         assert name.endswith(("weight", "bias"))
         tensors[name].zero_()
     store.save_tensors(folder / "model.safetensors", tensors)
+    digest = {"model_sha256": store.sha256(folder / "model.safetensors")}
+    store.write_json(folder / "run.json", store.read_json(folder / "run.json") | digest)
 
 
 def test_when_all_fail_the_job_fails_and_tells_each_fate(wild: Path, refused: Callable[..., str]) -> None:
@@ -330,7 +332,7 @@ def test_when_all_fail_the_job_fails_and_tells_each_fate(wild: Path, refused: Ca
 
 def test_a_collapsed_candidate_loses_even_with_the_best_accuracy(candidates: Path, tmp_path: Path) -> None:
     collapsed = candidates / "seed0/alpha0.5"
-    kept = (collapsed / "model.safetensors").read_bytes()
+    kept = {name: (collapsed / name).read_bytes() for name in ("model.safetensors", "run.json")}
     path, text = candidates / "choice.json", (candidates / "choice.json")
     before = text.read_bytes() if text.exists() else None
     collapse(collapsed)
@@ -341,7 +343,8 @@ def test_a_collapsed_candidate_loses_even_with_the_best_accuracy(candidates: Pat
         assert choice["grid"][1]["status"] == "collapsed"
         assert choice["grid"][1]["robust"] > choice["grid"][0]["robust"]
     finally:
-        (collapsed / "model.safetensors").write_bytes(kept)
+        for name, content in kept.items():
+            (collapsed / name).write_bytes(content)
         path.write_bytes(before) if before else path.unlink()
 
 

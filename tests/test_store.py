@@ -30,10 +30,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
 
 def test_json_that_cannot_be_written_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
-    store.write_json(path, 1)
+    store.write_json(path, {"old": 1})
     with pytest.raises(TypeError):
         store.write_json(path, {"a": object()})
-    assert store.read_json(path) == 1
+    assert store.read_json(path) == {"old": 1}
     assert len(list(tmp_path.iterdir())) == 1
 
 

@@ -1,0 +1,494 @@
+"""Does verify accept what was made, and name whatever was damaged, edited, swapped or left behind since?"""
+
+import contextlib
+import csv
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+import torch
+
+from ataka import config, networks, provenance, stages, store, verify
+from ataka.cli import main
+from report.cli import main as report
+
+ROOT, D, A, TEACHER = "results/smoke", "digits", "resnet10-w8", "wrn10-1"
+RUNS, CELLS, TAPES, DATA = f"runs/{D}/{A}", f"cells/{D}/{A}", f"tapes/{D}", f"data/{D}"
+TAPE = f"{TAPES}/{TEACHER}-x3-svgd/seed0"
+SETTINGS: dict[str, Any] = {
+    "data": {"train": 24, "validation": 16, "test": 12},
+    "setups": {"table2": {"batch_size": 8}, "sat": {"batch_size": 8}},
+    "particles": {"images": 3, "count": 3},
+    "methods": {"s-cat-aka": {"alpha": 0.5}},
+}
+MADE = [
+    ("prepare", f"{DATA}/train.safetensors"),
+    ("prepare", f"{DATA}/test.safetensors"),
+    ("record", f"{TAPE}/manifest.json"),
+    ("record", f"{TAPES}/{TEACHER}-x2-svgd/seed0/manifest.json"),
+    ("train", f"{RUNS}/natural/seed0/model.safetensors"),
+    ("train", f"{RUNS}/natural/seed1/model.safetensors"),
+    *(("train", f"{RUNS}/en-sat/seed0/member{index}/model.safetensors") for index in range(3)),
+    ("train", f"{RUNS}/en-sat/seed0/model.safetensors"),
+    *(("train", f"{RUNS}/s-at-aka/seed0/alpha{alpha}/model.safetensors") for alpha in (0.1, 0.5)),
+    ("select", f"{RUNS}/s-at-aka/choice.json"),
+    ("train", f"{RUNS}/s-at-aka/seed0/model.safetensors"),
+    ("train", f"{RUNS}/s-cat-aka/seed0/model.safetensors"),
+    ("train", f"{RUNS}/s-cat-aka.chosen/seed0/model.safetensors"),
+    ("train", f"{RUNS}/published/seed0/model.safetensors"),
+    *(("evaluate", f"{CELLS}/{run}/clean.csv") for run in ("natural/seed0", "natural/seed1", "en-sat/seed0")),
+    *(("evaluate", f"{CELLS}/{run}/seed0/pgd.csv") for run in ("natural", "s-at-aka", "s-cat-aka.chosen", "published")),
+    ("particles", f"particles/{D}/{A}/natural/seed0/pgd.csv"),
+]
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """With a network of others, which lies outside the results."""
+    path = tmp_path_factory.mktemp("published") / "network.pt"
+    torch.manual_seed(1)
+    torch.save(networks.build(A, D, device=torch.device("cpu")).state_dict(), path)
+    entry = {"dataset": D, "arch": A, "path": str(path), "sha256": store.sha256(path)}
+    return config._overlay(SETTINGS, {"methods": {"published": {"label": "Published", "checkpoints": [entry]}}})
+
+
+@pytest.fixture(scope="module")
+def whole(settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of every kind of artifact; nobody changes it."""
+    folder = tmp_path_factory.mktemp("whole")
+    overlaid = ["--config", json.dumps(settings)]
+    with contextlib.chdir(folder):
+        for verb, path in MADE:
+            assert main([verb, f"{ROOT}/{path}", *overlaid]) == 0
+        assert report(["cells", "--root", ROOT]) == 0
+        assert report(["collect", "table2", "--root", ROOT, "--partial", *overlaid]) == 0
+        assert report(["collect", "table1", "--root", ROOT, "--partial", *overlaid]) == 0
+    return folder
+
+
+@pytest.fixture
+def root(whole: Path, tmp_path: Path) -> Iterator[Path]:
+    """A copy to spoil, from where a user stands."""
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    with contextlib.chdir(tmp_path):
+        yield Path(ROOT)
+
+
+Verify = Callable[..., verify.Findings]
+
+
+@pytest.fixture
+def found(root: Path, settings: dict[str, Any]) -> Verify:
+    def check(**overrides: Any) -> verify.Findings:
+        return verify.check(root, config._overlay(settings, overrides))
+
+    return check
+
+
+def test_what_was_made_holds(root: Path, settings: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "results", "--config", json.dumps(settings)]) == 0
+    assert capsys.readouterr().out == f"{len(MADE) + 5} artifacts checked, 0 problems\n"
+
+
+def test_problems_are_listed_and_counted_and_the_code_is_2(
+    root: Path, settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / f"{RUNS}/natural/seed1/history.csv").unlink()
+    assert main(["verify", ROOT, "--config", json.dumps(settings)]) == 2
+    said = capsys.readouterr()
+    path = f"{ROOT}/{RUNS}/natural/seed1"
+    again = f"make it again: snakemake --cores all --force {path}/model.safetensors"
+    assert said.out == f"{path}/history.csv is missing; {again}\n"
+    assert said.err == f"error: {len(MADE) + 5} artifacts checked, 1 problem\n"
+
+
+# ---- damage: what is done, and each line that must be told, by its file and a word of it
+
+
+def flip(path: Path, place: int = -1) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def edit_cell(path: Path, **changes: str) -> None:
+    """By someone who can count, and who doesn't know of seals."""
+    (row,) = store.read_rows(path)
+    store.write_rows(path, [row | changes])
+
+
+def forge_cell(path: Path, **changes: str) -> None:
+    """By someone who does."""
+    (row,) = store.read_rows(path)
+    store.write_rows(path, [store.sealed({**row, **changes, "seal": None})])
+
+
+def forge(path: Path, **changes: Any) -> None:
+    store.write_json(path, store.read_json(path) | changes)
+
+
+def swap(first: Path, second: Path) -> None:
+    kept = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(kept)
+
+
+CELL, BITS = f"{CELLS}/natural/seed0/pgd.csv", f"{CELLS}/natural/seed0/pgd.bits.npy"
+MODEL, OTHER = (f"{RUNS}/natural/seed{seed}/model.safetensors" for seed in (0, 1))
+CHOICE = f"{RUNS}/s-at-aka/choice.json"
+STUDENT = f"{RUNS}/s-at-aka/seed0/alpha0.1/model.safetensors"
+
+
+def invert(root: Path) -> None:
+    bits = numpy.load(root / BITS)
+    numpy.save(root / BITS, ~bits)
+    forge_cell(root / CELL, bits_sha256=store.sha256(root / BITS))
+
+
+def worse(root: Path) -> None:
+    grid = store.read_json(root / CHOICE)["grid"]
+    grid[0]["robust"], grid[1]["robust"] = 10.0, 20.0
+    forge(root / CHOICE, grid=grid, alpha=0.1)
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
+    "an edited accuracy": (lambda r: edit_cell(r / CELL, accuracy="99.9999"), [(CELL, "accuracy is 99.9999, but")]),
+    "numbers that add up": (
+        lambda r: forge_cell(
+            r / CELL,
+            correct="12",
+            accuracy="100.0000",
+            ci_low=f"{stages.wilson(12, 12)[0]:.4f}",
+            ci_high=f"{stages.wilson(12, 12)[1]:.4f}",
+        ),
+        [(CELL, "its numbers are not those of pgd.bits.npy")],
+    ),
+    "an edited interval": (lambda r: edit_cell(r / CELL, ci_low="1.0000"), [(CELL, "ci_low is 1.0000, but")]),
+    "an edited device": (lambda r: edit_cell(r / CELL, device="NVIDIA H100"), [(CELL, "its seal doesn't hold")]),
+    "more than there are": (lambda r: edit_cell(r / CELL, correct="13"), [(CELL, "13 of 12 images can't be correct")]),
+    "a number that is none": (lambda r: edit_cell(r / CELL, correct="many"), [(CELL, "'many'")]),
+    "a cell of two rows": (
+        lambda r: store.write_rows(r / CELL, [*store.read_rows(r / CELL), *store.read_rows(r / CELL)]),
+        [(CELL, "has 2 rows, a cell has one")],
+    ),
+    "a cell without a column": (lambda r: replace(r / CELL, "bits_sha256", "bits"), [(CELL, "lacks 'bits_sha256'")]),
+    "an empty cell": (lambda r: (r / CELL).write_text(""), [(CELL, "is damaged: it has no columns")]),
+    "another run's cell": (
+        lambda r: swap(r / f"{CELLS}/natural/seed0/clean.csv", r / f"{CELLS}/natural/seed1/clean.csv"),
+        [
+            (f"{CELLS}/natural/seed0/clean.csv", "its seed is '1', where it lies it must be '0'"),
+            (f"{CELLS}/natural/seed1/clean.csv", "its seed is '0'"),
+        ],
+    ),
+    "a flipped bit of the bits": (lambda r: flip(r / BITS), [(BITS, "is damaged or another's")]),
+    "bits made anew": (invert, [(CELL, "its numbers are not those of pgd.bits.npy")]),
+    "deleted bits": (lambda r: (r / BITS).unlink(), [(BITS, "is missing")]),
+    "swapped models": (
+        lambda r: swap(r / MODEL, r / OTHER),
+        [
+            (MODEL, "is damaged or another's"),
+            (OTHER, "is damaged or another's"),
+            (CELL, "was measured on another network"),
+            (f"{CELLS}/natural/seed1/clean.csv", "was measured on another network"),
+            (f"particles/{D}/{A}/natural/seed0/pgd.csv", "was measured on another network"),
+        ],
+    ),
+    "swapped runs": (
+        lambda r: [
+            swap(r / f"{RUNS}/natural/seed0/{name}", r / f"{RUNS}/natural/seed1/{name}")
+            for name in ("model.safetensors", "history.csv", "run.json")
+        ],
+        [(f"{RUNS}/natural/seed0/run.json", "its seed is '1'"), (MODEL, "settings than those in force (seed was 1")],
+    ),
+    "a flipped byte of a model": (lambda r: flip(r / MODEL), [(MODEL, "is damaged"), (CELL, "another network")]),
+    "a flipped byte of a member": (
+        lambda r: flip(r / f"{RUNS}/en-sat/seed0/member1/model.safetensors"),
+        [
+            (f"{RUNS}/en-sat/seed0/member1/model.safetensors", "is damaged"),
+            (f"{RUNS}/en-sat/seed0/model.safetensors", "was made from"),
+        ],
+    ),
+    "another joint run": (
+        lambda r: flip(r / f"{RUNS}/s-cat-aka/seed0/model.safetensors"),
+        [
+            (f"{RUNS}/s-cat-aka/seed0/model.safetensors", "is damaged"),
+            (f"{RUNS}/s-cat-aka.chosen/seed0/model.safetensors", "was made from"),
+        ],
+    ),
+    "a truncated history": (
+        lambda r: (r / f"{RUNS}/natural/seed0/history.csv").write_text("epoch\n"),
+        [(f"{RUNS}/natural/seed0/history.csv", "is damaged")],
+    ),
+    "an edited run.json": (
+        lambda r: replace(r / f"{RUNS}/natural/seed0/run.json", '"device": "cpu"', '"device": "gpu"'),
+        [(f"{RUNS}/natural/seed0/run.json", "its seal doesn't hold")],
+    ),
+    "a run.json of others": (
+        lambda r: (r / f"{RUNS}/natural/seed0/run.json").write_text("[]"),
+        [(f"{RUNS}/natural/seed0/run.json", "has no seal")],
+    ),
+    "a deleted run.json": (
+        lambda r: (r / f"{RUNS}/natural/seed0/run.json").unlink(),
+        [(f"{RUNS}/natural/seed0/run.json", "is missing")],
+    ),
+    "a deleted model": (
+        lambda r: (r / MODEL).unlink(),
+        [(MODEL, f"is missing, though {ROOT}/{RUNS}/natural/seed0/run.json is there"), (MODEL, "and 2 more came from")],
+    ),
+    "a folder in a model's place": (
+        lambda r: ((r / MODEL).unlink(), (r / MODEL).mkdir()),
+        [(MODEL, "is missing, though"), (MODEL, "and 2 more came from")],
+    ),
+    "a flipped byte of a tape's epoch": (
+        lambda r: flip(r / f"{TAPE}/epoch0000.safetensors"),
+        [(f"{TAPE}/epoch0000.safetensors", "SHA-256 is not that in")] * 2,  # both tapes'
+    ),
+    "a flipped byte of a teacher": (
+        lambda r: flip(r / f"{TAPE}/teacher2.safetensors"),
+        [(f"{TAPE}/teacher2.safetensors", "SHA-256 is not that in")],  # the smaller ensemble has no third
+    ),
+    "a deleted epoch": (
+        lambda r: (r / f"{TAPE}/epoch0000.safetensors").unlink(),
+        [(f"{TAPE}/epoch0000.safetensors", "is missing")] * 2,
+    ),
+    "an edited manifest": (
+        lambda r: replace(
+            r / f"{TAPE}/manifest.json", '"kernel_offdiagonal_max": 0.0', '"kernel_offdiagonal_max": 1.0'
+        ),
+        [
+            (f"{TAPE}/manifest.json", "its seal doesn't hold"),
+            (STUDENT, "was made from"),
+            (f"{TAPE}/manifest.json", "is damaged or another's"),  # says the tape that shares it
+        ],
+    ),
+    "a manifest of fewer epochs": (
+        lambda r: forge(r / f"{TAPE}/manifest.json", epochs=[]),
+        [(f"{TAPE}/manifest.json", "lists 0 epochs of 1"), (STUDENT, "was made from")],
+    ),
+    "a flipped byte of the data": (
+        lambda r: flip(r / f"{DATA}/train.safetensors"),
+        [(f"{DATA}/train.safetensors", "the images of '")],
+    ),
+    "other data": (
+        lambda r: main(
+            ["prepare", f"{r}/{DATA}/test.safetensors", "--config", '{"data": {"test": 11}, "attacks": {"pgd": null}}']
+        ),
+        [(f"{DATA}/test.safetensors", "cut under other settings"), (CELL, "was made from other images")],
+    ),
+    "deleted data": (
+        lambda r: (r / f"{DATA}/train.safetensors").unlink(),
+        [(f"{DATA}/train.safetensors", "more came from it")],
+    ),
+    "an edited choice": (
+        lambda r: replace(r / CHOICE, '"split": "validation"', '"split": "test"'),
+        [(CHOICE, "its seal doesn't hold"), (f"{RUNS}/s-at-aka/seed0/model.safetensors", "was made from")],
+    ),
+    "a choice that isn't the best": (
+        worse,
+        [
+            (CHOICE, "alpha 0.1 was chosen, but the best of its grid is 0.5"),
+            (f"{RUNS}/s-at-aka/seed0/model.safetensors", f"was made from {ROOT}/{CHOICE}"),
+        ],
+    ),
+    "a deleted candidate": (lambda r: (r / STUDENT).unlink(), [(STUDENT, "is missing"), (STUDENT, "came from it")]),
+    "an edited collection": (
+        lambda r: replace(r / "table2.partial.csv", ",natural,0,pgd,12,", ",natural,0,pgd,13,"),
+        [("table2.partial.csv", f"what it has of {ROOT}/{CELL} is not what stands there")],
+    ),
+    "an edited list of cells": (
+        lambda r: replace(r / "cells.csv", ",natural,0,pgd,12,", ",natural,0,pgd,13,"),
+        [("cells.csv", f"what it has of {ROOT}/{CELL}")],
+    ),
+    "a collection with a row twice": (
+        lambda r: (r / "cells.csv").write_text((r / "cells.csv").read_text() + (r / "cells.csv").read_text()[-700:]),
+        [("cells.csv", "is damaged")],
+    ),
+    "an edited collection of particles": (
+        lambda r: replace(r / "table1.partial.csv", ",natural,", ",en-sat,"),
+        [
+            ("table1.partial.csv", "what it has of"),
+            (f"particles/{D}/{A}/en-sat/seed0/pgd.csv", "is missing"),
+        ],
+    ),
+    "edited alphas": (
+        lambda r: replace(r / "table2.partial.choices.csv", ",no", ",yes"),
+        [("table2.partial.choices.csv", f"is not what {ROOT}/{CHOICE} says")],
+    ),
+    "fewer particles": (
+        lambda r: replace_rows(r / f"particles/{D}/{A}/natural/seed0/pgd.csv", slice(0, 2)),
+        [(f"particles/{D}/{A}/natural/seed0/pgd.csv", "first 3 test images")],
+    ),
+    "an edited particle": (
+        lambda r: replace(r / f"particles/{D}/{A}/natural/seed0/pgd.csv", ",0.", ",1."),
+        [(f"particles/{D}/{A}/natural/seed0/pgd.csv", "line 2, was changed")],
+    ),
+}
+
+
+def replace_rows(path: Path, kept: slice) -> None:
+    store.write_rows(path, store.read_rows(path)[kept])
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damage_is_named(name: str, root: Path, found: Verify) -> None:
+    do, expected = DAMAGE[name]
+    do(root)
+    problems = found().problems
+    for path, words in expected:
+        assert any(line.startswith(f"{root}/{path}") and words in line for line in problems), problems
+    for line in problems:
+        assert "\n" not in line
+        assert any(remedy in line for remedy in ("make it again", "delete it and run again", "make it first", "again:"))
+    assert len(problems) >= len(expected)
+
+
+# ---- what the study says now
+
+
+STALE = [
+    ({"attacks": {"pgd": {"steps": 3}}}, [CELL], []),
+    ({"setups": {"natural": {"learning_rate": 0.2}}}, [MODEL, OTHER, CELL], [f"{TAPE}/manifest.json", STUDENT]),
+    ({"generators": {"svgd": {"steps": 1}}}, [f"{TAPE}/manifest.json", STUDENT], [MODEL, CELL, CHOICE]),
+    ({"selection": {"attack": {"steps": 1}}}, [CHOICE], [STUDENT, MODEL]),
+    ({"data": {"split_seed": 1}}, [f"{DATA}/train.safetensors", f"{DATA}/test.safetensors", MODEL], []),
+]
+
+
+@pytest.mark.parametrize(("change", "stale", "current"), STALE, ids=str)
+def test_what_was_made_under_other_settings_is_stale(
+    found: Verify, change: dict[str, Any], stale: list[str], current: list[str]
+) -> None:
+    problems = found(**change).problems
+    for path in stale:
+        assert any(line.startswith(f"{ROOT}/{path}") and "other settings" in line for line in problems), problems
+    for path in current:
+        assert not any(line.startswith(f"{ROOT}/{path}") for line in problems), problems
+
+
+def test_the_setting_that_differs_is_named(found: Verify) -> None:
+    lines = found(setups={"natural": {"learning_rate": 0.2}}).problems
+    assert any("(setup.learning_rate was 0.1, is 0.2)" in line for line in lines)
+
+
+def test_changed_code_is_a_note(found: Verify, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found().notes == []
+    monkeypatch.setattr(provenance, "code_digest", lambda modules: "0" * 64)
+    findings = found()
+    assert findings.problems == []
+    (note,) = findings.notes
+    assert "the code behind" in note
+    assert "has changed since" in note
+
+
+def test_what_nothing_explains_is_a_note(root: Path, found: Verify) -> None:
+    (root / f"{RUNS}/natural/seed0/notes.txt").write_text("mine")
+    (root / f"{DATA}/.train.safetensors.part").write_text("half")
+    shutil.copytree(root / f"{RUNS}/natural", root / f"{RUNS}/gone")
+    findings = found(selection={"alphas": [0.1]}, methods={"published": {"checkpoints": []}})
+    told = " ".join(findings.notes)
+    for path in (f"{RUNS}/natural/seed0/notes.txt", f"{DATA}/.train.safetensors.part", f"{RUNS}/gone/seed0/run.json"):
+        assert f"{root}/{path} is not part of the study" in told
+    assert "no method 'gone' in config/methods.yaml" in told
+    assert f"{root}/{RUNS}/s-at-aka/seed0/alpha0.5/model.safetensors is no candidate any more" in told
+
+
+def test_a_scale_that_is_not_known_and_one_that_is(
+    root: Path, settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(root, "results/mine")
+    assert main(["verify", "results", "--config", json.dumps(settings)]) == 2
+    out = capsys.readouterr().out.splitlines()
+    assert out == ["results/mine can't be checked: no scale 'mine' in config/; known: demo, paper, pocket, smoke"]
+
+
+def test_the_folder_may_be_named_from_anywhere(
+    root: Path, settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path, start in ((".", ROOT), ("../smoke/", ROOT), (str(root.absolute()), "/"), ("results/./", ".")):
+        with contextlib.chdir(start):
+            assert main(["verify", path, "--config", json.dumps(settings)]) == 0
+            assert "0 problems" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", ["nowhere", "file", "empty", ""])
+def test_a_path_that_holds_nothing_is_refused(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    Path("file").write_text("")
+    assert main(["verify", path]) == 2
+    assert "results" in capsys.readouterr().err
+
+
+# ---- what a run and a cell record
+
+
+def test_a_run_says_what_it_was_made_from(whole: Path) -> None:
+    below = whole / ROOT
+
+    def made_from(place: str) -> dict[str, str]:
+        made: dict[str, str] = store.read_json(below / place / "run.json")["made_from"]
+        assert made == {path: store.sha256(below / path) for path in made}
+        return made
+
+    assert made_from(f"{RUNS}/natural/seed0") == {}
+    assert [*made_from(f"{RUNS}/en-sat/seed0")] == [
+        f"{RUNS}/en-sat/seed0/member{i}/model.safetensors" for i in range(3)
+    ]
+    assert [*made_from(f"{RUNS}/s-at-aka/seed0/alpha0.1")] == [f"{TAPE}/manifest.json"]
+    alpha = store.read_json(below / CHOICE)["alpha"]
+    assert {*made_from(f"{RUNS}/s-at-aka/seed0")} == {CHOICE, f"{RUNS}/s-at-aka/seed0/alpha{alpha:g}/model.safetensors"}
+    assert [*made_from(f"{RUNS}/s-cat-aka.chosen/seed0")] == [f"{RUNS}/s-cat-aka/seed0/model.safetensors"]
+
+
+def test_a_run_says_how_the_paper_was_read(whole: Path) -> None:
+    student = store.read_json(whole / ROOT / f"{RUNS}/s-at-aka/seed0/alpha0.1/run.json")["readings"]
+    assert student["generator.bandwidth"] == "0.001 [A1]"
+    assert student["options.mse"] == "sum [C2]"
+    assert store.read_json(whole / ROOT / f"{RUNS}/en-sat/seed0/run.json")["readings"]["average"].endswith("[E1]")
+    assert (
+        store.read_json(whole / ROOT / f"{RUNS}/s-cat-aka.chosen/seed0/run.json")["readings"]["member"] == "chosen [D4]"
+    )
+    assert store.read_json(whole / ROOT / f"{RUNS}/published/seed0/run.json")["readings"] == {}
+
+
+def test_models_data_and_tapes_hold_no_times(whole: Path) -> None:
+    for path in (whole / ROOT).rglob("*"):
+        if path.suffix in (".safetensors", ".npy") or path.name in ("history.csv", "manifest.json", "choice.json"):
+            assert b"finished_at" not in path.read_bytes()
+
+
+def test_a_network_that_is_not_its_run_jsons_is_not_used(
+    root: Path, settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    flip(root / MODEL)
+    flip(root / f"{RUNS}/en-sat/seed0/member1/history.csv")
+    before = (root / CELL).read_bytes()
+    for verb, path, named in (
+        ("evaluate", CELL, MODEL),
+        ("particles", f"particles/{D}/{A}/natural/seed0/pgd.csv", MODEL),
+        ("train", f"{RUNS}/en-sat/seed0/model.safetensors", f"{RUNS}/en-sat/seed0/member1/history.csv"),
+    ):
+        assert main([verb, f"{root}/{path}", "--config", json.dumps(settings)]) == 2
+        assert f"{root}/{named} is damaged or another's: its SHA-256 is not its run.json's" in capsys.readouterr().err
+    assert (root / CELL).read_bytes() == before
+
+
+def test_a_cell_states_its_bits_data_and_code(whole: Path) -> None:
+    with (whole / ROOT / CELL).open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["bits_sha256"] == store.sha256(whole / ROOT / BITS)
+    test = store.load_split(whole / ROOT / f"{DATA}/test.safetensors", "test")
+    assert row["data_sha256"] == test.digest()
+    assert row["code_sha256"] == provenance.code_digest(("ataka.evaluation", "ataka.attacks.pgd"))
