@@ -102,7 +102,7 @@ class Case:
 
 
 REGISTERED = [Case(name, method.online) for name, method in STUDY.methods.items() if method.objective]
-CASES = REGISTERED + [replace(case, online=True) for case in REGISTERED if case.replays]
+CASES = REGISTERED + [replace(case, online=True) for case in REGISTERED if case.replays and "." not in case.name]
 every_method = pytest.mark.parametrize("case", CASES, ids=str)
 
 
@@ -264,7 +264,10 @@ def test_batch_statistics_are_left_to_the_update(case: Case, progress: float) ->
         assert min(found[0]) > 0
     else:
         later = bool(version) and progress > 0
-        assert found[0] == [known + later] * len(found[0])
+        updates = [known + later] * len(found[0])
+        if case.method.ensemble and getattr(case.options, "input", "") == "adversarial":
+            updates[-1] = case.method.ensemble.n  # the student sees every particle
+        assert found[0] == updates
 
 
 @pytest.mark.parametrize(

@@ -76,19 +76,19 @@ def test_any_text_is_a_number_in_range_or_refused(text: str) -> None:
 
 
 class Inner(Settings):
-    kernel: float = reading(1e-3, id="A1", sentence="sigma = 1e-3", gt=0)
+    kernel: float = reading(1e-3, id="A1", sentence="sigma = 1e-3", values="a width", gt=0)
     steps: int = 20
 
 
 @hyperparameters
 class Options:
-    mse: str = reading("sum", id="C2", sentence="||.||^2")
+    mse: str = reading("sum", id="C2", sentence="||.||^2", values="how")
     plain: int = Field(3, ge=0)
 
 
 class Outer(Settings):
     inner: dict[str, Inner]
-    seeds: tuple[int, ...] = reading(..., id="G5", sentence="(none)")
+    seeds: tuple[int, ...] = reading(..., id="G5", sentence="(none)", values="roots")
 
 
 def test_readings_are_found_at_every_depth() -> None:
