@@ -23,6 +23,8 @@ from ataka.study import WITHOUT_EPS, Method, Study
 HOME = Path(__file__).resolve().parents[1]
 """The checkout: where config/, the Snakefile and results/ lie."""
 DEFAULT_SCALE = "paper"
+MOST = 10**9
+"""No whole number in a configuration gets there."""
 
 
 def scales() -> tuple[str, ...]:
@@ -41,6 +43,7 @@ def load(scale: str = DEFAULT_SCALE, overrides: Mapping[str, Any] | None = None)
     raw["methods"] = _read(HOME / "config/methods.yaml")
     if scale != DEFAULT_SCALE:
         raw = _overlay(raw, _read(HOME / f"config/{scale}.yaml"))
+    _require_plain(overrides, "--config")
     raw = _overlay(raw, deepcopy(dict(overrides or {})))  # filled in below, for this scale alone
     raw["scale"] = scale
     for group in ("methods", "generators"):
@@ -50,6 +53,7 @@ def load(scale: str = DEFAULT_SCALE, overrides: Mapping[str, Any] | None = None)
         study = Study.model_validate(raw)
     except ValidationError as error:
         raise UserError(explain(error, f"config ({scale})")) from None
+    _check_numbers(study.model_dump(), f"config ({scale}): ")
     _check_objectives(study)
     _check_sizes(study)
     return study
@@ -122,11 +126,32 @@ def _read(path: Path) -> dict[str, Any]:
             content = yaml.load(file, Loader=_Loader)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise UserError(f"{path} is no valid YAML: it is nested too deeply") from None
+    except (yaml.YAMLError, ValueError, AttributeError) as error:  # the latter: a tag or a date that isn't what it says
         raise UserError(f"{path} is no valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} must be a mapping of keys to values")
+    _require_plain(content, str(path))
     return content
+
+
+def _require_plain(content: Any, where: str) -> None:
+    """UserError for what has no end (an anchor within itself) and for characters that can't be written."""
+    try:
+        json.dumps(content, default=str, skipkeys=True, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+def _check_numbers(settings: Any, place: str) -> None:
+    """No count is so large that it can only be a slip; ``place`` says where ``settings`` stand."""
+    pairs = settings.items() if isinstance(settings, dict) else enumerate(settings)
+    for key, value in pairs:
+        if isinstance(value, dict | list | tuple):
+            _check_numbers(value, f"{place}{key}.")
+        elif isinstance(value, int) and abs(value) >= MOST:
+            raise UserError(f"{place}{key}: {str(value)[:12]}... is too large: numbers end at {MOST - 1:,}")
 
 
 def _overlay(base: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,21 +1,14 @@
-"""Leases: of a machine's GPUs, one job each, and of an artifact, one maker at a time.
+"""Leases of a machine's GPUs, one job each: file locks, which the system frees when their holder dies, however it dies."""
 
-Both are file locks, which the system frees when their holder dies, however it dies.
-"""
-
-import hashlib
 import os
 import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-
-from ataka.errors import UserError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _POLL = 1.0
@@ -60,19 +53,3 @@ def first_free(devices: Sequence[str]) -> tuple[FileLock | None, str]:
             told = True
         time.sleep(_POLL)
     return None, ""
-
-
-@contextmanager
-def sole_maker(root: str | Path, path: str | Path) -> Iterator[None]:
-    """No other process makes ``path``, below ``root``, in the meantime; UserError if one does already."""
-    name = hashlib.sha256(str(Path(path).resolve()).encode()).hexdigest()[:32]
-    lock = FileLock(Path(root, ".locks", name))
-    try:
-        Path(root, ".locks").mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(f"{path} is being made by another process; wait for it, or stop it") from None
-    except OSError as error:
-        raise UserError(f"can't write below {root}: {error.strerror}") from None
-    with lock:
-        yield

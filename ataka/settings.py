@@ -4,6 +4,7 @@ A *reading* is a setting that decides between several ways to read a sentence of
 it with the sentence and the place, so that a run can list which readings it was made under.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from fractions import Fraction
@@ -34,6 +35,8 @@ def number(text: str) -> float:
 
 
 def _fraction(text: str) -> Fraction:
+    if len(text) > 40 or re.search(r"[eE][+-]?\d{4}", text):  # exact, it could fill the memory
+        raise ValueError(text)
     numerator, *denominators = text.split("/")
     if len(denominators) > 1:
         raise ValueError(text)
@@ -48,17 +51,18 @@ def _text(value: object) -> object:
 
 def _parses(text: str) -> str:
     try:
-        _fraction(text)
+        float(_fraction(text))
     except ZeroDivisionError:
         raise ValueError(f"'{text}' divides by zero; write it like '8/255' or 0.003") from None
-    except ValueError:
+    except (ValueError, OverflowError):
+        text = text if len(text) <= 40 else f"{text[:40]}..."
         raise ValueError(f"'{text}' is no number; write it like '8/255' or 0.003") from None
     return text.replace(" ", "")
 
 
 def _between(low: int, high: int | None, *, above: bool = False) -> Callable[[str], str]:
     def check(text: str) -> str:
-        value = _fraction(text)
+        value = float(_fraction(text))
         if value < low or (above and value == low) or (high is not None and value > high):
             bounds = f"{'above' if above else 'at least'} {low}" + (f" and at most {high}" if high else "")
             raise ValueError(f"'{text}' is out of range: it must be {bounds}")

@@ -144,7 +144,7 @@ def train(study: Study, root: str, node: Run) -> None:
 
 def chosen_alpha(study: Study, root: str, node: Run) -> float:
     """The alpha that ``select`` chose; UserError if it chose under other settings."""
-    choice = store.read_json(node.choice(root))
+    choice = store.read_json(node.choice(root), "settings_sha256", "alpha")
     if choice["settings_sha256"] != plan.digest(plan.selection_settings(study, node.method)):
         raise UserError(f"{node.choice(root)} was chosen under other settings; delete it and run again")
     return float(choice["alpha"])
@@ -471,7 +471,8 @@ def load(study: Study, root: str, node: Run, device: torch.device) -> nn.Module:
 
 def _require_current(study: Study, root: str, node: Run, *, history: bool = False) -> None:
     """UserError unless a run is of the settings in force, and its files are those that its run.json records."""
-    record, folder = store.read_json(node.folder(root) / "run.json"), node.folder(root)
+    folder, digests = node.folder(root), ("settings_sha256", "model_sha256", "history_sha256")
+    record = store.read_json(folder / "run.json", *digests)
     again = f"train it again: snakemake --forcerun {node.model(root)}"
     if record["settings_sha256"] != plan.digest(plan.run_settings(study, node)):
         raise UserError(f"{node.model(root)} was trained under other settings than those in force; {again}")

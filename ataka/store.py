@@ -6,6 +6,7 @@ edits from what was written; it is no signature, and whoever wants to can write 
 
 import csv
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -73,8 +74,8 @@ def _json(content: Mapping[str, Any]) -> str:
     return json.dumps({**content, "seal": seal(content)}, indent=2, sort_keys=True) + "\n"
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """What ``write_json`` wrote; UserError if the file is missing, damaged, or was changed since."""
+def read_json(path: Path, *wanted: str) -> dict[str, Any]:
+    """What ``write_json`` wrote; UserError if it is missing, damaged, changed since, or lacks a key of ``wanted``."""
     try:
         text = path.read_bytes().decode()
         content = json.loads(text)
@@ -88,6 +89,9 @@ def read_json(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} has no seal: an older version made it, or a hand; delete it and run again")
     if text != _json(content):
         raise UserError(f"{path} was changed after it was written: its seal doesn't hold; delete it and run again")
+    for name in wanted:
+        if name not in content:
+            raise UserError(f"{path} is another's file: it has no '{name}'; delete it and run again")
     return {name: value for name, value in content.items() if name != "seal"}
 
 
@@ -100,10 +104,13 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file, as text; UserError if it is missing or none."""
+    """The rows of a CSV file that a machine wrote, as text; UserError if it is missing, or damaged."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            header, *rows = [*csv.reader(file, strict=True)] or [[]]
+        text, again = path.read_bytes().decode(), io.StringIO()
+        header, *rows = [*csv.reader(io.StringIO(text, newline=""), strict=True)] or [[]]
+        csv.writer(again, lineterminator="\n").writerows([header, *rows])
+        if text and text != again.getvalue():
+            raise ValueError("it isn't laid out as it was written")
     except FileNotFoundError:
         raise UserError(f"{path} is missing: make it first") from None
     except OSError as error:

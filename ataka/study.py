@@ -415,7 +415,7 @@ class Study(Settings):
         "stop", description="whether a study that would take days may start on this machine without a GPU"
     )
     warm_start: bool = Field(False, description="fork jobs from a process that has loaded torch: for short ones")
-    threads: int = Field(1, ge=1, description="torch's threads in each job; changes bits, so it is recorded")
+    threads: int = Field(1, ge=1, le=1024, description="torch's threads in each job; changes bits, so it is recorded")
     eps: Budget = Field(description="the adversarial budget wherever none is given")
     data: Data
     stand_ins: dict[str, str | None] = Field(

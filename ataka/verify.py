@@ -295,16 +295,17 @@ class _Check:
     def _table(self, path: Path) -> Iterator[str]:
         """A collection holds the rows of measurements as they are."""
         taken: dict[Path, list[dict[str, str]]] = defaultdict(list)
-        for row in store.read_rows(path):
+        rows = store.read_rows(path)
+        for row in rows:
             run = row["dataset"], row["arch"], row["method"], int(row["seed"])
             node = Cell(*run, row["attack"]) if "attack" in row else Particles(*run, row["generator"])
-            taken[node.csv(self.root)].append({name: value for name, value in row.items() if value})
-        for source, rows in taken.items():
+            taken[node.csv(self.root)].append(_filled(row))
+        for source, told in taken.items():
             if not source.is_file():
                 self._missing[source].append(path)
                 continue
-            measured = [{name: value for name, value in row.items() if value} for row in store.read_rows(source)]
-            if rows != measured:
+            measured = store.read_rows(source)
+            if set(measured[0]) - set(rows[0]) or told != [_filled(row) for row in measured]:
                 yield f"{path}: what it has of {source} is not what stands there; {_again(path)}"
 
     def _choices(self, path: Path) -> Iterator[str]:
@@ -383,6 +384,11 @@ def _unsealed(path: Path, rows: list[dict[str, str]]) -> Iterator[str]:
     for line, row in enumerate(rows, start=2):
         if row["seal"] != store.seal(row):
             yield f"{path}, line {line}, was changed after it was written: its seal doesn't hold; {_again(path)}"
+
+
+def _filled(row: Mapping[str, str]) -> dict[str, str]:
+    """A row without its empty fields: a table has every measurement's columns."""
+    return {name: value for name, value in row.items() if value}
 
 
 def _number(text: str) -> float | None:

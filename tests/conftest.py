@@ -3,9 +3,12 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+
+from tests import small
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,3 +32,17 @@ def real_data() -> Path:
     if os.environ.get("ATAKA_REQUIRE_DATA") == "1":
         pytest.fail(f"{reason}, but ATAKA_REQUIRE_DATA=1 asks for it")
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def small_settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The settings of the study that `whole_study` is."""
+    return small.settings(tmp_path_factory.mktemp("published"))
+
+
+@pytest.fixture(scope="session")
+def whole_study(small_settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder above a study of every kind of artifact (tests.small); nobody changes it."""
+    folder = tmp_path_factory.mktemp("whole")
+    small.make(folder, small_settings)
+    return folder

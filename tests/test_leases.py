@@ -1,10 +1,9 @@
-"""One GPU a job and one maker an artifact, also when a holder dies without a word."""
+"""One GPU a job, also when its holder dies without a word."""
 
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import torch
 
 from ataka import leases
 from ataka.config import HOME
-from ataka.errors import UserError
 
 HOLD = """
 import sys, time
@@ -21,13 +19,6 @@ from ataka import leases
 _, device = leases.first_free(sys.argv[1:])
 print(device, flush=True)
 time.sleep(60)
-"""
-MAKE = """
-import sys, time
-from ataka import leases
-with leases.sole_maker("results", "results/cell.csv"):
-    print("makes", flush=True)
-    time.sleep(60)
 """
 
 
@@ -103,30 +94,3 @@ def test_without_gpus_nothing_is_leased(monkeypatch: pytest.MonkeyPatch) -> None
     leases.gpu()
     assert leases._held == []
     assert leases.VISIBLE not in os.environ
-
-
-def test_an_artifact_has_one_maker_at_a_time(jobs: Jobs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    first = jobs.start(MAKE)
-    assert jobs.said(first) == "makes"
-    monkeypatch.chdir(tmp_path)
-    with (
-        pytest.raises(UserError, match=r"results/cell\.csv is being made by another process"),
-        leases.sole_maker("results", "results/cell.csv"),
-    ):
-        pass
-    with leases.sole_maker("results", "results/other.csv"):
-        pass
-    first.kill()
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            with leases.sole_maker("results", "results/cell.csv"):
-                return
-        except UserError:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-
-def test_a_makers_own_error_is_its_own(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="mine"), leases.sole_maker(tmp_path, tmp_path / "cell.csv"):
-        raise OSError("mine")

@@ -10,70 +10,16 @@ from typing import Any
 
 import numpy
 import pytest
-import torch
 
-from ataka import config, networks, provenance, stages, store, verify
+from ataka import config, provenance, stages, store, verify
 from ataka.cli import main
-from report.cli import main as report
-
-ROOT, D, A, TEACHER = "results/smoke", "digits", "resnet10-w8", "wrn10-1"
-RUNS, CELLS, TAPES, DATA = f"runs/{D}/{A}", f"cells/{D}/{A}", f"tapes/{D}", f"data/{D}"
-TAPE = f"{TAPES}/{TEACHER}-x3-svgd/seed0"
-SETTINGS: dict[str, Any] = {
-    "data": {"train": 24, "validation": 16, "test": 12},
-    "setups": {"table2": {"batch_size": 8}, "sat": {"batch_size": 8}},
-    "particles": {"images": 3, "count": 3},
-    "methods": {"s-cat-aka": {"alpha": 0.5}},
-}
-MADE = [
-    ("prepare", f"{DATA}/train.safetensors"),
-    ("prepare", f"{DATA}/test.safetensors"),
-    ("record", f"{TAPE}/manifest.json"),
-    ("record", f"{TAPES}/{TEACHER}-x2-svgd/seed0/manifest.json"),
-    ("train", f"{RUNS}/natural/seed0/model.safetensors"),
-    ("train", f"{RUNS}/natural/seed1/model.safetensors"),
-    *(("train", f"{RUNS}/en-sat/seed0/member{index}/model.safetensors") for index in range(3)),
-    ("train", f"{RUNS}/en-sat/seed0/model.safetensors"),
-    *(("train", f"{RUNS}/s-at-aka/seed0/alpha{alpha}/model.safetensors") for alpha in (0.1, 0.5)),
-    ("select", f"{RUNS}/s-at-aka/choice.json"),
-    ("train", f"{RUNS}/s-at-aka/seed0/model.safetensors"),
-    ("train", f"{RUNS}/s-cat-aka/seed0/model.safetensors"),
-    ("train", f"{RUNS}/s-cat-aka.chosen/seed0/model.safetensors"),
-    ("train", f"{RUNS}/published/seed0/model.safetensors"),
-    *(("evaluate", f"{CELLS}/{run}/clean.csv") for run in ("natural/seed0", "natural/seed1", "en-sat/seed0")),
-    *(("evaluate", f"{CELLS}/{run}/seed0/pgd.csv") for run in ("natural", "s-at-aka", "s-cat-aka.chosen", "published")),
-    ("particles", f"particles/{D}/{A}/natural/seed0/pgd.csv"),
-]
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """With a network of others, which lies outside the results."""
-    path = tmp_path_factory.mktemp("published") / "network.pt"
-    torch.manual_seed(1)
-    torch.save(networks.build(A, D, device=torch.device("cpu")).state_dict(), path)
-    entry = {"dataset": D, "arch": A, "path": str(path), "sha256": store.sha256(path)}
-    return config._overlay(SETTINGS, {"methods": {"published": {"label": "Published", "checkpoints": [entry]}}})
-
-
-@pytest.fixture(scope="module")
-def whole(settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of every kind of artifact; nobody changes it."""
-    folder = tmp_path_factory.mktemp("whole")
-    overlaid = ["--config", json.dumps(settings)]
-    with contextlib.chdir(folder):
-        for verb, path in MADE:
-            assert main([verb, f"{ROOT}/{path}", *overlaid]) == 0
-        assert report(["cells", "--root", ROOT]) == 0
-        assert report(["collect", "table2", "--root", ROOT, "--partial", *overlaid]) == 0
-        assert report(["collect", "table1", "--root", ROOT, "--partial", *overlaid]) == 0
-    return folder
+from tests.small import CELLS, DATA, MADE, ROOT, RUNS, TAPE, A, D
 
 
 @pytest.fixture
-def root(whole: Path, tmp_path: Path) -> Iterator[Path]:
+def root(whole_study: Path, tmp_path: Path) -> Iterator[Path]:
     """A copy to spoil, from where a user stands."""
-    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(whole_study, tmp_path, dirs_exist_ok=True)
     with contextlib.chdir(tmp_path):
         yield Path(ROOT)
 
@@ -82,23 +28,23 @@ Verify = Callable[..., verify.Findings]
 
 
 @pytest.fixture
-def found(root: Path, settings: dict[str, Any]) -> Verify:
+def found(root: Path, small_settings: dict[str, Any]) -> Verify:
     def check(**overrides: Any) -> verify.Findings:
-        return verify.check(root, config._overlay(settings, overrides))
+        return verify.check(root, config._overlay(small_settings, overrides))
 
     return check
 
 
-def test_what_was_made_holds(root: Path, settings: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["verify", "results", "--config", json.dumps(settings)]) == 0
+def test_what_was_made_holds(root: Path, small_settings: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "results", "--config", json.dumps(small_settings)]) == 0
     assert capsys.readouterr().out == f"{len(MADE) + 5} artifacts checked, 0 problems\n"
 
 
 def test_problems_are_listed_and_counted_and_the_code_is_2(
-    root: Path, settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    root: Path, small_settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (root / f"{RUNS}/natural/seed1/history.csv").unlink()
-    assert main(["verify", ROOT, "--config", json.dumps(settings)]) == 2
+    assert main(["verify", ROOT, "--config", json.dumps(small_settings)]) == 2
     said = capsys.readouterr()
     path = f"{ROOT}/{RUNS}/natural/seed1"
     again = f"make it again: snakemake --cores all --force {path}/model.safetensors"
@@ -403,20 +349,20 @@ def test_what_nothing_explains_is_a_note(root: Path, found: Verify) -> None:
 
 
 def test_a_scale_that_is_not_known_and_one_that_is(
-    root: Path, settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    root: Path, small_settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(root, "results/mine")
-    assert main(["verify", "results", "--config", json.dumps(settings)]) == 2
+    assert main(["verify", "results", "--config", json.dumps(small_settings)]) == 2
     out = capsys.readouterr().out.splitlines()
     assert out == ["results/mine can't be checked: no scale 'mine' in config/; known: demo, paper, pocket, smoke"]
 
 
 def test_the_folder_may_be_named_from_anywhere(
-    root: Path, settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    root: Path, small_settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for path, start in ((".", ROOT), ("../smoke/", ROOT), (str(root.absolute()), "/"), ("results/./", ".")):
         with contextlib.chdir(start):
-            assert main(["verify", path, "--config", json.dumps(settings)]) == 0
+            assert main(["verify", path, "--config", json.dumps(small_settings)]) == 0
             assert "0 problems" in capsys.readouterr().out
 
 
@@ -434,8 +380,8 @@ def test_a_path_that_holds_nothing_is_refused(
 # ---- what a run and a cell record
 
 
-def test_a_run_says_what_it_was_made_from(whole: Path) -> None:
-    below = whole / ROOT
+def test_a_run_says_what_it_was_made_from(whole_study: Path) -> None:
+    below = whole_study / ROOT
 
     def made_from(place: str) -> dict[str, str]:
         made: dict[str, str] = store.read_json(below / place / "run.json")["made_from"]
@@ -452,25 +398,27 @@ def test_a_run_says_what_it_was_made_from(whole: Path) -> None:
     assert [*made_from(f"{RUNS}/s-cat-aka.chosen/seed0")] == [f"{RUNS}/s-cat-aka/seed0/model.safetensors"]
 
 
-def test_a_run_says_how_the_paper_was_read(whole: Path) -> None:
-    student = store.read_json(whole / ROOT / f"{RUNS}/s-at-aka/seed0/alpha0.1/run.json")["readings"]
+def test_a_run_says_how_the_paper_was_read(whole_study: Path) -> None:
+    def readings(run: str) -> dict[str, str]:
+        found: dict[str, str] = store.read_json(whole_study / ROOT / RUNS / run / "run.json")["readings"]
+        return found
+
+    student = readings("s-at-aka/seed0/alpha0.1")
     assert student["generator.bandwidth"] == "0.001 [A1]"
     assert student["options.mse"] == "sum [C2]"
-    assert store.read_json(whole / ROOT / f"{RUNS}/en-sat/seed0/run.json")["readings"]["average"].endswith("[E1]")
-    assert (
-        store.read_json(whole / ROOT / f"{RUNS}/s-cat-aka.chosen/seed0/run.json")["readings"]["member"] == "chosen [D4]"
-    )
-    assert store.read_json(whole / ROOT / f"{RUNS}/published/seed0/run.json")["readings"] == {}
+    assert readings("en-sat/seed0")["average"].endswith("[E1]")
+    assert readings("s-cat-aka.chosen/seed0")["member"] == "chosen [D4]"
+    assert readings("published/seed0") == {}
 
 
-def test_models_data_and_tapes_hold_no_times(whole: Path) -> None:
-    for path in (whole / ROOT).rglob("*"):
+def test_models_data_and_tapes_hold_no_times(whole_study: Path) -> None:
+    for path in (whole_study / ROOT).rglob("*"):
         if path.suffix in (".safetensors", ".npy") or path.name in ("history.csv", "manifest.json", "choice.json"):
             assert b"finished_at" not in path.read_bytes()
 
 
 def test_a_network_that_is_not_its_run_jsons_is_not_used(
-    root: Path, settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    root: Path, small_settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     flip(root / MODEL)
     flip(root / f"{RUNS}/en-sat/seed0/member1/history.csv")
@@ -480,15 +428,15 @@ def test_a_network_that_is_not_its_run_jsons_is_not_used(
         ("particles", f"particles/{D}/{A}/natural/seed0/pgd.csv", MODEL),
         ("train", f"{RUNS}/en-sat/seed0/model.safetensors", f"{RUNS}/en-sat/seed0/member1/history.csv"),
     ):
-        assert main([verb, f"{root}/{path}", "--config", json.dumps(settings)]) == 2
+        assert main([verb, f"{root}/{path}", "--config", json.dumps(small_settings)]) == 2
         assert f"{root}/{named} is damaged or another's: its SHA-256 is not its run.json's" in capsys.readouterr().err
     assert (root / CELL).read_bytes() == before
 
 
-def test_a_cell_states_its_bits_data_and_code(whole: Path) -> None:
-    with (whole / ROOT / CELL).open(newline="") as file:
+def test_a_cell_states_its_bits_data_and_code(whole_study: Path) -> None:
+    with (whole_study / ROOT / CELL).open(newline="") as file:
         (row,) = csv.DictReader(file)
-    assert row["bits_sha256"] == store.sha256(whole / ROOT / BITS)
-    test = store.load_split(whole / ROOT / f"{DATA}/test.safetensors", "test")
+    assert row["bits_sha256"] == store.sha256(whole_study / ROOT / BITS)
+    test = store.load_split(whole_study / ROOT / f"{DATA}/test.safetensors", "test")
     assert row["data_sha256"] == test.digest()
     assert row["code_sha256"] == provenance.code_digest(("ataka.evaluation", "ataka.attacks.pgd"))
