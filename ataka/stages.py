@@ -14,7 +14,7 @@ import numpy
 import torch
 from torch import nn
 
-from ataka import config, data, networks, plan, provenance, store, tape
+from ataka import config, data, diagnostics, networks, plan, provenance, store, tape
 from ataka.errors import UserError
 from ataka.evaluation import evaluate as run_attack
 from ataka.models.mixture import Mixture
@@ -326,13 +326,19 @@ def _selection_accuracies(study: Study, network: nn.Module, split: data.Split, s
 
 
 def evaluate(study: Study, root: str, node: Cell) -> None:
-    """Attack a run's network on the test images; writes the cell and its bits."""
+    """Attack a run's network on the test images; writes the cell, with what its health checks need, and its bits."""
     device = device_of(study)
     settings = plan.cell_settings(study, node)
     attack = study.attack(node.attack).model_dump()
     network = load(study, root, node.run, device)
     split = store.load_split(data_file(root, node.dataset, "test"), "test").to(device)
-    verdicts = run_attack(network, attack, split, seed=node.seed, progress=_progress(node))
+    with diagnostics.autoattack_warnings() as warnings:
+        verdicts = run_attack(network, attack, split, seed=node.seed, progress=_progress(node))
+    health: Mapping[str, object] = {}
+    if attack["kind"] == "pgd":
+        health = diagnostics.of_pgd(network, attack, split, seed=node.seed)
+    elif attack["kind"] == "aa":
+        health = {"warnings": "; ".join(warnings)}
     correct, count = int(verdicts.correct.sum()), len(verdicts.correct)
     low, high = wilson(correct, count)
     environment = provenance.environment()
@@ -354,6 +360,7 @@ def evaluate(study: Study, root: str, node: Cell) -> None:
         "threads": study.threads,
         "seconds": f"{verdicts.seconds:.3f}",
         "finished_at": provenance.now(),
+        **{name: _exact(value) for name, value in health.items()},
     }
     bits = node.bits(root)
     with store.replacing(bits) as part, part.open("wb") as file:
