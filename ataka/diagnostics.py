@@ -4,10 +4,7 @@ After Athalye et al. (2018) and Carlini et al. (2019), as docs/health.md says. M
 that was attacked; no verdict depends on it. With 20 steps and 10,000 images it adds a ninth to PGD's own cost.
 """
 
-import logging
-import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -94,30 +91,3 @@ def _unbounded(network: nn.Module, split: Split, seed: int) -> float:
 
 def _pieces(split: Split) -> Iterator[slice]:
     return (slice(offset, offset + BATCH) for offset in range(0, len(split), BATCH))
-
-
-class _Heard(logging.Handler):
-    """Collects messages; those that differ only in their numbers once, and how often."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.messages: dict[str, tuple[str, int]] = {}
-
-    def emit(self, record: logging.LogRecord) -> None:
-        text = re.sub(r" See \S+ for details\.", "", record.getMessage()).replace(";", ",")
-        kind = re.sub(r"\d+", "0", text)
-        first, count = self.messages.get(kind, (text, 0))
-        self.messages[kind] = first, count + 1
-
-
-@contextmanager
-def autoattack_warnings() -> Iterator[list[str]]:
-    """What AutoAttack itself warns of inside, once the block has ended."""
-    logger, heard = logging.getLogger("auto-attack"), _Heard()
-    logger.addHandler(heard)
-    found: list[str] = []
-    try:
-        yield found
-    finally:
-        logger.removeHandler(heard)
-        found += [text + (f" ({count} times)" if count > 1 else "") for text, count in heard.messages.values()]

@@ -4,6 +4,8 @@ import inspect
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from ataka import attacks, streams
 from ataka.attacks import attack_mode
 from ataka.data import Split, to_unit
 from ataka.progress import Progress
+from ataka.resume import State, States
 from ataka.settings import number
 
 BATCH = 128
@@ -22,11 +25,15 @@ _AMOUNTS = ("eps", "step_size")
 
 @dataclass(frozen=True)
 class Verdicts:
-    """One bit an image, (N,) bool: still classified correctly. ``constant``: the same class predicted for all."""
+    """One bit an image, (N,) bool: still classified correctly. ``constant``: the same class predicted for all.
+
+    ``before_square``: how many images AutoAttack's three other components had left; 0 for other attacks.
+    """
 
     correct: Tensor
     constant: bool
     seconds: float
+    before_square: int = 0
 
     @property
     def accuracy(self) -> float:
@@ -41,11 +48,13 @@ def evaluate(
     *,
     seed: int,
     progress: Progress | None = None,
+    states: States | None = None,
 ) -> Verdicts:
     """Attack ``split`` (on the network's device) under the settings ``attack`` (ataka.study.Attack as a dict).
 
     Random starts are drawn for the whole split first, on the CPU, from the stream of ``seed`` and the attack's kind, so
-    that the verdicts depend neither on BATCH nor on the device. The network is left exactly as it was found.
+    that the verdicts depend neither on BATCH nor on the device. The network is left exactly as it was found. With
+    ``states`` an interrupted evaluation goes on after the last batch, or AutoAttack's last component, that was kept.
     """
     began = time.monotonic()
     progress = progress or Progress.silent()
@@ -62,27 +71,73 @@ def evaluate(
         source = streams.generator(seed, "evaluate", kind)
         named = {name: options[name] for name in inspect.signature(module.draw).parameters if name in options}
         start = module.draw(split.pixels(), generator=source, **named)
-    correct, predicted = [], []
-    progress.start(1, len(split))
-    for index, offset in enumerate(range(0, len(split), size)):
-        piece = slice(offset, offset + size)
-        x, y = to_unit(split.images[piece]), split.labels[piece]
-        if kind == "aa":
-            x_adv = module.attack_chunk(network, x, y, seed=seed, index=index, **options)
-        else:
-            given = {} if start is None else {"start": start[piece]}
-            x_adv = attacks.perturb(module, network, x, y, **options, **given)
-        with torch.no_grad(), attack_mode(network):
-            prediction = network(x_adv).argmax(1)
-        predicted.append(prediction)
-        correct.append(prediction == y)
-        progress.step(len(x))
-    predictions = torch.cat(predicted)
+    done = Done(module, split.labels[:0])
+    if states:
+        states.restore(done.take)
+    progress.start(1, len(split), done=len(done.predicted))
+    alive = network.register_forward_hook(lambda *_: progress.alive())  # an attack may take minutes for a batch
+    try:
+        while (offset := len(done.predicted)) < len(split):
+            piece = slice(offset, offset + size)
+            x, y = to_unit(split.images[piece]), split.labels[piece]
+            keep = partial(done.keep, states, progress, len(split))
+            if kind == "aa":
+                chunk: dict[str, Any] = {"seed": seed, "index": offset // size, "point": done.point, "keep": keep}
+                x_adv = module.attack_chunk(network, x, y, **options, **chunk)
+            else:
+                given = {} if start is None else {"start": start[piece]}
+                x_adv = attacks.perturb(module, network, x, y, **options, **given)
+            with torch.no_grad(), attack_mode(network):
+                done.predicted = torch.cat([done.predicted, network(x_adv).argmax(1)])
+            keep(None)
+            progress.step(len(x))
+    finally:
+        alive.remove()
     return Verdicts(
-        correct=torch.cat(correct).cpu(),
-        constant=bool((predictions == predictions[0]).all()),
-        seconds=time.monotonic() - began,
+        correct=(done.predicted == split.labels).cpu(),
+        constant=bool((done.predicted == done.predicted[0]).all()),
+        seconds=states.seconds if states else time.monotonic() - began,
+        before_square=done.before_square,
     )
+
+
+@dataclass
+class Done:
+    """How far an evaluation has come: the classes predicted so far, and where AutoAttack stands in the next chunk."""
+
+    module: ModuleType
+    predicted: Tensor
+    point: Any = None
+    """An ``aa.Point``; none between two batches."""
+    before_square: int = 0
+    """Images of the finished chunks that Square, AutoAttack's last component, found standing."""
+    _of_this_chunk: int = 0
+
+    def take(self, state: State) -> None:
+        """Go on from ``state``."""
+        device = self.predicted.device
+        held = {name: tensor.to(device) for name, tensor in state.tensors.items()}
+        self.predicted, self.before_square = held["predicted"], state.facts["before_square"]
+        if "x_adv" in held:
+            self.point = self.module.Point(held["x_adv"], held["standing"], state.facts["components"])
+
+    def keep(self, states: States | None, progress: Progress, count: int, point: Any) -> None:
+        """Note where AutoAttack is, or None when a batch has ended, and keep it."""
+        self.point, progress.doing = point, point.next if point else ""
+        if point is None:
+            self.before_square, self._of_this_chunk = self.before_square + self._of_this_chunk, 0
+        elif point.next.startswith("square"):
+            self._of_this_chunk = int(point.standing.sum())
+        if states:
+            where = f"image {len(self.predicted)} of {count}" + (f", before {point.next}" if point else "")
+            states.keep(where, self._state)
+
+    def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        facts: dict[str, Any] = {"before_square": self.before_square}
+        if self.point is None:
+            return {"predicted": self.predicted}, facts
+        chunk = {"x_adv": self.point.x_adv, "standing": self.point.standing}
+        return {"predicted": self.predicted, **chunk}, facts | {"components": self.point.done}
 
 
 def _autoattack(options: dict[str, Any]) -> dict[str, Any]:

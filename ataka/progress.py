@@ -17,7 +17,9 @@ class Progress:
     def __init__(self, job: str, stream: TextIO | None = sys.stderr, every: float = 5.0) -> None:
         self.job, self.stream, self.every = job, stream, every
         self._begun = self._said = time.monotonic()
-        self._done = self._total = self._per_epoch = 0
+        self._done = self._total = self._per_epoch = self._before = 0
+        self.doing = ""
+        """What goes on inside a step that takes long, for ``alive``."""
 
     @classmethod
     def silent(cls) -> "Progress":
@@ -28,8 +30,9 @@ class Progress:
             print(f"{self.job}: {text}", file=self.stream, flush=True)
             self._said = time.monotonic()
 
-    def start(self, epochs: int, images: int) -> None:
-        self._begun, self._done = time.monotonic(), 0
+    def start(self, epochs: int, images: int, done: int = 0) -> None:
+        """Begin with ``images`` in each of ``epochs``; ``done`` images of them all were done before."""
+        self._begun, self._done, self._before = time.monotonic(), done, done
         self._per_epoch, self._total = images, epochs * images
 
     def step(self, images: int, loss: Tensor | None = None) -> None:
@@ -38,6 +41,11 @@ class Progress:
         if self._due():
             loss_text = f"  loss {float(loss):.4g}" if loss is not None else ""
             self.say(self._where() + loss_text + self._speed())
+
+    def alive(self) -> None:
+        """Say where it stands, if a line is due: for what takes long within a step."""
+        if self._due():
+            self.say(self._where() + (f"  {self.doing}" if self.doing else "") + self._speed())
 
     def end_epoch(self, epoch: int, row: Mapping[str, float]) -> None:
         self._done = epoch * self._per_epoch
@@ -57,8 +65,10 @@ class Progress:
 
     def _speed(self) -> str:
         seconds = max(time.monotonic() - self._begun, 1e-9)
-        rate = self._done / seconds
+        rate = (self._done - self._before) / seconds
         left = (self._total - self._done) / rate if rate else 0.0
+        if not rate:
+            return ""
         speed = f"{rate:,.0f} images/s" if rate >= 1 or not rate else f"{1 / rate:.1f} s/image"
         return f"  {speed}  {duration(left)} left" if left else f"  {speed}"
 

@@ -20,10 +20,11 @@ _NOT_RESULTS = {
     "ataka.explain",
     "ataka.models",
     "ataka.progress",
+    "ataka.resume",
     "ataka.settings",
     "ataka.study",
 }
-"""Modules that results do not depend on (names, messages), so that a new setting never re-records a tape."""
+"""Modules that results do not depend on (names, messages, resuming), so that a new setting never re-records a tape."""
 
 
 def environment() -> dict[str, Any]:

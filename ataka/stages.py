@@ -2,7 +2,7 @@
 
 import math
 import shutil
-import time
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import import_module
@@ -14,15 +14,18 @@ import numpy
 import torch
 from torch import nn
 
-from ataka import config, data, diagnostics, networks, plan, provenance, store, tape
+from ataka import config, data, diagnostics, networks, plan, provenance, resume, store, tape
+from ataka.attacks import aa_warnings
+from ataka.data import to_unit
 from ataka.errors import UserError
+from ataka.evaluation import Verdicts
 from ataka.evaluation import evaluate as run_attack
 from ataka.models.mixture import Mixture
 from ataka.objectives.teachers import Teachers
 from ataka.plan import Cell, Node, Particles, Run, Tape
 from ataka.progress import Progress
 from ataka.study import Study
-from ataka.training import Diverged
+from ataka.training import Failed
 from ataka.training import train as run_training
 
 
@@ -63,11 +66,11 @@ def record(study: Study, root: str, node: Tape) -> None:
 
     Where another tape holds the very same teachers (`tape.share`), nothing is trained.
     """
-    device, progress, began = device_of(study), _progress(node), time.monotonic()
+    device, progress = device_of(study), _progress(node)
     settings = plan.tape_settings(study, node)
     ensemble, arch = plan.ensemble_of(study, node), study.teacher(node.dataset)
     generator, setup = study.generators[ensemble.generator], study.setup(ensemble.setup, node.dataset, arch)
-    train = store.load_split(data_file(root, node.dataset, "train"), "train")
+    train, probe = (store.load_split(data_file(root, node.dataset, "train"), name) for name in ("train", "validation"))
     folder = node.folder(root)
     about = {"settings": settings, "settings_sha256": plan.digest(settings), "data_sha256": train.digest()}
     source = plan.source_of(study, node)
@@ -79,28 +82,32 @@ def record(study: Study, root: str, node: Tape) -> None:
         progress.say(f"the particles of {source.ensemble} felt each other, so these teachers are trained by themselves")
     teachers = networks.teachers(arch, node.dataset, ensemble.n, seed=node.seed, device=device)
     writer = tape.Writer(folder, generator.channels, count=len(train))
-    try:
-        history = run_training(
-            teachers,
-            Teachers(generator),
-            train.to(device),
-            data.specification(node.dataset),
-            setup,
-            seed=node.seed,
-            writer=writer,
-            progress=progress,
-        )
-    except Diverged as error:
-        raise UserError(f"{folder}: {error}; lower the learning rate (setups.{ensemble.setup}.learning_rate)") from None
-    weights = []
-    for index, teacher in enumerate(teachers):
-        path = folder / f"teacher{index}.safetensors"
-        store.save_tensors(path, teacher.state_dict())
-        weights.append({"file": path.name, "sha256": store.sha256(path)})
-    _write_history(folder / "history.csv", history)
-    _write_run(study, folder, settings, seconds=time.monotonic() - began, status="finished")
-    peaks = {name: max(row[name] for row in history) for name in history[0] if name.endswith("_max")}
-    writer.finish(about | {"teachers": weights, "threads": study.threads} | peaks)
+    with _states(study, node, folder, progress, data=about["data_sha256"]) as states:
+        try:
+            history = run_training(
+                teachers,
+                Teachers(generator),
+                train.to(device),
+                data.specification(node.dataset),
+                setup,
+                seed=node.seed,
+                writer=writer,
+                progress=progress,
+                states=states,
+                probe=probe.to(device),
+            )
+        except Failed as error:
+            rate = f"setups.{ensemble.setup}.learning_rate"
+            raise UserError(f"{folder}: {error}; {states.last}; lower the learning rate ({rate})") from None
+        weights = []
+        for index, teacher in enumerate(teachers):
+            path = folder / f"teacher{index}.safetensors"
+            store.save_tensors(path, teacher.state_dict())
+            weights.append({"file": path.name, "sha256": store.sha256(path)})
+        _write_history(folder / "history.csv", history)
+        _write_run(study, folder, settings, status="finished", **_time(states))
+        peaks = {name: max(row[name] for row in history) for name in history[0] if name.endswith("_max")}
+        writer.finish(about | {"teachers": weights, "threads": study.threads} | peaks)
 
 
 def train(study: Study, root: str, node: Run) -> None:
@@ -132,21 +139,23 @@ def chosen_alpha(study: Study, root: str, node: Run) -> float:
 
 
 def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
-    device, progress, began = device_of(study), _progress(node), time.monotonic()
+    device, progress = device_of(study), _progress(node)
     method = study.method(node.method)
     options = config.options(study, node.method, node.dataset, node.arch)
     settings, setup = plan.run_settings(study, node), study.setup(method.setup, node.dataset, node.arch)
-    split = store.load_split(data_file(root, node.dataset, "train"), "train")
+    split, probe = (store.load_split(data_file(root, node.dataset, "train"), name) for name in ("train", "validation"))
     seeds = [networks.member_seed(node.seed, node.member)]
     if method.joint:
         seeds = [networks.member_seed(node.seed, member) for member in range(method.members)]
     own = [networks.student(node.arch, node.dataset, seed=seed, device=device) for seed in seeds]
     beside: list[nn.Module] = []
     extra: dict[str, Any] = {} if alpha is None else {"alpha": alpha}
+    inputs: dict[str, Any] = {"data": split.digest(), "alpha": alpha}
     reader = None
     behind = plan.tape_of(study, node)
     if behind:
         reader = _reader(study, root, behind, split)
+        inputs["tape"] = store.sha256(behind.manifest(root))
     elif method.ensemble:
         extra |= {"generator": study.generators[method.ensemble.generator], "online": True}
         arch, count = study.teacher(node.dataset), method.ensemble.n
@@ -156,30 +165,50 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
     if method.teachers:
         frozen = plan.frozen_teachers(study, node)
         extra["teachers"] = {role: _frozen(study, root, teacher, device) for role, teacher in frozen.items()}
+        inputs["teachers"] = {role: store.sha256(teacher.model(root)) for role, teacher in frozen.items()}
     objective = import_module(str(method.objective)).create(options, **extra)
     status, folder = "finished", node.folder(root)
-    try:
-        history = run_training(
-            [*beside, *own],
-            objective,
-            split.to(device),
-            data.specification(node.dataset),
-            setup,
-            seed=seeds[0] if not method.joint else node.seed,
-            reader=reader,
-            progress=progress,
-        )
-    except Diverged as error:
-        if node.alpha is None:
-            raise UserError(
-                f"{folder}: {error}; lower the learning rate (setups.{method.setup}.learning_rate) or, "
-                "for AT-AKA, alpha"
-            ) from None
-        status, history = "diverged", error.history
-        progress.say(f"diverged: {error}; this candidate will not be chosen")
-    _write_history(folder / "history.csv", history)
-    _save(folder, own, joint=method.joint)
-    _write_run(study, folder, settings, status=status, seconds=time.monotonic() - began, alpha=alpha)
+    with _states(study, node, folder, progress, **inputs) as states:
+        try:
+            history = run_training(
+                [*beside, *own],
+                objective,
+                split.to(device),
+                data.specification(node.dataset),
+                setup,
+                seed=seeds[0] if not method.joint else node.seed,
+                reader=reader,
+                progress=progress,
+                states=states,
+                probe=probe.to(device),
+            )
+        except Failed as error:
+            if node.alpha is None:
+                raise UserError(
+                    f"{folder}: {error}; {states.last}; lower the learning rate (setups.{method.setup}.learning_rate) "
+                    "or, for AT-AKA, alpha"
+                ) from None
+            status, history = error.status, error.history
+            progress.say(f"{status}: {error}; {states.last}; this candidate will not be chosen")
+        _write_history(folder / "history.csv", history)
+        _save(folder, own, joint=method.joint)
+        _write_run(study, folder, settings, status=status, alpha=alpha, **_time(states))
+
+
+def _states(study: Study, node: Node, folder: Path, progress: Progress, **inputs: Any) -> resume.States:
+    """Where an interrupted job goes on, if it was made from the same ``inputs`` under the same settings and code."""
+    identity = {
+        "settings": plan.digest(plan.settings_of(study, node)),
+        "code": provenance.code_digest(plan.code_of(study, node)),
+        **inputs,
+    }
+    environment = {"device": _device_name(device_of(study)), "threads": study.threads, "torch": torch.__version__}
+    return resume.States(folder / ".resume", identity, environment, progress)
+
+
+def _time(states: resume.States) -> dict[str, Any]:
+    """What it took, interruptions left out, and where they were."""
+    return {"seconds": states.seconds, "resumed": states.resumed}
 
 
 def _reader(study: Study, root: str, node: Tape, split: data.Split) -> tape.Reader:
@@ -297,7 +326,7 @@ def select(study: Study, root: str, node: Run) -> None:
             f"alpha {entry['alpha']:g}: {entry['status']}, clean {entry['clean']} %, robust {entry['robust']} %"
         )
     allowed = {"finished", "collapsed"} if choice.collapsed == "allow" else {"finished"}
-    eligible = [entry for entry in grid if entry["status"] in allowed]
+    eligible = [entry for entry in grid if entry["status"] in allowed and entry["robust"] is not None]
     if not eligible:
         fates = ", ".join(f"alpha {entry['alpha']:g} {entry['status']}" for entry in grid)
         raise UserError(
@@ -328,17 +357,29 @@ def _selection_accuracies(study: Study, network: nn.Module, split: data.Split, s
 def evaluate(study: Study, root: str, node: Cell) -> None:
     """Attack a run's network on the test images; writes the cell, with what its health checks need, and its bits."""
     device = device_of(study)
-    settings = plan.cell_settings(study, node)
     attack = study.attack(node.attack).model_dump()
     network = load(study, root, node.run, device)
     split = store.load_split(data_file(root, node.dataset, "test"), "test").to(device)
-    with diagnostics.autoattack_warnings() as warnings:
-        verdicts = run_attack(network, attack, split, seed=node.seed, progress=_progress(node))
-    health: Mapping[str, object] = {}
-    if attack["kind"] == "pgd":
-        health = diagnostics.of_pgd(network, attack, split, seed=node.seed)
-    elif attack["kind"] == "aa":
-        health = {"warnings": "; ".join(warnings)}
+    progress, model = _progress(node), store.sha256(node.run.model(root))
+    states = _states(study, node, node.csv(root).parent, progress, data=split.digest(), model=model)
+    states.folder /= node.attack
+    with states:
+        with aa_warnings.heard() as warnings:
+            verdicts = run_attack(network, attack, split, seed=node.seed, progress=progress, states=states)
+            if attack["kind"] == "aa":
+                aa_warnings.check(network, to_unit(split.images[: attack["chunk"]]))
+        health: Mapping[str, object] = {}
+        if attack["kind"] == "pgd":
+            health = diagnostics.of_pgd(network, attack, split, seed=node.seed)
+        elif attack["kind"] == "aa":
+            health = {"before_square": verdicts.before_square, "warnings": "; ".join(warnings)}
+        _write_cell(study, root, node, verdicts, model, health)
+
+
+def _write_cell(
+    study: Study, root: str, node: Cell, verdicts: Verdicts, model_sha256: str, health: Mapping[str, object]
+) -> None:
+    attack = study.attack(node.attack).model_dump()
     correct, count = int(verdicts.correct.sum()), len(verdicts.correct)
     low, high = wilson(correct, count)
     environment = provenance.environment()
@@ -351,11 +392,11 @@ def evaluate(study: Study, root: str, node: Cell) -> None:
         "ci_low": f"{low:.4f}",
         "ci_high": f"{high:.4f}",
         **{name: _text(attack.get(name)) for name in ("eps", "steps", "step_size", "version", "chunk", "strength")},
-        "model_sha256": store.sha256(node.run.model(root)),
-        "config_sha256": plan.digest(settings),
+        "model_sha256": model_sha256,
+        "config_sha256": plan.digest(plan.cell_settings(study, node)),
         "git_commit": environment["git_commit"],
         "git_dirty": environment["git_dirty"],
-        "device": _device_name(device),
+        "device": _device_name(device_of(study)),
         "torch": torch.__version__,
         "threads": study.threads,
         "seconds": f"{verdicts.seconds:.3f}",
@@ -440,7 +481,7 @@ def _text(value: object) -> object:
 def _progress(node: Node, verb: str | None = None) -> Progress:
     name = "/".join(str(value) for key, value in asdict(node).items() if value != "" and key != "seed")
     verb = verb or {Tape: "record", Run: "train", Cell: "evaluate", Particles: "particles"}[type(node)]
-    return Progress(f"{verb} {name} seed {node.seed}")
+    return Progress(f"{verb} {name} seed {node.seed}", sys.stderr)
 
 
 def _device_name(device: torch.device) -> str:

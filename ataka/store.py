@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -85,6 +85,15 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path} is missing: make it first") from None
     except (OSError, SafetensorError) as error:
         raise UserError(f"can't read {path}: {error}; delete it and run again") from None
+
+
+def load_about(path: Path) -> Any:
+    """What ``save_tensors`` was told about its tensors; UserError if the file is damaged."""
+    try:
+        with safe_open(path, "pt") as file:
+            return json.loads(file.metadata()["about"])
+    except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
+        raise UserError(f"can't read {path}: {error}") from None
 
 
 def sha256(path: Path) -> str:

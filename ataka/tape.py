@@ -52,6 +52,14 @@ class Writer:
         self.epochs.append({"file": path.name, "sha256": store.sha256(path), "view_sha256": view.digest()})
         self._logits = {}
 
+    def go_on(self, epochs: Sequence[Mapping[str, str]]) -> None:
+        """Take the ``epochs`` that an interrupted recording wrote; UserError if one is no longer what it was."""
+        for entry in epochs:
+            path = self.folder / entry["file"]
+            if not path.exists() or store.sha256(path) != entry["sha256"]:
+                raise UserError(f"{path} is {'damaged' if path.exists() else 'missing'}")
+        self.epochs = [dict(entry) for entry in epochs]
+
     def finish(self, content: Mapping[str, Any]) -> None:
         """Write the manifest: from now on the tape is whole."""
         manifest = {

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,15 @@ from torch.optim.sgd import sgd
 
 from ataka import streams, tape
 from ataka.attacks.check import AttackError
+from ataka.attacks.mode import attack_mode
 from ataka.data import Specification, Split, to_unit, view
 from ataka.progress import Progress
+from ataka.resume import State, States
+
+CHECK = 50
+"""Steps between two looks at the losses: a look waits for the device."""
+PROBE = 64
+"""Validation images on which a collapse is looked for at each epoch's end; fewer would say too little."""
 
 
 def _ignore(name: str, value: Tensor) -> None:
@@ -48,7 +55,8 @@ class Objective(Protocol):
     """What a method computes in a step.
 
     ``losses`` yields one scalar for each network to train, in order. Each is back-propagated as it is yielded, so that
-    only one network's graph is alive at a time; the updates follow after the last.
+    only one network's graph is alive at a time; the updates follow after the last. An objective keeps nothing from one
+    epoch to the next: an interrupted training goes on with a new one.
     """
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]: ...
@@ -78,12 +86,43 @@ def learning_rate(setup: Setup, epoch: int) -> float:
     return setup.learning_rate * setup.decay ** sum(milestone <= epoch for milestone in setup.milestones)
 
 
-class Diverged(RuntimeError):
-    """A loss or a weight is no longer finite; ``epoch`` counts from 1."""
+class Failed(RuntimeError):
+    """A training that came to nothing in ``epoch``, from 1; ``history`` has that epoch's row, too."""
 
-    def __init__(self, epoch: int, history: list[dict[str, float]]) -> None:
-        super().__init__(f"a loss or a weight is no longer finite in epoch {epoch}")
+    status: str
+
+    def __init__(self, text: str, epoch: int, history: list[dict[str, float]]) -> None:
+        super().__init__(text)
         self.epoch, self.history = epoch, history
+
+
+class Diverged(Failed):
+    """A loss or a weight is no longer finite; ``step``, from 1, is the first with such a loss."""
+
+    status = "diverged"
+
+    def __init__(self, epoch: int, history: list[dict[str, float]], step: int | None = None) -> None:
+        where = f"epoch {epoch}" if step is None else f"epoch {epoch}, step {step}"
+        super().__init__(f"a loss or a weight is no longer finite in {where}", epoch, history)
+        self.step = step
+
+
+class Collapsed(Failed):
+    """A network has predicted one class for every probed image for so long that it is taken for dead."""
+
+    status = "collapsed"
+
+    def __init__(self, since: int, epoch: int, history: list[dict[str, float]]) -> None:
+        text = f"a network has predicted one class for every image of the probe from epoch {since} to {epoch}"
+        super().__init__(text, epoch, history)
+
+
+def patience(epochs: int) -> int:
+    """Epochs in a row that end with a constant prediction before a training of ``epochs`` has collapsed.
+
+    A young network may predict one class, and a lower rate may wake one: a tenth of the training, three at least.
+    """
+    return max(3, math.ceil(epochs / 10))
 
 
 def train(
@@ -97,20 +136,26 @@ def train(
     reader: tape.Reader | None = None,
     writer: tape.Writer | None = None,
     progress: Progress | None = None,
+    states: States | None = None,
+    probe: Split | None = None,
 ) -> list[dict[str, float]]:
     """Train ``networks`` in place on ``data`` (on their device); returns the history, a row an epoch.
 
-    Raises Diverged in the epoch in which a loss or a weight was not finite, at its end at the latest.
+    With ``states`` it goes on where an interrupted training stopped: an epoch's end. Raises Diverged in the epoch in
+    which a loss or a weight was not finite, within CHECK steps of a loss; Collapsed when PROBE images of ``probe`` have
+    been of one class to a network for ``patience`` epochs.
     """
     progress = progress or Progress.silent()
     device = data.images.device
     optimisers = [SGD(network, setup) for network in networks]
     history: list[dict[str, float]] = []
-    progress.start(setup.epochs, len(data))
-    for epoch in range(setup.epochs):
+    if states:
+        states.restore(partial(_take, networks, optimisers, history, writer))
+    progress.start(setup.epochs, len(data), done=len(history) * len(data))
+    for epoch in range(len(history), setup.epochs):
         epoch_view = view(seed, epoch, len(data), shift=specification.shift, flip=specification.flip)
         recorded = reader.epoch(epoch, epoch_view, device) if reader else {}
-        meter = Meter()
+        meter, watch = Meter(), Watch()
         stream = _streams(seed, epoch, device)
         images, order = epoch_view.apply(data.images), epoch_view.order.to(device)
         for network in networks:
@@ -127,28 +172,84 @@ def train(
                 log=partial(meter.add, stop - start),
                 progress=epoch / setup.epochs,
             )
+            bad: int | None
             try:
                 for position, loss in enumerate(objective.losses(networks, batch)):
                     optimisers[position].zero_grad()
                     loss.backward()  # type: ignore[no-untyped-call]
                     batch.log(f"loss{position}" if len(networks) > 1 else "loss", loss.detach())
+                    watch.see(loss.detach())
             except AttackError:
                 if _finite(networks):
                     raise
+                bad = watch.look() or watch.steps + 1  # an attack loses its way in NaN
+            else:
+                bad = watch.end_step()
+            if bad:
                 row = {"epoch": epoch + 1, "learning_rate": learning_rate(setup, epoch), **meter.row()}
-                raise Diverged(epoch + 1, [*history, row]) from None  # an attack loses its way in NaN
+                raise Diverged(epoch + 1, [*history, row], bad)
             for optimiser in optimisers:
                 optimiser.step(learning_rate(setup, epoch))
             progress.step(stop - start, meter.latest_loss)
         row = {"epoch": epoch + 1, "learning_rate": learning_rate(setup, epoch), **meter.row()}
+        if probe and len(probe) >= PROBE:
+            row["classes"] = min(_classes(network, probe) for network in networks)
         history.append(row)
         progress.end_epoch(epoch + 1, row)
         losses = [value for name, value in row.items() if name.startswith("loss")]
-        if not all(map(math.isfinite, losses)) or not _finite(networks):
-            raise Diverged(epoch + 1, history)
+        bad = watch.look()
+        if bad or not all(map(math.isfinite, losses)) or not _finite(networks):
+            raise Diverged(epoch + 1, history, bad)
+        dead = next((age for age, past in enumerate(reversed(history)) if past.get("classes") != 1), len(history))
+        if dead >= patience(setup.epochs):
+            raise Collapsed(epoch + 2 - dead, epoch + 1, history)
         if writer:
             writer.end_epoch(epoch, epoch_view)
+        if states:
+            make = partial(_state, networks, optimisers, history, writer)
+            states.keep(f"epoch {epoch + 1} of {setup.epochs}", make)
     return history
+
+
+def _state(
+    networks: Sequence[nn.Module],
+    optimisers: Sequence["SGD"],
+    history: list[dict[str, float]],
+    writer: tape.Writer | None,
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """All that the next epoch depends on, beside its number: streams and views are functions of it."""
+    tensors: dict[str, Tensor] = {}
+    for index, (network, optimiser) in enumerate(zip(networks, optimisers, strict=True)):
+        buffers = {str(place): buffer for place, buffer in enumerate(optimiser.buffers) if buffer is not None}
+        for kind, held in (("network", network.state_dict()), ("momentum", buffers)):
+            tensors |= {f"{kind}{index}.{name}": tensor for name, tensor in held.items()}
+    return tensors, {"history": history, "tape": writer.epochs if writer else []}
+
+
+def _take(
+    networks: Sequence[nn.Module],
+    optimisers: Sequence["SGD"],
+    history: list[dict[str, float]],
+    writer: tape.Writer | None,
+    state: State,
+) -> None:
+    if writer:
+        writer.go_on(state.facts["tape"])
+    for index, (network, optimiser) in enumerate(zip(networks, optimisers, strict=True)):
+        network.load_state_dict(_below(state.tensors, f"network{index}."))
+        for place, buffer in _below(state.tensors, f"momentum{index}.").items():
+            optimiser.buffers[int(place)] = buffer.to(optimiser.parameters[int(place)].device)
+    history[:] = state.facts["history"]
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _classes(network: nn.Module, probe: Split) -> int:
+    """How many classes the network predicts for the first PROBE images; leaves it as it was."""
+    with torch.no_grad(), attack_mode(network):
+        return len(network(to_unit(probe.images[:PROBE])).argmax(1).unique())
 
 
 def _finite(networks: Sequence[nn.Module]) -> bool:
@@ -207,6 +308,32 @@ class SGD:
         )
         for place, buffer in zip(live, buffers, strict=True):
             self.buffers[place] = buffer
+
+
+class Watch:
+    """Finds the first step of an epoch whose loss was not finite, waiting for the device once in CHECK steps."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        """Steps that have ended."""
+        self._step: list[Tensor] = []
+        self._seen: list[Tensor] = []
+
+    def see(self, loss: Tensor) -> None:
+        self._step.append(loss)
+
+    def end_step(self) -> int | None:
+        """After the last loss of a step: what ``look`` finds, if it is time to look."""
+        self._seen.append(torch.stack(self._step).isfinite().all())
+        self._step = []
+        self.steps += 1
+        return self.look() if len(self._seen) == CHECK else None
+
+    def look(self) -> int | None:
+        """The first step, from 1, among those since the last look."""
+        finite = torch.stack(self._seen).tolist() if self._seen else []
+        self._seen = []
+        return self.steps - len(finite) + finite.index(False) + 1 if False in finite else None
 
 
 class Meter:

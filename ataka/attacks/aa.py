@@ -2,16 +2,18 @@
 
 AutoAttack's verdicts depend on how the test set is cut: its random numbers are drawn for the images that are
 left in a batch. So the cut is part of the attack: chunk c is the images [c * chunk, (c + 1) * chunk), is
-attacked by itself with the seed ``chunk_seed(seed, c)``, and is the unit of resume and of sharding.
+attacked by itself with the seed ``chunk_seed(seed, c)``, and is the unit of sharding. Within a chunk the four
+components run one by one on the images that still stand, so that an interrupted chunk goes on at a ``Point``; the
+packages' own loop, whose bits these are, can't.
 
 ``version="standard"`` is AutoAttack's own: APGD-CE, targeted APGD-DLR and FAB (9 targets, or all there are),
 Square with 5,000 queries. ``version="shortened"`` runs the same four with less patience, for tests: its
 numbers are not AutoAttack's.
 """
 
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Literal
@@ -29,6 +31,26 @@ Version = Literal["standard", "shortened"]
 COMPONENTS = ("apgd-ce", "apgd-t", "fab-t", "square")
 SHORTENED = {"iterations": 10, "target_classes": 3, "queries": 100}
 """What ``options`` may set: APGD's and FAB's iterations and targets, Square's queries."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a chunk stands when ``done`` components have run: x_adv (B,C,H,W), and which images stand, (B,) bool."""
+
+    x_adv: Tensor
+    standing: Tensor
+    done: int
+
+    @property
+    def next(self) -> str:
+        """What runs now, for a person to read."""
+        if self.done == len(COMPONENTS):
+            return "done"
+        return f"{COMPONENTS[self.done]} on {int(self.standing.sum())} of {len(self.standing)} images"
+
+
+def _ignore(point: Point) -> None:
+    """Where nobody keeps it."""
 
 
 @checked()
@@ -70,8 +92,13 @@ def attack_chunk(
     index: int,
     version: Version = "standard",
     options: Mapping[str, int] | None = None,
+    point: Point | None = None,
+    keep: Callable[[Point], None] = _ignore,
 ) -> Tensor:
-    """Chunk ``index`` of ``attack``, whose images are x; the same by whomever and in whatever order."""
+    """Chunk ``index`` of ``attack``, whose images are x; the same by whomever and in whatever order.
+
+    ``keep`` is shown each point at which the chunk arrives; from such a ``point`` it goes on as if nothing had been.
+    """
     settings = _settings(version, options)
     if eps == 0:  # Square would look for ever for a change that shows
         return x.detach()
@@ -84,7 +111,7 @@ def attack_chunk(
         arguments = {"norm": "Linf", "eps": eps, "seed": chunk_seed(seed, index), "device": x.device}
         adversary = _adversary(package, model, version, arguments)
         _adjust(adversary, classes, settings)
-        return _run(package, adversary, x.contiguous(), y)
+        return _run(model, adversary, x.contiguous(), y, chunk_seed(seed, index), point, keep)
 
 
 def chunk_seed(seed: int, index: int) -> int:
@@ -148,21 +175,46 @@ def _adjust(adversary: Any, classes: int, settings: Mapping[str, int] | None) ->
         apgd.size_decr = max(int(0.03 * iterations), 1)
 
 
-def _run(package: ModuleType, adversary: Any, x: Tensor, y: Tensor) -> Tensor:
-    """Attack the chunk in one batch; ``pyautoattack`` returns (x_adv, y_adv), upstream x_adv."""
-    batch_size = "bs" if _is_upstream(package) else "batch_size"
-    result = adversary.run_standard_evaluation(x, y, **{batch_size: len(x)})
-    x_adv: Tensor = result[0] if isinstance(result, tuple) else result
-    return x_adv
+def _run(
+    model: nn.Module,
+    adversary: Any,
+    x: Tensor,
+    y: Tensor,
+    seed: int,
+    point: Point | None,
+    keep: Callable[[Point], None],
+) -> Tensor:
+    """The loop of both packages' run_standard_evaluation over the chunk as one batch, from ``point`` on."""
+    with torch.no_grad():
+        if point is None:
+            point = Point(x.clone(), model(x).max(1)[1] == y, 0)
+        while point.done < len(COMPONENTS) and point.standing.any():
+            keep(point)
+            left = point.standing.nonzero().squeeze(1)
+            found = _component(adversary, COMPONENTS[point.done], seed).perturb(x[left], y[left])
+            fooled = model(found).max(1)[1] != y[left]
+            x_adv, standing = point.x_adv.clone(), point.standing.clone()
+            x_adv[left[fooled]] = found[fooled].detach()
+            standing[left[fooled]] = False
+            point = Point(x_adv, standing, point.done + 1)
+    return point.x_adv
+
+
+def _component(adversary: Any, name: str, seed: int) -> Any:
+    """One of the four, as run_standard_evaluation sets it up; each seeds itself."""
+    if name == "fab-t":
+        adversary.fab.targeted, adversary.fab.n_restarts = True, 1
+    if name == "apgd-ce":
+        adversary.apgd.loss = "ce"
+    places = {"apgd-ce": "apgd", "apgd-t": "apgd_targeted", "fab-t": "fab"}
+    component = getattr(adversary, places.get(name, name))
+    component.seed = seed
+    return component
 
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Put back what AutoAttack changes for the process: torch's seeds, a debugger's or coverage's trace."""
+    """Put back what AutoAttack changes for the process: torch's seeds."""
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
-    trace = sys.gettrace()
     with torch.random.fork_rng(devices=devices):
-        try:
-            yield
-        finally:
-            sys.settrace(trace)
+        yield
