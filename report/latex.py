@@ -33,6 +33,10 @@ _SPECIAL = {
     "‖": r"$\|$",
     "∞": r"$_\infty$",
     "†": r"$^\dagger$",
+    **{
+        superscript: rf"\textsuperscript{{{letter}}}"
+        for superscript, letter in zip("ᵃᵇᶜᵈᵉᶠᵍʰ", "abcdefgh", strict=True)
+    },
 }
 _PATTERN = re.compile("|".join(map(re.escape, _SPECIAL)))
 
@@ -89,10 +93,10 @@ class Tabular:
         """An entry as a cell of this tabular."""
         if not entry.measured:
             return rf"\multicolumn{{{self.width}}}{{c}}{{--}}"
-        text = (rf"\best{{{entry.text}}}" if entry.best else entry.text) + self._hung(entry.mark)
+        text, mark = rf"\best{{{entry.text}}}" if entry.best else entry.text, self._hung(entry.mark)
         if self.width == 1:
-            return text
-        return f"{text} & " + (rf"\spread{{{entry.spread}}}" if entry.spread else "")
+            return text + mark
+        return f"{text} & " + (rf"\spread{{{entry.spread}}}" if entry.spread else "") + mark
 
     @staticmethod
     def _hung(mark: str) -> str:
