@@ -18,6 +18,7 @@ from ataka.errors import UserError
 from ataka.plan import Cell, Run
 from ataka.study import Study
 from report.accuracies.cells import Measurement
+from report.layout import LETTERS
 
 Bits = NDArray[numpy.bool_]
 
@@ -43,7 +44,6 @@ CHECKS = {
     "warning": "AutoAttack warns",
 }
 """What each check says of a number that raises it, in the order of a table's marks."""
-MARKS = "ᵃᵇᶜᵈᵉᶠᵍʰ"
 _WEAKER = {"fgsm": ("clean",), "pgd": ("fgsm", "clean"), "aa": ("pgd", "fgsm", "clean")}
 """Kinds of attack, and those that each has to beat: the first that there is. Any other has to beat clean images."""
 
@@ -130,7 +130,7 @@ class Marks:
         self._raised = {one.cell: _names(one, "health") for one in measurements}
         self.made = sum(len(_names(one, "checks")) for one in measurements)
         names = [name for name in CHECKS if any(name in raised for raised in self._raised.values())]
-        self._letters = dict(zip(names, MARKS, strict=False))
+        self._letters = dict(zip(names, LETTERS, strict=False))
 
     def of(self, cells: Iterable[Cell]) -> str:
         """The marks of a number that comes from ``cells``."""
@@ -145,7 +145,7 @@ class Marks:
         elif not count:
             yield f"Health checks (docs/health.md): none raised of {self.made:,}."
         else:
-            meanings = [f"{letter} {CHECKS[name]}" for name, letter in self._letters.items()]
+            meanings = [f"{letter}: {CHECKS[name]}" for name, letter in self._letters.items()]
             yield f"Health checks (docs/health.md): {count:,} raised of {self.made:,}. {'; '.join(meanings)}."
 
 
