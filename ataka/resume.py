@@ -104,6 +104,7 @@ class States:
                 time.sleep(0.1)
             else:
                 break
+        store.sweep(self.folder)
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {platform.node()}")
         lock.flush()
@@ -116,6 +117,7 @@ class States:
         if kind is None:
             for path in self._paths():
                 path.unlink(missing_ok=True)
+            store.sweep(self.folder)
         with suppress(OSError):  # the folder is not empty where states are left
             (self.folder / "lock").unlink(missing_ok=True)
             for folder in (self.folder, self.folder.parent):

@@ -83,6 +83,7 @@ def record(study: Study, root: str, node: Tape) -> None:
     teachers = networks.teachers(arch, node.dataset, ensemble.n, seed=node.seed, device=device)
     writer = tape.Writer(folder, generator.channels, count=len(train))
     with _states(study, node, folder, progress, data=about["data_sha256"]) as states:
+        store.sweep(folder)
         try:
             history = run_training(
                 teachers,
@@ -169,6 +170,7 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
     objective = import_module(str(method.objective)).create(options, **extra)
     status, folder = "finished", node.folder(root)
     with _states(study, node, folder, progress, **inputs) as states:
+        store.sweep(folder)
         try:
             history = run_training(
                 [*beside, *own],

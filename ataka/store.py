@@ -37,6 +37,14 @@ def replacing(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+def sweep(folder: Path) -> None:
+    """Remove what a killed process left half-written in ``folder``: our parts, and safetensors' own."""
+    for pattern in (".*.part", ".tmp*"):
+        for left in folder.glob(pattern):
+            with suppress(OSError):
+                left.unlink()
+
+
 def write_json(path: Path, content: Any) -> None:
     text = json.dumps(content, indent=2, sort_keys=True) + "\n"
     with replacing(path) as part:

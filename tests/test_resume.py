@@ -166,7 +166,7 @@ def test_an_attack_interrupted_again_and_again_gives_the_same_bits(
     said = capfd.readouterr().err
     assert starts > 2
     assert said.count(": goes on after image") == starts - 1
-    assert ("before apgd-t" in said) == (attack == "aa")
+    assert (", before " in said) == (attack == "aa")
     assert bytes_of(path) == expected
     assert not (Path(path).parent / ".resume").exists()
 

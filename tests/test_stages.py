@@ -12,7 +12,7 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
-from ataka import config, plan, stages, store
+from ataka import config, plan, resume, stages, store, training
 from ataka.cli import main
 from ataka.models import build
 from ataka.plan import Cell, Run
@@ -184,9 +184,37 @@ def test_a_training_that_diverges_says_what_to_lower_and_leaves_nothing(verb: st
     setup = {"train": "natural", "record": "table2"}[verb]
     path = {"train": f"{RUNS}/natural/seed5/model.safetensors", "record": TAPE.replace("seed0", "seed5")}[verb]
     said = refused(verb, path, setups={setup: {"learning_rate": 1e30, "epochs": 2}})
-    assert "no longer finite in epoch" in said
+    assert "no longer finite in epoch 1, step 2; no good state was kept" in said
     assert f"setups.{setup}.learning_rate" in said
     assert not Path(path).exists()
+
+
+@pytest.fixture
+def dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every network predicts one class; the few validation images are enough to see it; each epoch's state is kept."""
+    monkeypatch.setattr(training, "PROBE", 16)
+    monkeypatch.setattr(training, "_classes", lambda network, probe: 1)
+    monkeypatch.setattr(resume, "pause", lambda cost: 0.0)
+
+
+@pytest.mark.usefixtures("dead")
+@pytest.mark.parametrize("verb", ["train", "record"])
+def test_a_training_that_collapses_fails_and_names_its_last_good_state(verb: str, refused: Callable[..., str]) -> None:
+    setup = {"train": "natural", "record": "table2"}[verb]
+    path = {"train": f"{RUNS}/natural/seed6/model.safetensors", "record": TAPE.replace("seed0", "seed6")}[verb]
+    said = refused(verb, path, setups={setup: {"epochs": 9}})
+    state = Path(path).parent / ".resume/0.safetensors"
+    assert "one class for every image of the probe from epoch 1 to 3; " in said
+    assert f"the last good state is that of epoch 2 of 9, {state}; lower the learning rate" in said
+    assert state.exists()
+    assert not Path(path).exists()
+    assert "goes on after epoch 2 of 9" in refused(verb, path, setups={setup: {"epochs": 9}})
+
+
+def test_a_run_of_few_epochs_never_collapses(dead: None) -> None:
+    made("train", f"{RUNS}/natural/seed7/model.safetensors", setups={"natural": {"epochs": 2}})
+    rows = store.read_rows(Path(RUNS, "natural/seed7/history.csv"))
+    assert [row["classes"] for row in rows] == ["1", "1"]
 
 
 def test_training_beside_the_teachers_gives_the_tapes_student(candidates: Path) -> None:
@@ -260,6 +288,22 @@ def test_a_candidate_that_diverged_is_listed_and_never_chosen(wild: Path) -> Non
     assert choice["alpha"] == 0
     assert choice["grid"][0] == {"alpha": 1, "n": 16, "clean": None, "robust": None, "status": "diverged"}
     assert choice["grid"][1]["status"] in ("finished", "collapsed")
+
+
+@pytest.mark.usefixtures("tape")
+def test_a_candidate_that_collapsed_in_training_is_listed_and_never_chosen(request: pytest.FixtureRequest) -> None:
+    dull = {"methods": {"dull": {"like": "s-at-aka"}}}
+    made("train", f"{RUNS}/dull/seed0/alpha0/model.safetensors", **dull)
+    request.getfixturevalue("dead")
+    request.getfixturevalue("monkeypatch").setattr(training, "patience", lambda epochs: 1)
+    made("train", f"{RUNS}/dull/seed0/alpha1/model.safetensors", **dull)
+    run = Path(RUNS, "dull/seed0/alpha1")
+    assert json.loads((run / "run.json").read_text())["status"] == "collapsed"
+    assert not (run / ".resume").exists()
+    made("select", f"{RUNS}/dull/choice.json", **dull, selection={"alphas": [1, 0], "collapsed": "allow"})
+    choice = json.loads(Path(RUNS, "dull/choice.json").read_text())
+    assert choice["alpha"] == 0
+    assert choice["grid"][0] == {"alpha": 1, "n": 16, "clean": None, "robust": None, "status": "collapsed"}
 
 
 def collapse(folder: Path) -> None:

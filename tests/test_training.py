@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ataka import data, training
 from ataka.attacks.check import AttackError
 from ataka.objectives.teachers import Teachers
-from ataka.training import Batch, Diverged, Meter
+from ataka.training import Batch, Collapsed, Diverged, Meter
 from baselines import sat
 from baselines.natural import Natural
 from tests import tiny
@@ -241,6 +241,27 @@ def test_divergence_is_noticed_in_its_epoch(value: float, step: int, epoch: int)
     with pytest.raises(Diverged, match=f"epoch {epoch}") as caught:
         train([tiny.linear()], Bomb(step, value), epochs=3)
     assert caught.value.epoch == epoch == len(caught.value.history)
+    assert caught.value.step == (step - 1) % 4 + 1
+    assert str(caught.value).endswith(f"in epoch {epoch}, step {caught.value.step}")
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 5, 9])
+def test_divergence_ends_a_training_within_a_few_steps(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "CHECK", 4)
+    bomb = Bomb(step, math.nan)
+    with pytest.raises(Diverged, match=rf"epoch 1, step {step}$"):
+        train([tiny.linear()], bomb, count=40)
+    assert bomb.taken == min(4 * math.ceil(step / 4), 10)
+
+
+def test_the_second_networks_loss_is_watched_too() -> None:
+    class Second:
+        def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
+            yield networks[0](batch.x).square().mean()
+            yield networks[1](batch.x).square().mean() * math.inf
+
+    with pytest.raises(Diverged, match="epoch 1, step 1"):
+        train([tiny.linear(0), tiny.linear(1)], Second())
 
 
 @pytest.mark.parametrize(
@@ -277,3 +298,66 @@ def test_the_last_update_may_not_ruin_the_weights_unseen() -> None:
 
     with pytest.raises(Diverged, match="a loss or a weight"):
         train([tiny.linear()], Cliff(), count=4, epochs=1, milestones=(), learning_rate=1e10)
+
+
+# ---- collapse
+
+
+class Dead:
+    """Of no consequence; kills the network at the end of the epochs listed, and wakes it after."""
+
+    def __init__(self, epochs: Sequence[int]) -> None:
+        self.epochs, self.steps, self.kept = epochs, 0, None
+
+    def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
+        network = networks[-1]
+        if self.kept is None:
+            self.kept = tiny.state(network)
+        self.steps += 1
+        with torch.no_grad():
+            for name, tensor in network.state_dict().items():
+                tensor.mul_(0).add_(self.kept[name] * (self.steps not in self.epochs))
+        yield from (0 * sum(parameter.sum() for parameter in network.parameters()) for network in networks)
+
+
+PROBE = tiny.split(training.PROBE, seed=3)
+
+
+def probed(networks: list[nn.Module], objective: object, probe: object = PROBE, **setup: object) -> list[dict]:
+    """One step an epoch."""
+    given = tiny.setup(batch_size=4, milestones=(), **setup)
+    return training.train(networks, objective, tiny.split(4), tiny.FACTS, given, seed=0, probe=probe)
+
+
+@pytest.mark.parametrize(("epochs", "patience"), [(1, 3), (8, 3), (30, 3), (31, 4), (300, 30)])
+def test_patience_with_a_constant_prediction_is_a_tenth_of_the_training(epochs: int, patience: int) -> None:
+    assert training.patience(epochs) == patience
+
+
+def test_a_network_that_stays_constant_has_collapsed() -> None:
+    with pytest.raises(Collapsed, match="one class for every image of the probe from epoch 3 to 5") as caught:
+        probed([tiny.dense(0), tiny.dense(1)], Dead([1, 3, 4, 5]), epochs=8)
+    assert caught.value.epoch == 5
+    assert [row["classes"] == 1 for row in caught.value.history] == [True, False, True, True, True]
+
+
+@pytest.mark.parametrize("dead", [[1, 2], [1, 2, 4, 5, 7, 8]])
+def test_a_network_that_wakes_again_has_not(dead: list[int]) -> None:
+    assert len(probed([tiny.dense()], Dead(dead), epochs=8)) == 8
+
+
+def test_too_few_images_are_no_probe() -> None:
+    history = probed([tiny.dense()], Dead(range(9)), probe=tiny.split(training.PROBE - 1), epochs=8)
+    assert len(history) == 8
+    assert "classes" not in history[0]
+
+
+def test_the_probe_disturbs_nothing() -> None:
+    states = []
+    for probe in (None, PROBE):
+        network = tiny.convolutional()
+        objective = sat.SAT(sat.Options(eps="8/255", step_size="4/255", steps=2, batchnorm="eval"))
+        history = probed([network], objective, probe=probe, epochs=3)
+        states.append(tiny.state(network))
+    assert tiny.same(*states)
+    assert all(1 <= row["classes"] <= tiny.CLASSES for row in history)

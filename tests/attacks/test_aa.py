@@ -39,6 +39,31 @@ def test_chunks_do_not_depend_on_each_other(network: nn.Module, x: Tensor, y: Te
         assert torch.equal(aa.attack_chunk(network, x[piece], y[piece], index=index, **SHORT), whole[piece])
 
 
+def test_a_chunk_goes_on_from_each_of_its_points_to_the_same_bits(
+    network: nn.Module, everyone: tuple[Tensor, Tensor]
+) -> None:
+    """And its points are those of the package's own loop, stopped after each component."""
+    x, y = (tensor[:40] for tensor in everyone)
+    points: list[aa.Point] = []
+    whole = aa.attack_chunk(network, x, y, index=0, keep=points.append, **SHORT)
+    assert [point.done for point in points] == [0, 1, 2, 3]
+    standing = [int(point.standing.sum()) for point in points]
+    assert standing[0] > standing[1] >= standing[2] >= standing[3] > 0  # so that every component had something to do
+    assert points[1].next == f"apgd-t on {standing[1]} of 40 images"
+    for point in points:
+        kept = point.x_adv.clone(), point.standing.clone()
+        assert torch.equal(aa.attack_chunk(network, x, y, index=0, point=point, **SHORT), whole)
+        assert torch.equal(point.x_adv, kept[0])
+        assert torch.equal(point.standing, kept[1])
+        arguments = {"norm": "Linf", "eps": EPS, "seed": aa.chunk_seed(3, 0), "device": "cpu"}
+        adversary = aa._adversary(pyautoattack, network, "shortened", arguments)
+        aa._adjust(adversary, 10, aa._settings("shortened", SHORT["options"]))
+        adversary.attacks_to_run = list(aa.COMPONENTS[: point.done])
+        expected, predicted = adversary.run_standard_evaluation(x, y, batch_size=40)
+        assert torch.equal(point.x_adv, expected)
+        assert torch.equal(point.standing, predicted == y)
+
+
 def test_the_chunk_is_part_of_the_result(network: nn.Module, everyone: tuple[Tensor, Tensor]) -> None:
     assert aa.chunk_seed(3, 0) != aa.chunk_seed(3, 1) != aa.chunk_seed(4, 0)
     attacked = [aa.attack_chunk(network, *everyone, index=index, **SHORT) for index in (0, 1)]
