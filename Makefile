@@ -19,13 +19,14 @@ demo: $(READY)  ## the paper's five tables at toy scale on embedded data, in min
 test: $(READY)  ## the whole test suite
 	$(BIN)/python -m pytest
 
-check: $(READY)  ## formatting, lint, types, the workflow's lint, the schema
+check: $(READY)  ## formatting, lint, types, the workflow's lint, what is generated (the schema, docs/published.md)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/python -m ataka schema --check
 	$(BIN)/python -m ataka readings --check
+	$(BIN)/python -m report published --check
 
 lock: $(READY)  ## resolve requirements.in for every supported Python into requirements.txt, with hashes
 	$(BIN)/pip install --quiet uv

@@ -25,11 +25,15 @@ _AMOUNTS = ("eps", "step_size")
 
 @dataclass(frozen=True)
 class Verdicts:
-    """One bit an image, (N,) bool: still classified correctly. ``constant``: the same class predicted for all."""
+    """One bit an image, (N,) bool: still classified correctly. ``constant``: the same class predicted for all.
+
+    ``before_square``: how many images AutoAttack's three other components had left; 0 for other attacks.
+    """
 
     correct: Tensor
     constant: bool
     seconds: float
+    before_square: int = 0
 
     @property
     def accuracy(self) -> float:
@@ -93,6 +97,7 @@ def evaluate(
         correct=(done.predicted == split.labels).cpu(),
         constant=bool((done.predicted == done.predicted[0]).all()),
         seconds=states.seconds if states else time.monotonic() - began,
+        before_square=done.before_square,
     )
 
 
@@ -104,27 +109,35 @@ class Done:
     predicted: Tensor
     point: Any = None
     """An ``aa.Point``; none between two batches."""
+    before_square: int = 0
+    """Images of the finished chunks that Square, AutoAttack's last component, found standing."""
+    _of_this_chunk: int = 0
 
     def take(self, state: State) -> None:
         """Go on from ``state``."""
         device = self.predicted.device
         held = {name: tensor.to(device) for name, tensor in state.tensors.items()}
-        self.predicted = held["predicted"]
+        self.predicted, self.before_square = held["predicted"], state.facts["before_square"]
         if "x_adv" in held:
             self.point = self.module.Point(held["x_adv"], held["standing"], state.facts["components"])
 
     def keep(self, states: States | None, progress: Progress, count: int, point: Any) -> None:
         """Note where AutoAttack is, or None when a batch has ended, and keep it."""
         self.point, progress.doing = point, point.next if point else ""
+        if point is None:
+            self.before_square, self._of_this_chunk = self.before_square + self._of_this_chunk, 0
+        elif point.next.startswith("square"):
+            self._of_this_chunk = int(point.standing.sum())
         if states:
             where = f"image {len(self.predicted)} of {count}" + (f", before {point.next}" if point else "")
             states.keep(where, self._state)
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        facts: dict[str, Any] = {"before_square": self.before_square}
         if self.point is None:
-            return {"predicted": self.predicted}, {}
+            return {"predicted": self.predicted}, facts
         chunk = {"x_adv": self.point.x_adv, "standing": self.point.standing}
-        return {"predicted": self.predicted, **chunk}, {"components": self.point.done}
+        return {"predicted": self.predicted, **chunk}, facts | {"components": self.point.done}
 
 
 def _autoattack(options: dict[str, Any]) -> dict[str, Any]:

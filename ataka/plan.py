@@ -489,7 +489,8 @@ def selection_code(study: Study) -> tuple[str, ...]:
 
 
 def attack_code(study: Study, attack: str) -> tuple[str, ...]:
-    return ("ataka.evaluation", f"ataka.attacks.{study.attack(attack).kind}")
+    kind = study.attack(attack).kind
+    return ("ataka.evaluation", f"ataka.attacks.{kind}", *(["ataka.diagnostics"] if kind == "pgd" else []))
 
 
 def code_of(study: Study, node: Node) -> tuple[str, ...]:

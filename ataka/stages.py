@@ -14,7 +14,9 @@ import numpy
 import torch
 from torch import nn
 
-from ataka import config, data, networks, plan, provenance, resume, store, tape
+from ataka import config, data, diagnostics, networks, plan, provenance, resume, store, tape
+from ataka.attacks import aa_warnings
+from ataka.data import to_unit
 from ataka.errors import UserError
 from ataka.evaluation import Verdicts
 from ataka.evaluation import evaluate as run_attack
@@ -375,7 +377,7 @@ def _selection_accuracies(study: Study, network: nn.Module, split: data.Split, s
 
 
 def evaluate(study: Study, root: str, node: Cell) -> None:
-    """Attack a run's network on the test images; writes the cell and its bits."""
+    """Attack a run's network on the test images; writes the cell, with what its health checks need, and its bits."""
     device = device_of(study)
     attack = study.attack(node.attack).model_dump()
     network = load(study, root, node.run, device)
@@ -384,11 +386,28 @@ def evaluate(study: Study, root: str, node: Cell) -> None:
     states = _states(study, node, node.csv(root).parent, progress, data=split.digest(), model=model)
     states.folder /= node.attack
     with states:
-        verdicts = run_attack(network, attack, split, seed=node.seed, progress=progress, states=states)
-        _write_cell(study, root, node, verdicts, model, split.digest())
+        with aa_warnings.heard() as warnings:
+            verdicts = run_attack(network, attack, split, seed=node.seed, progress=progress, states=states)
+            if attack["kind"] == "aa":
+                aa_warnings.check(network, to_unit(split.images[: attack["chunk"]]))
+        health: Mapping[str, object] = {}
+        if attack["kind"] == "pgd":
+            health = diagnostics.of_pgd(network, attack, split, seed=node.seed)
+        elif attack["kind"] == "aa":
+            health = {"before_square": verdicts.before_square, "warnings": "; ".join(warnings)}
+        _write_cell(study, root, node, verdicts, health, model_sha256=model, data_sha256=split.digest())
 
 
-def _write_cell(study: Study, root: str, node: Cell, verdicts: Verdicts, model_sha256: str, data_sha256: str) -> None:
+def _write_cell(
+    study: Study,
+    root: str,
+    node: Cell,
+    verdicts: Verdicts,
+    health: Mapping[str, object],
+    *,
+    model_sha256: str,
+    data_sha256: str,
+) -> None:
     attack = study.attack(node.attack).model_dump()
     correct, count = int(verdicts.correct.sum()), len(verdicts.correct)
     low, high = wilson(correct, count)
@@ -414,6 +433,7 @@ def _write_cell(study: Study, root: str, node: Cell, verdicts: Verdicts, model_s
         "threads": study.threads,
         "seconds": f"{verdicts.seconds:.3f}",
         "finished_at": provenance.now(),
+        **{name: _exact(value) for name, value in health.items()},
         **store.read_json(node.run.folder(root) / "run.json").get("diagnostics", {}),
         "bits_sha256": store.sha256(bits),
         "data_sha256": data_sha256,

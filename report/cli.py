@@ -76,6 +76,18 @@ def cells(options: argparse.Namespace) -> None:
     print(f"{count} cells: {path}")
 
 
+def published(options: argparse.Namespace) -> None:
+    """What can be computed from the published numbers alone, to docs/published.md."""
+    from report import published_facts
+
+    path, text = published_facts.PAGE, published_facts.page()
+    if not options.check:
+        path.write_text(text, encoding="utf-8")
+        print(f"written: {path}")
+    elif not path.exists() or path.read_text(encoding="utf-8") != text:
+        raise UserError(f"{path} is not what the published numbers give; run: python -m report published")
+
+
 def _page(options: argparse.Namespace) -> "Page":
     from report import page
 
@@ -104,10 +116,13 @@ def _study(options: argparse.Namespace) -> Study:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m report", description=__doc__)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for verb in (collect, render, show, cells):
+    for verb in (collect, render, show, cells, published):
         described = str(verb.__doc__).rstrip(".")
         sub = verbs.add_parser(verb.__name__, help=described, description=described)
         sub.set_defaults(verb=verb)
+        if verb is published:
+            sub.add_argument("--check", action="store_true", help="only say whether it is current")
+            continue
         known = ", ".join(tables.names())
         if verb is show:
             sub.add_argument("tables", metavar="TABLE", nargs="*", help=f"of: {known}")

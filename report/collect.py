@@ -39,9 +39,10 @@ def gather(table: Table, study: Study, root: str) -> Collection:
     for source in table.sources(study):
         path = source.csv(root)
         remedy = f"re-run it: {_snakemake(root, table)} --forcerun {path}"
-        measurement = _attempt(path, partial(_measurement, table, study, source, path, remedy), found)
+        measurement = _attempt(path, partial(_measurement, table, study, source, root, remedy), found)
         if measurement is not None:
             found.measurements.append(measurement)
+    found.measurements = table.examined(found.measurements, study, root)
     for run in table.tuned_runs(study):
         path = run.choice(root)
         remedy = f"choose again: {_snakemake(root, table)} --forcerun {path}"
@@ -100,8 +101,11 @@ def write_all(root: str) -> tuple[Path, int]:
     return target, len(rows)
 
 
-def _measurement(table: Table, study: Study, source: Source, path: Path, remedy: str) -> Any:
-    return table.check(read_rows(path, table.csv_columns), study, source, str(path), remedy)
+def _measurement(table: Table, study: Study, source: Source, root: str, remedy: str) -> Any:
+    path = source.csv(root)
+    measurement = table.check(read_rows(path, table.csv_columns), study, source, str(path), remedy)
+    table.verify(measurement, root, remedy)
+    return measurement
 
 
 def _attempt(path: Path, read_one: Callable[[], T], found: Collection) -> T | None:

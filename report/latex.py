@@ -2,7 +2,7 @@
 
 import re
 
-from report.layout import Entry, Layout
+from report.layout import LETTERS, Entry, Layout
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -33,6 +33,7 @@ _SPECIAL = {
     "‖": r"$\|$",
     "∞": r"$_\infty$",
     "†": r"$^\dagger$",
+    **{superscript: rf"\textsuperscript{{{letter}}}" for superscript, letter in zip(LETTERS, "abcdefgh", strict=True)},
 }
 _PATTERN = re.compile("|".join(map(re.escape, _SPECIAL)))
 
@@ -49,11 +50,11 @@ def label(text: str) -> str:
 
 
 class Tabular:
-    """A layout's columns in a tabular; with several seeds a number takes two, mean and deviation."""
+    """A layout's columns in a tabular; with deviations or lettered marks a number takes two, the second for these."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self.width = 2 if layout.has_spread else 1
+        self.width = 2 if layout.has_spread or layout.has_letters else 1
 
     @property
     def preamble(self) -> str:
@@ -78,7 +79,7 @@ class Tabular:
     @property
     def gap(self) -> str:
         """Half the space between columns: less where numbers carry a deviation, to fit a text's width."""
-        return "2.2pt" if self.width == 2 else "5pt"
+        return "2.2pt" if self._layout.has_spread else "5pt"
 
     @property
     def head(self) -> str:
@@ -89,10 +90,10 @@ class Tabular:
         """An entry as a cell of this tabular."""
         if not entry.measured:
             return rf"\multicolumn{{{self.width}}}{{c}}{{--}}"
-        text = (rf"\best{{{entry.text}}}" if entry.best else entry.text) + self._hung(entry.mark)
+        text = rf"\best{{{entry.text}}}" if entry.best else entry.text
         if self.width == 1:
-            return text
-        return f"{text} & " + (rf"\spread{{{entry.spread}}}" if entry.spread else "")
+            return text + self._hung(entry.mark)
+        return f"{text} & " + (rf"\spread{{{entry.spread}}}" if entry.spread else "") + escape(entry.mark)
 
     @staticmethod
     def _hung(mark: str) -> str:

@@ -9,6 +9,8 @@ from itertools import pairwise
 
 DASH = "–"
 UNCERTAIN = "†"
+LETTERS = "ᵃᵇᶜᵈᵉᶠᵍʰ"
+"""Marks that a note below the table explains."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,10 @@ class Layout:
     @property
     def has_spread(self) -> bool:
         return any(entry.spread for entry in self.entries)
+
+    @property
+    def has_letters(self) -> bool:
+        return any(set(entry.mark) & set(LETTERS) for entry in self.entries)
 
     @property
     def has_dash(self) -> bool:

@@ -50,6 +50,13 @@ class Table(Settings):
     def check(self, rows: Sequence[dict[str, str]], study: Study, source: Source, where: str, remedy: str) -> Any:
         """The rows of ``source``'s CSV as a measurement, which keeps them as ``rows``; UserError if they can't be."""
 
+    def verify(self, measurement: Any, root: str, remedy: str) -> None:
+        """Raise UserError if what lies beside a measurement doesn't belong to it."""
+
+    def examined(self, measurements: list[Any], study: Study, root: str) -> list[Any]:
+        """The measurements that a collection has found, with what is to be said of them together."""
+        return measurements
+
     def tuned_runs(self, study: Study) -> list[Run]:
         """One run, of the first seed, for each whose alpha was chosen."""
         first = (replace(source.run, seed=study.seeds[0]) for source in self.sources(study))

@@ -420,6 +420,19 @@ def test_a_cell_is_one_row_and_a_bit_an_image(natural: Path, averaged: Path, met
     assert row["model_sha256"] == store.sha256(Path(RUNS, method, "seed0/model.safetensors"))
     assert row["config_sha256"] == plan.digest(plan.cell_settings(study(), Cell(D, A, method, 0, attack)))
     assert row["threads"] == "1"
+    diagnosed = {"zero_gradient_share", "loss_rise", "accuracy_at_eps_1", "classes"}
+    assert set(row) & diagnosed == (diagnosed if attack == "pgd" else set())
+
+
+@pytest.mark.usefixtures("natural")
+def test_a_cell_of_autoattack_says_what_its_health_checks_need() -> None:
+    path = Path(CELLS, "natural/seed0/aa.csv")
+    made("evaluate", str(path))
+    with path.open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    path.unlink()
+    assert int(row["correct"]) <= int(row["before_square"]) <= 12
+    assert "warnings" in row
 
 
 def test_bits_are_the_networks_own_verdicts(natural: Path) -> None:

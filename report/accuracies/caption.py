@@ -8,6 +8,7 @@ from ataka.plan import Run
 from ataka.study import CW, PGD, WITHOUT_EPS, AutoAttack, CarliniWagnerL2, Fog, Study
 from report import names
 from report.accuracies.cells import Measurement
+from report.accuracies.health import Marks
 from report.accuracies.table import AccuracyTable
 from report.caption import Caption, opening, selected_by, selection, stand_ins
 from report.layout import DASH, UNCERTAIN, Layout
@@ -39,6 +40,7 @@ def compose(
         *_shared(table, study),
         *_intervals(table, study, measurements),
         *selection(table, study),
+        *Marks(measurements).notes(),
         *(_published(table, study, layout) if beside_published else ()),
     ]
     return Caption(text, notes)
@@ -225,5 +227,5 @@ def _published(table: AccuracyTable, study: Study, layout: Layout) -> Iterator[s
         yield f"{DASH}: the paper printed none."
     if any(isinstance(study.attack(name), Fog) for name in table.attacks(study)):
         yield "The paper states no strength of Fog."
-    if any(entry.mark for entry in layout.entries):
+    if any(UNCERTAIN in entry.mark for entry in layout.entries):
         yield f"{UNCERTAIN}: may be swapped among themselves (recovered from the paper's text)."

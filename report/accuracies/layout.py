@@ -12,6 +12,7 @@ from ataka.plan import Cell
 from ataka.study import Study
 from report import names, published
 from report.accuracies.cells import Measurement
+from report.accuracies.health import Marks
 from report.accuracies.table import AccuracyTable, Block, Column, Row
 from report.layout import UNCERTAIN, Entry, Group, Layout, Panel, mark_best
 from report.layout import Row as Line
@@ -25,7 +26,7 @@ def lay_out(
     table: AccuracyTable, study: Study, measurements: Sequence[Measurement], *, beside_published: bool = False
 ) -> Layout:
     """The layout of ``table``, the paper's or with its published numbers beside the measured ones."""
-    accuracies = {one.cell: one.accuracy for one in measurements}
+    accuracies, marks = {one.cell: one.accuracy for one in measurements}, Marks(measurements)
     fields = {replace(one.cell, attack=""): one.fields for one in measurements}
     blocks, columns = table.blocks(study), table.kept_columns(study)
     archs = [used for arch in table.archs if (used := study.stand_in(arch))]
@@ -34,7 +35,7 @@ def lay_out(
         return [
             [_field(study, fields, block, row, column.field) for row in table.lines]
             if column.field
-            else _ranked(table, [_measured(study, accuracies, block, row, column) for row in table.lines])
+            else _ranked(table, [_measured(study, accuracies, marks, block, row, column) for row in table.lines])
             for column in columns
         ]
 
@@ -71,16 +72,22 @@ def _title(block: Block) -> str:
     return used if used == paper else f"{used}, in place of {paper}"
 
 
-def _measured(study: Study, accuracies: dict[Cell, float], block: Block, row: Row, column: Column) -> Entry:
+def _measured(
+    study: Study, accuracies: dict[Cell, float], marks: Marks, block: Block, row: Row, column: Column
+) -> Entry:
+    def cells(method: str, seed: int) -> list[Cell]:
+        return [Cell(block.dataset, block.arch, method, seed, attack) for attack in column.attacks]
+
     def of(method: str, seed: int) -> float | None:
-        cells = [Cell(block.dataset, block.arch, method, seed, attack) for attack in column.attacks]
-        return column.combine([accuracies.get(cell) for cell in cells])
+        return column.combine([accuracies.get(cell) for cell in cells(method, seed)])
 
     per_seed = [row.combine([of(method, seed) for method in row.methods]) for seed in study.seeds]
     summary = summarise([value for value in per_seed if value is not None])
     if summary is None:
         return Entry()
-    return Entry(f"{summary.mean:.2f}", "" if summary.spread is None else f"{summary.spread:.2f}")
+    behind = [cell for method in row.methods for seed in study.seeds for cell in cells(method, seed)]
+    spread = "" if summary.spread is None else f"{summary.spread:.2f}"
+    return Entry(f"{summary.mean:.2f}", spread, mark=marks.of(behind))
 
 
 def _field(study: Study, fields: dict[Cell, dict[str, str]], block: Block, row: Row, name: str) -> Entry:

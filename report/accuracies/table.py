@@ -11,7 +11,7 @@ from ataka.plan import Cell
 from ataka.settings import Settings
 from ataka.study import Study
 from report import names
-from report.accuracies import cells
+from report.accuracies import cells, health
 from report.accuracies.cells import Measurement
 from report.sources import Source
 from report.table import Names, Table, refuse_twice
@@ -189,6 +189,13 @@ class AccuracyTable(Table):
     ) -> Measurement:
         assert isinstance(source, Cell)
         return cells.check(rows, study, source, where, remedy)
+
+    def verify(self, measurement: Measurement, root: str, remedy: str) -> None:
+        health.read_bits(root, measurement, remedy)
+
+    def examined(self, measurements: list[Measurement], study: Study, root: str) -> list[Measurement]:
+        found = {one.cell: health.read_bits(root, one, f"make it anew: {one.cell.csv(root)}") for one in measurements}
+        return health.examine(measurements, study, {cell: bits for cell, bits in found.items() if bits is not None})
 
     def _refuse_unknown_names(self, study: Study) -> None:
         attacks: Iterable[str] = (attack for column in self.columns for attack in column.attacks)
