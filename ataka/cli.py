@@ -29,6 +29,12 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except RuntimeError as error:
+        if "out of memory" not in str(error) and "DefaultCPUAllocator" not in str(error):
+            raise
+        first = str(error).partition("\n")[0]
+        print(f"error: out of memory: {first} Lower the set-up's batch_size, or use a larger device", file=sys.stderr)
+        return 2
     except KeyboardInterrupt as interrupt:
         print(f"interrupted; {str(interrupt) or 'the next start begins anew'}", file=sys.stderr)
         return 143 if isinstance(interrupt, Terminated) else 130

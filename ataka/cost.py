@@ -66,7 +66,8 @@ def _plural(noun: str) -> str:
 def seconds_of(study: Study, node: Node) -> float:
     """The seconds that one job takes on one device of this machine."""
     return (WARM_JOB_SECONDS if study.warm_start else JOB_SECONDS) + sum(
-        passes * forward_seconds(arch, dataset, study.threads) for arch, dataset, passes in _passes(study, node)
+        passes * forward_seconds(arch, dataset, study.threads, study.device)
+        for arch, dataset, passes in _passes(study, node)
     )
 
 
@@ -119,10 +120,10 @@ def _attack(study: Study, cell: Cell) -> float:
 
 
 @cache
-def forward_seconds(arch: str, dataset: str, threads: int) -> float:
+def forward_seconds(arch: str, dataset: str, threads: int, asked_for: str) -> float:
     """Seconds of one image's forward, measured here in a batch that takes a fair part of a second."""
     facts = data.specification(dataset)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device("cuda" if asked_for != "cpu" and torch.cuda.is_available() else "cpu")
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     with torch.random.fork_rng(devices=[]), torch.no_grad():

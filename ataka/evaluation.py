@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ataka import attacks, streams
 from ataka.attacks import attack_mode
 from ataka.data import Split, to_unit
+from ataka.errors import UserError
 from ataka.progress import Progress
 from ataka.resume import State, States
 from ataka.settings import number
@@ -81,12 +82,17 @@ def evaluate(
             piece = slice(offset, offset + size)
             x, y = to_unit(split.images[piece]), split.labels[piece]
             keep = partial(done.keep, states, progress, len(split))
-            if kind == "aa":
-                chunk: dict[str, Any] = {"seed": seed, "index": offset // size, "point": done.point, "keep": keep}
-                x_adv = module.attack_chunk(network, x, y, **options, **chunk)
-            else:
-                given = {} if start is None else {"start": start[piece]}
-                x_adv = attacks.perturb(module, network, x, y, **options, **given)
+            try:
+                if kind == "aa":
+                    chunk: dict[str, Any] = {"seed": seed, "index": offset // size, "point": done.point, "keep": keep}
+                    x_adv = module.attack_chunk(network, x, y, **options, **chunk)
+                else:
+                    given = {} if start is None else {"start": start[piece]}
+                    x_adv = attacks.perturb(module, network, x, y, **options, **given)
+            except RuntimeError as error:
+                size = _fewer(size, error, canonical=kind == "aa")
+                progress.say(f"out of memory: {size} images at a time from here on, which changes no verdict")
+                continue
             with torch.no_grad(), attack_mode(network):
                 done.predicted = torch.cat([done.predicted, network(x_adv).argmax(1)])
             keep(None)
@@ -99,6 +105,25 @@ def evaluate(
         seconds=states.seconds if states else time.monotonic() - began,
         before_square=done.before_square,
     )
+
+
+def _fewer(size: int, error: RuntimeError, *, canonical: bool) -> int:
+    """How many images to attack at once after ``error``: half as many if memory ran out, else it is raised again."""
+    if not out_of_memory(error) or (size == 1 and not canonical):
+        raise error
+    if canonical:
+        raise UserError(
+            f"AutoAttack's chunk of {size} images doesn't fit into memory. Set attacks.*.chunk lower; its verdicts depend "
+            "on the chunk, so it is not cut by itself"
+        ) from None
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return size // 2
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether torch, on a GPU or a CPU, had no memory left."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 @dataclass

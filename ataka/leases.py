@@ -1,4 +1,4 @@
-"""Leases of a machine's GPUs, one job each: file locks, which the system frees when their holder dies, however it dies."""
+"""Leases of a machine's GPUs, one job each: file locks, which the system frees when their holder dies."""
 
 import os
 import re

@@ -14,7 +14,7 @@ import numpy
 import torch
 from torch import nn
 
-from ataka import config, data, diagnostics, networks, plan, provenance, resume, store, tape
+from ataka import config, data, diagnostics, leases, networks, plan, provenance, resume, store, tape
 from ataka.attacks import aa_warnings
 from ataka.data import to_unit
 from ataka.errors import UserError
@@ -32,12 +32,14 @@ from ataka.training import train as run_training
 
 def device_of(study: Study) -> torch.device:
     """The device that the study asks for; sets torch's threads, deterministic kernels, and float32 that is float32."""
-    if study.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("device: cuda is asked for, but torch sees no GPU here; use device: auto or cpu")
     torch.set_num_threads(study.threads)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False  # as on the paper's cards, which had none
+    if study.device != "cpu":
+        leases.gpu()  # before anything touches CUDA
     use_gpu = study.device != "cpu" and torch.cuda.is_available()
+    if study.device == "cuda" and not use_gpu:
+        raise UserError("device: cuda is asked for, but torch sees no GPU here; use device: auto or cpu")
     return torch.device("cuda" if use_gpu else "cpu")
 
 
@@ -89,6 +91,8 @@ def record(study: Study, root: str, node: Tape) -> None:
         progress.say(f"the particles of {source.ensemble} felt each other, so these teachers are trained by themselves")
     teachers = networks.teachers(arch, node.dataset, ensemble.n, seed=node.seed, device=device)
     writer = tape.Writer(folder, generator.channels, count=len(train))
+    classes = data.specification(node.dataset).classes
+    store.require_space(folder, tape.size(len(generator.channels), ensemble.n, len(train), classes) * setup.epochs)
     with _states(study, node, folder, progress, data=about["data_sha256"]) as states:
         store.sweep(folder)
         try:

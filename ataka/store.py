@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,6 +42,21 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """UserError unless the disk of ``folder`` has ``needed`` bytes, what ``folder`` holds already included."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise UserError(f"can't write {folder}: {error.strerror}") from None
+    if free + held < needed:
+        raise UserError(
+            f"{folder} needs {needed / 1e9:,.1f} GB, but its disk has {free / 1e9:,.1f} GB left: make room, or put the "
+            "results folder on another disk (a symbolic link will do)"
+        )
 
 
 def sweep(folder: Path) -> None:

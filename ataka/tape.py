@@ -25,6 +25,11 @@ def epoch_file(folder: Path, epoch: int) -> Path:
     return folder / f"epoch{epoch:04d}.safetensors"
 
 
+def size(channels: int, teachers: int, images: int, classes: int) -> int:
+    """Bytes of an epoch's logits."""
+    return 4 * channels * teachers * images * classes
+
+
 class Writer:
     """Collects one epoch's logits at a time and writes it out when the epoch ends."""
 

@@ -20,7 +20,7 @@ def study(**overrides: Any) -> config.Study:
 
 @pytest.fixture(autouse=True)
 def one_second_a_forward(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cost, "forward_seconds", lambda arch, dataset, threads: {A: 1.0, "wrn10-1": 10.0}[arch])
+    monkeypatch.setattr(cost, "forward_seconds", lambda arch, dataset, threads, device: {A: 1.0, "wrn10-1": 10.0}[arch])
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_little_work_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_forward_is_timed_and_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()  # the real one
     threads, before = torch.get_num_threads(), torch.random.get_rng_state()
-    seconds = cost.forward_seconds.__wrapped__(A, D, 2)
+    seconds = cost.forward_seconds.__wrapped__(A, D, 2, "auto")
     assert 0 < seconds < 1
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.random.get_rng_state(), before)

@@ -151,3 +151,49 @@ def test_a_constant_prediction_is_noticed(network: nn.Module, split: Split) -> N
 def test_an_unknown_attack_is_a_user_error(network: nn.Module, split: Split) -> None:
     with pytest.raises(UserError, match="no attack 'pdg'; did you mean 'pgd'"):
         evaluate(network, {"kind": "pdg"}, split, seed=0)
+
+
+# ---- when memory runs out
+
+
+class Hungry(torch.nn.Module):
+    """A network that has room for so many images at once."""
+
+    def __init__(self, network: torch.nn.Module, room: int, message: str) -> None:
+        super().__init__()
+        self.network, self.room, self.message = network, room, message
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) > self.room:
+            raise RuntimeError(self.message) if "CPU" in self.message else torch.OutOfMemoryError(self.message)
+        return self.network(x)
+
+
+@pytest.mark.parametrize("message", ["CUDA out of memory.", "DefaultCPUAllocator: can't allocate memory"])
+@pytest.mark.parametrize("room", [1, 3, 5])
+def test_with_less_memory_the_verdicts_are_the_same(message: str, room: int) -> None:
+    network, split = tiny.convolutional().eval(), tiny.split(12)
+    attack = {"kind": "pgd", "eps": "16/255", "step_size": "4/255", "steps": 3, "clamp_start": False, "images": None}
+    whole = evaluate(network, attack, split, seed=0)
+    pieces = evaluate(Hungry(network, room, message), attack, split, seed=0)
+    assert torch.equal(whole.correct, pieces.correct)
+
+
+def test_an_image_that_does_not_fit_alone_is_an_error() -> None:
+    attack = {"kind": "fgsm", "eps": "16/255", "images": None}
+    with pytest.raises(torch.OutOfMemoryError):
+        evaluate(Hungry(tiny.convolutional().eval(), 0, "CUDA out of memory."), attack, tiny.split(4), seed=0)
+
+
+def test_autoattacks_chunk_is_not_cut_by_itself() -> None:
+    attack = {"kind": "aa", "eps": "16/255", "version": "shortened", "chunk": 8, "images": None}
+    attack |= {"iterations": 3, "target_classes": 2, "queries": 5}
+    hungry = Hungry(tiny.convolutional().eval(), 4, "CUDA out of memory.")
+    with pytest.raises(UserError, match=r"chunk of 8 images doesn't fit .* attacks\.\*\.chunk lower"):
+        evaluate(hungry, attack, tiny.split(8), seed=0)
+
+
+def test_another_error_of_torch_is_its_own() -> None:
+    hungry = Hungry(tiny.convolutional().eval(), 4, "CPU: a defect")
+    with pytest.raises(RuntimeError, match="a defect"):
+        evaluate(hungry, {"kind": "fgsm", "eps": "16/255", "images": None}, tiny.split(8), seed=0)

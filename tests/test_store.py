@@ -1,5 +1,6 @@
 """Are files whole or not there, and are damaged ones refused by name?"""
 
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,11 @@ def test_the_nearest_name_is_suggested_or_all_are_listed() -> None:
     assert nearest("stpes", ["steps", "eps"]) == "; did you mean 'steps'?"
     assert nearest("zzz", ["b", "a"]) == "; known: a, b"
     assert nearest("zzz", []) == "; known: none"
+
+
+def test_a_disk_too_small_is_named_with_what_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "there").write_bytes(b"x" * 1000)
+    monkeypatch.setattr(store.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(2000))
+    store.require_space(tmp_path, 3000)
+    with pytest.raises(UserError, match=r"needs 0\.0 GB, but its disk has 0\.0 GB left: make room"):
+        store.require_space(tmp_path, 3001)

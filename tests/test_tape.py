@@ -336,3 +336,11 @@ def test_a_manifest_without_a_key_is_refused(own: Path, key: str) -> None:
 def test_an_unfinished_tape_is_no_tape(own: Path) -> None:
     (own / "manifest.json").unlink()
     assert f"{own / 'manifest.json'} is missing" in refused(lambda: open_tape(own))
+
+
+def test_an_epochs_size_is_known_beforehand(folder: Path) -> None:
+    """But for safetensors' header."""
+    path = tape.epoch_file(folder, 0)
+    logits = store.load_tensors(path)
+    expected = sum(tape.size(1, *channel.shape) for channel in logits.values())
+    assert expected < path.stat().st_size < expected + 500
