@@ -113,8 +113,8 @@ def _fewer(size: int, error: RuntimeError, *, canonical: bool) -> int:
         raise error
     if canonical:
         raise UserError(
-            f"AutoAttack's chunk of {size} images doesn't fit into memory. Set attacks.*.chunk lower; its verdicts depend "
-            "on the chunk, so it is not cut by itself"
+            f"AutoAttack's chunk of {size} images doesn't fit into memory. Set attacks.*.chunk lower; its verdicts "
+            "depend on the chunk, so it is not cut by itself"
         ) from None
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
