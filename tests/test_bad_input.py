@@ -18,7 +18,7 @@ import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from ataka import checkpoints, config, networks, plan, provenance, stages, store, verify
+from ataka import checkpoints, config, data, networks, plan, provenance, stages, store, verify
 from ataka.cli import main
 from ataka.errors import UserError
 from ataka.plan import Run, Tape
@@ -106,13 +106,13 @@ class Small:
     def tape(self) -> None:
         """As a student reads it."""
         node = Tape(D, f"{TEACHER}-x3-svgd", 0)
-        reader = stages._reader(self.study, str(self.root), node, self.split)
-        facts = stages.data.specification(D)
-        view = stages.data.view(0, 0, len(self.split), shift=facts.shift, flip=facts.flip)
+        reader = stages.common.reader_of(self.study, str(self.root), node, self.split)
+        facts = data.specification(D)
+        view = data.view(0, 0, len(self.split), shift=facts.shift, flip=facts.flip)
         reader.epoch(0, view, CPU)
 
     @functools.cached_property
-    def split(self) -> stages.data.Split:
+    def split(self) -> data.Split:
         return stages.load_images(self.study, str(self.root), D, "train")
 
     def network(self) -> None:
@@ -121,10 +121,10 @@ class Small:
     def average(self) -> None:
         for member in range(3):
             node = Run(D, A, "en-sat", 0, f"member{member}")
-            stages._require_current(self.study, str(self.root), node, history=True)
+            stages.common.require_current(self.study, str(self.root), node, history=True)
 
     def alpha(self) -> None:
-        stages.chosen_alpha(self.study, str(self.root), Run(D, A, "s-at-aka", 0))
+        stages.choosing.chosen_alpha(self.study, str(self.root), Run(D, A, "s-at-aka", 0))
 
     def foreign(self) -> None:
         entry = plan.checkpoint(self.study, Run(D, A, "published", 0))

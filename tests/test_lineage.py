@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from ataka import config, networks, plan, stages, store
+from ataka import config, data, networks, plan, stages, store
+from ataka import tape as recorded
 from ataka.cli import main
 from ataka.models.mixture import Mixture
 from ataka.plan import Cell, Particles, Run, Tape
@@ -198,9 +199,9 @@ def test_a_student_reads_the_first_teachers_of_a_shared_tape(tape: Path) -> None
     made("record", f"{TAPES}/{TEACHER}-x1-svgd/seed0/manifest.json")
     shipped, node = study(), Tape(D, f"{TEACHER}-x1-svgd", 0)
     split = store.load_split(stages.data_file(ROOT, D, "train"), "train")
-    reader = stages._reader(shipped, ROOT, node, split)
-    facts = stages.data.specification(D)
-    view = stages.data.view(0, 0, len(split), shift=facts.shift, flip=facts.flip)
+    reader = stages.common.reader_of(shipped, ROOT, node, split)
+    facts = data.specification(D)
+    view = data.view(0, 0, len(split), shift=facts.shift, flip=facts.flip)
     logits = reader.epoch(0, view, torch.device("cpu"))["train_adv"]
     assert logits.shape == (1, 24, 10)
     assert torch.equal(logits, store.load_tensors(tape / "epoch0000.safetensors")["train_adv"][:1])
@@ -211,7 +212,7 @@ def test_particles_that_felt_each_other_are_not_shared(tape: Path) -> None:
     spoilt = tape.parent / "seed7"
     spoilt.mkdir()
     store.write_json(spoilt / "manifest.json", manifest | {"kernel_offdiagonal_max": 1e-30})
-    assert not stages.tape.share(spoilt / "manifest.json", tape.parent / "seed8", 1, {})
+    assert not recorded.share(spoilt / "manifest.json", tape.parent / "seed8", 1, {})
     assert not (tape.parent / "seed8").exists()
 
 

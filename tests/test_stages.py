@@ -458,13 +458,13 @@ def test_evaluating_twice_gives_the_same_bits() -> None:
 def test_an_attack_draws_from_its_runs_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     made("train", f"{RUNS}/natural/seed1/model.safetensors")
     seen: list[int] = []
-    real = stages.run_attack
+    real = stages.evaluating.run_attack
 
     def spy(*arguments: Any, seed: int, **named: Any) -> Any:
         seen.append(seed)
         return real(*arguments, seed=seed, **named)
 
-    monkeypatch.setattr(stages, "run_attack", spy)
+    monkeypatch.setattr(stages.evaluating, "run_attack", spy)
     made("evaluate", f"{CELLS}/natural/seed1/pgd.csv")
     assert seen == [1]
 

@@ -1,0 +1,147 @@
+"""What several stages need: device, images, networks of earlier stages, and the records beside what they make."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ataka import data, leases, networks, plan, provenance, resume, store, tape
+from ataka.errors import UserError
+from ataka.generator import DIAGNOSED, diagnose
+from ataka.models.mixture import Mixture
+from ataka.plan import Cell, Node, Particles, Run, Tape
+from ataka.progress import Progress
+from ataka.study import Study
+
+
+def device_of(study: Study) -> torch.device:
+    """The device that the study asks for; sets torch's threads, deterministic kernels, and float32 that is float32."""
+    torch.set_num_threads(study.threads)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = False  # as on the paper's cards, which had none
+    if study.device != "cpu":
+        leases.gpu()  # before anything touches CUDA
+    use_gpu = study.device != "cpu" and torch.cuda.is_available()
+    if study.device == "cuda" and not use_gpu:
+        raise UserError("device: cuda is asked for, but torch sees no GPU here; use device: auto or cpu")
+    return torch.device("cuda" if use_gpu else "cpu")
+
+
+def data_file(root: str, dataset: str, part: str) -> Path:
+    """Where the prepared images lie: ``part`` is train (with validation) or test."""
+    return Path(root, "data", dataset, f"{part}.safetensors")
+
+
+def load_images(study: Study, root: str, dataset: str, name: str) -> data.Split:
+    """The split ``name`` as it was prepared; UserError if the file is damaged or was cut under other settings."""
+    part = "test" if name == "test" else "train"
+    return store.load_split(data_file(root, dataset, part), name, plan.data_settings(study, dataset, part))
+
+
+def load(study: Study, root: str, node: Run, device: torch.device) -> nn.Module:
+    """A run's network with its weights, in evaluation mode; UserError unless they are those of its run.json."""
+    method = study.method(node.method)
+    require_current(study, root, node)
+    if method.members > 1 and (method.joint or not node.part):
+        members = [networks.build(node.arch, node.dataset, device=device) for _ in range(method.members)]
+        network: nn.Module = Mixture(members, average=method.average).to(device)
+    else:
+        network = networks.build(node.arch, node.dataset, device=device)
+    store.load_into(network, node.model(root))
+    return network.eval()
+
+
+def require_current(study: Study, root: str, node: Run, *, history: bool = False) -> None:
+    """UserError unless a run is of the settings in force, and its files are those that its run.json records."""
+    folder, digests = node.folder(root), ("settings_sha256", "model_sha256", "history_sha256")
+    record = store.read_json(folder / "run.json", *digests)
+    again = f"train it again: snakemake --forcerun {node.model(root)}"
+    if record["settings_sha256"] != plan.digest(plan.run_settings(study, node)):
+        raise UserError(f"{node.model(root)} was trained under other settings than those in force; {again}")
+    for name in ("model.safetensors", "history.csv") if history else ("model.safetensors",):
+        if store.sha256(folder / name) != record[f"{name.split('.')[0]}_sha256"]:
+            raise UserError(f"{folder / name} is damaged or another's: its SHA-256 is not its run.json's; {again}")
+
+
+def reader_of(study: Study, root: str, node: Tape, split: data.Split) -> tape.Reader:
+    return tape.Reader(
+        node.manifest(root),
+        settings_sha256=plan.digest(plan.tape_settings(study, node)),
+        data_sha256=split.digest(),
+    )
+
+
+def states_of(study: Study, node: Node, folder: Path, progress: Progress, **inputs: Any) -> resume.States:
+    """Where an interrupted job goes on, if it was made from the same ``inputs`` under the same settings and code."""
+    identity = {
+        "settings": plan.digest(plan.settings_of(study, node)),
+        "code": provenance.code_digest(plan.code_of(study, node)),
+        **inputs,
+    }
+    environment = {"device": device_name(device_of(study)), "threads": study.threads, "torch": torch.__version__}
+    return resume.States(folder / ".resume", identity, environment, progress)
+
+
+def times(states: resume.States) -> dict[str, Any]:
+    """What it took, interruptions left out, and where they were."""
+    return {"seconds": states.seconds, "resumed": states.resumed}
+
+
+def diagnosed(generator: Any, teachers: Sequence[nn.Module], images: data.Split, seed: int) -> dict[str, float]:
+    """What the generator does to its trained teachers, on the first few of ``images``."""
+    few = images.first(min(DIAGNOSED, len(images)))
+    return diagnose(generator, teachers, few.pixels(), few.labels, seed=seed)
+
+
+def progress_of(node: Node, verb: str | None = None) -> Progress:
+    name = "/".join(str(value) for key, value in asdict(node).items() if value != "" and key != "seed")
+    verb = verb or {Tape: "record", Run: "train", Cell: "evaluate", Particles: "particles"}[type(node)]
+    return Progress(f"{verb} {name} seed {node.seed}", sys.stderr)
+
+
+def device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def write_run(study: Study, root: str, node: Tape | Run, *, status: str, **more: Any) -> None:
+    """The record beside a training: what it was, what it was made from, and the digests of what it wrote."""
+    folder, settings = node.folder(root), plan.settings_of(study, node)
+    record = {**asdict(node), "status": status, "settings": settings, "settings_sha256": plan.digest(settings), **more}
+    record |= {"readings": plan.readings_in(study, node), "history_sha256": store.sha256(folder / "history.csv")}
+    if isinstance(node, Run):
+        record |= {"model_sha256": store.sha256(node.model(root))}
+    if "data" in settings:
+        record |= {"data_sha256": data_digest(root, node.dataset, "train")}
+    record |= {"made_from": digests(root, plan.made_from(study, node, root, more.get("alpha")))}
+    record |= {"code_sha256": provenance.code_digest(plan.code_of(study, node))}
+    record |= {"threads": study.threads, "device": device_name(device_of(study))}
+    record |= {"finished_at": provenance.now(), **provenance.environment()}
+    store.write_json(folder / "run.json", record)
+
+
+def data_digest(root: str, dataset: str, name: str) -> str:
+    part = "test" if name == "test" else "train"
+    return str(store.load_about(data_file(root, dataset, part))["sha256"][name])
+
+
+def digests(root: str, paths: Sequence[Path]) -> dict[str, str]:
+    """SHA-256 of files, by their paths below the results folder."""
+    return {path.relative_to(root).as_posix(): store.sha256(path) for path in paths}
+
+
+def write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """Losses as shortest exact text, so that equal runs give equal bytes."""
+    store.write_rows(path, [{name: exact(value) for name, value in row.items()} for row in history])
+
+
+def exact(value: object) -> object:
+    """A float as its shortest exact text."""
+    return repr(value) if isinstance(value, float) else value
+
+
+def as_text(value: object) -> object:
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else value

@@ -1,0 +1,73 @@
+"""record: train an ensemble of teachers and keep what it says."""
+
+from ataka import data, networks, plan, store, tape
+from ataka.errors import UserError
+from ataka.objectives.teachers import Teachers
+from ataka.plan import Tape
+from ataka.stages.common import (
+    device_of,
+    diagnosed,
+    load_images,
+    progress_of,
+    reader_of,
+    states_of,
+    times,
+    write_history,
+    write_run,
+)
+from ataka.study import Study
+from ataka.training import Failed
+from ataka.training import train as run_training
+
+
+def record(study: Study, root: str, node: Tape) -> None:
+    """Train an ensemble of teachers and record what they say; writes the tape, their weights and history.
+
+    Where another tape holds the very same teachers (`tape.share`), nothing is trained.
+    """
+    device, progress = device_of(study), progress_of(node)
+    settings = plan.tape_settings(study, node)
+    ensemble, arch = plan.ensemble_of(study, node), study.teacher(node.dataset)
+    generator, setup = study.generators[ensemble.generator], study.setup(ensemble.setup, node.dataset, arch)
+    train, probe = (load_images(study, root, node.dataset, name) for name in ("train", "validation"))
+    folder = node.folder(root)
+    about = {"settings": settings, "settings_sha256": plan.digest(settings), "data_sha256": train.digest()}
+    source = plan.source_of(study, node)
+    if source:
+        reader_of(study, root, source, train)  # refuses a tape of other settings or images
+        if tape.share(source.manifest(root), folder, ensemble.n, about):
+            progress.say(f"the kernel of {source.ensemble} was exactly the identity: its first {ensemble.n} serve here")
+            return
+        progress.say(f"the particles of {source.ensemble} felt each other, so these teachers are trained by themselves")
+    teachers = networks.teachers(arch, node.dataset, ensemble.n, seed=node.seed, device=device)
+    writer = tape.Writer(folder, generator.channels, count=len(train))
+    classes = data.specification(node.dataset).classes
+    store.require_space(folder, tape.size(len(generator.channels), ensemble.n, len(train), classes) * setup.epochs)
+    with states_of(study, node, folder, progress, data=about["data_sha256"]) as states:
+        store.sweep(folder)
+        try:
+            history = run_training(
+                teachers,
+                Teachers(generator),
+                train.to(device),
+                data.specification(node.dataset),
+                setup,
+                seed=node.seed,
+                writer=writer,
+                progress=progress,
+                states=states,
+                probe=probe.to(device),
+            )
+        except Failed as error:
+            rate = f"setups.{ensemble.setup}.learning_rate"
+            raise UserError(f"{folder}: {error}; {states.last}; lower the learning rate ({rate})") from None
+        weights = []
+        for index, teacher in enumerate(teachers):
+            path = folder / f"teacher{index}.safetensors"
+            store.save_tensors(path, teacher.state_dict())
+            weights.append({"file": path.name, "sha256": store.sha256(path)})
+        write_history(folder / "history.csv", history)
+        write_run(study, root, node, status="finished", **times(states))
+        peaks = {name: max(row[name] for row in history) for name in history[0] if name.endswith("_max")}
+        said = diagnosed(generator, teachers, probe.to(device), node.seed)
+        writer.finish(about | {"teachers": weights, "threads": study.threads, "diagnostics": said} | peaks)
