@@ -24,6 +24,8 @@ from ataka.study import Study
 _ROOMS = ("data", "tapes", "runs", "cells", "particles")
 _ASIDE = ("logs", "benchmarks")
 """What jobs said and took: nothing depends on it."""
+_RESUME = ".resume"
+"""Where a job that isn't finished keeps what it needs to go on."""
 
 
 @dataclass
@@ -98,8 +100,11 @@ class _Check:
         files = sorted(self._files())
         for path in files:
             self._visit(path)
+        unfinished = {folder for path in files for folder in path.parents if (folder / _RESUME).is_dir()}
+        for folder in sorted(unfinished):
+            self._note(f"{folder}: a job here isn't finished; started again, it goes on")
         for path in files:
-            if path not in self._explained:
+            if path not in self._explained and not unfinished & {*path.parents}:
                 why = self._why.get(path, "no artifact explains it")
                 self._note(f"{path} is not part of the study: {why}. Delete it if nobody needs it")
         for path, needed_by in sorted(self._missing.items()):
@@ -148,7 +153,7 @@ class _Check:
                 self._why[path] = str(error)
             return
         if place.name == "run.json":
-            if not (self.root / main).is_file():
+            if not (self.root / main).is_file() and not (path.parent / _RESUME).is_dir():
                 self._explained.add(path)
                 self._problem(f"{self.root / main} is missing, though {path} is there; {_again(self.root / main)}")
         elif place.name == "choice.json":
@@ -305,7 +310,9 @@ class _Check:
                 self._missing[source].append(path)
                 continue
             measured = store.read_rows(source)
-            if set(measured[0]) - set(rows[0]) or told != [_filled(row) for row in measured]:
+            own = measured[0].keys()  # a collection may say more of a row, as its health
+            told = [{name: value for name, value in row.items() if name in own} for row in told]
+            if own - rows[0].keys() or told != [_filled(row) for row in measured]:
                 yield f"{path}: what it has of {source} is not what stands there; {_again(path)}"
 
     def _choices(self, path: Path) -> Iterator[str]:

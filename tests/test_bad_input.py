@@ -140,7 +140,7 @@ class Small:
         check = verify._Check(self.study, self.root)
         check._visit(path)
         assert check._explained or check._missing
-        for problem in check.found.problems:
+        for problem in [*check.found.problems, *(f"{one} is missing for {path}" for one in check._missing)]:
             raise UserError(problem)
 
 

@@ -348,6 +348,18 @@ def test_what_nothing_explains_is_a_note(root: Path, found: Verify) -> None:
     assert f"{root}/{RUNS}/s-at-aka/seed0/alpha0.5/model.safetensors is no candidate any more" in told
 
 
+def test_a_job_that_is_not_finished_is_a_note(root: Path, found: Verify) -> None:
+    for path in (root / RUNS / "natural/seed2", root / "tapes" / D / "wrn10-1-x3-svgd/seed1"):
+        (path / ".resume").mkdir(parents=True)
+        (path / ".resume/state.safetensors").write_text("half")
+        (path / "epoch0000.safetensors").write_text("of the tape")
+        (path / "run.json").write_text("of the last time")
+    findings = found()
+    assert findings.problems == []
+    assert len(findings.notes) == 2
+    assert all("a job here isn't finished; started again, it goes on" in note for note in findings.notes)
+
+
 def test_a_scale_that_is_not_known_and_one_that_is(
     root: Path, small_settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
