@@ -1,7 +1,7 @@
 """From cells to pages: what a study measured, collected, checked and set as tables. Knows files, never torch.
 
 tables.py      a table by its name (tables/*.yaml); table.py: what every kind of table has
-accuracies/    Tables 2 to 5: which cells they need, a cell's check, layout, caption
+accuracies/    Tables 2 to 5: which cells they need, a cell's check, their health, layout, caption
 particles/     Table 1: the same of measured particles
 sources.py     a measurement's CSV, read and checked against the settings now in force
 choices.py     which alpha was chosen among which
@@ -12,5 +12,5 @@ caption.py     what a reader must know about any table's numbers, in words
 page.py        a table's layout, caption and files
 render.py      {root}/table2.csv to table2.tex and table2.md, through templates/
 show.py        the same for a terminal
-published.py   the paper's own numbers (published/*.csv)
+published.py   the paper's own numbers (published/*.csv); published_facts.py: what they alone give (docs/published.md)
 """

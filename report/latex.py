@@ -33,7 +33,7 @@ _SPECIAL = {
     "‖": r"$\|$",
     "∞": r"$_\infty$",
     "†": r"$^\dagger$",
-    **{superscript: rf"\textsuperscript{{{letter}}}" for superscript, letter in zip(LETTERS, "abcdefgh", strict=True)},
+    **{mark: rf"\textsuperscript{{\tiny {letter}}}" for mark, letter in zip(LETTERS, "abcdefgh", strict=True)},
 }
 _PATTERN = re.compile("|".join(map(re.escape, _SPECIAL)))
 
@@ -78,8 +78,10 @@ class Tabular:
 
     @property
     def gap(self) -> str:
-        """Half the space between columns: less where numbers carry a deviation, to fit a text's width."""
-        return "2.2pt" if self._layout.has_spread else "5pt"
+        """Half the space between columns: less where numbers carry a deviation, or marks too, to fit a text's width."""
+        if not self._layout.has_spread:
+            return "5pt"
+        return "1.5pt" if self._layout.has_letters else "2.2pt"
 
     @property
     def head(self) -> str:

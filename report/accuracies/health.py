@@ -83,11 +83,11 @@ def _alone(kind: str, fields: Mapping[str, str]) -> Iterator[tuple[str, bool]]:
     """The checks of what was measured beside the attack (ataka/diagnostics.py); none of a cell that has none of it."""
     if kind == "pgd" and fields.get("zero_gradient_share"):
         yield "zero-gradient", 100 * float(fields["zero_gradient_share"]) > ZERO_GRADIENTS
-        yield "rising", float(fields["loss_rise"]) > RISE
+        yield "rising", float(fields["loss_rise"]) > RISE and fields["correct"] != "0"  # there is nothing below 0
         yield "unbounded", float(fields["accuracy_at_eps_1"]) > 100 / int(fields["classes"])
     if kind == "aa" and fields.get("before_square"):
         fell = int(fields["before_square"]) - int(fields["correct"])
-        yield "square", 100 * fell / int(fields["n"]) > SQUARE
+        yield "square", 100 * fell > SQUARE * int(fields["n"])
         yield "warning", bool(fields["warnings"])
 
 
@@ -102,7 +102,7 @@ def _beside(kind: str, own: Bits, others: Mapping[str, Bits]) -> Iterator[tuple[
         yield "subset", bool((own_ & ~clean).any())
     if kind == "pgd" and "aa" in others:
         own_, strongest = _common(own, others["aa"])
-        yield "gap", 100 * float(own_.mean() - strongest.mean()) > GAP
+        yield "gap", 100 * (int(own_.sum()) - int(strongest.sum())) > GAP * len(own_)
 
 
 def _common(one: Bits, other: Bits) -> tuple[Bits, Bits]:

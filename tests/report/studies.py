@@ -21,7 +21,7 @@ from report.particles.rows import COLUMNS as PARTICLE_COLUMNS
 
 Bits = NDArray[numpy.bool_]
 
-_MEAN = {"clean": 90.0, "fgsm": 62.0, "pgd": 55.0, "aa": 51.5, "cw": 51.0, "fog": 70.0, "fog-256": 60.0}
+_MEAN = {"clean": 90.0, "fgsm": 62.0, "pgd": 55.0, "aa": 54.5, "cw": 51.0, "fog": 70.0, "fog-256": 60.0}
 _DIAGNOSTICS = {
     "pgd": {"zero_gradient_share": "0.0", "loss_rise": "0.03", "accuracy_at_eps_1": "0.0", "classes": "10"},
     "aa": {"warnings": ""},
@@ -130,8 +130,8 @@ def fields(study: Study, cell: Cell, correct: int | None = None, n: int | None =
 
 
 def verdicts(correct: int, n: int) -> Bits:
-    """``correct`` of ``n`` images are right: always the easiest, which are the same ones whatever the attack."""
-    order = sorted(range(n), key=lambda image: random.Random(image).random())
+    """``correct`` of ``n`` images are right: the easiest, the same ones whatever the attack and evenly spread."""
+    order = sorted(range(n), key=lambda image: f"{image:016b}"[::-1])
     bits = numpy.zeros(n, bool)
     bits[order[:correct]] = True
     return bits

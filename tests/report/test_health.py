@@ -72,6 +72,7 @@ def test_a_healthy_run_raises_nothing(study: Study) -> None:
         ("pgd", first(50), {"zero_gradient_share": "0.01"}, ""),
         ("pgd", first(50), {"loss_rise": "0.051"}, "rising"),
         ("pgd", first(50), {"loss_rise": "0.05"}, ""),
+        ("pgd", first(0), {"loss_rise": "0.2"}, ""),
         ("pgd", first(50), {"accuracy_at_eps_1": "10.9375"}, "unbounded"),
         ("pgd", first(50), {"accuracy_at_eps_1": "9.375"}, ""),
         ("pgd", first(50), {"accuracy_at_eps_1": "1.5625", "classes": "100"}, "unbounded"),
@@ -81,9 +82,10 @@ def test_a_healthy_run_raises_nothing(study: Study) -> None:
 )
 def test_a_sign_of_trouble_is_seen(study: Study, attack: str, bits: Bits, fields: dict[str, str], raised: str) -> None:
     columns = DIAGNOSED | {attack: {**DIAGNOSED.get(attack, {}), **fields}}
-    found = examined(study, GOOD | {attack: bits}, **columns)
+    weaker = {"aa": first(0)} if not bits.any() else {}
+    found = examined(study, GOOD | {attack: bits} | weaker, **columns)
     assert found[attack]["health"] == raised
-    others = {"gap"} if attack == "aa" else set()
+    others = {"gap"} if attack == "aa" else {"square"} if weaker else set()
     assert {name for other in found if other != attack for name in found[other]["health"].split(";")} <= others | {""}
 
 
