@@ -91,6 +91,10 @@ class Measured:
         return at_least(self._enough_reversed, [self._reversed(case) for case in self.cases])
 
     @property
+    def comparisons(self) -> int:
+        return sum(map(len, self.cases))
+
+    @property
     def p(self) -> float:
         return min(1.0, (2 if self.two_sided else 1) * min(self.p_holds, self.p_reversed))
 
@@ -131,18 +135,46 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """A claim, judged at one scale; ``why`` says why it isn't measured."""
+class Judged:
+    """A claim that is measured, among ``family`` of its table."""
+
+    measured: Measured
+    p_holm: float
+    family: int
+
+    @property
+    def claim(self) -> Claim:
+        return self.measured.claim
+
+    @property
+    def word(self) -> Word:
+        return self.measured.leaning if self.p_holm < ALPHA else "inconclusive"
+
+    @property
+    def decisive(self) -> Tested:
+        return self.measured.decisive(self.word)
+
+    @cached_property
+    def needed(self) -> float | None:
+        """Units, seeds or images, that would settle it; None where it is settled."""
+        if self.word != "inconclusive":
+            return None
+        return max(self.measured.needed(self.family), self.decisive.sample.size + 1)
+
+
+@dataclass(frozen=True)
+class NotMeasured:
+    """A claim of which this scale leaves something out, or that isn't measured yet."""
 
     claim: Claim
-    word: Word
-    why: str = ""
-    decisive: Tested | None = None
-    comparisons: int = 0
-    p: float = math.nan
-    p_holm: float = math.nan
-    needed: float = math.nan
-    """Units, seeds or images, that would settle it, where it is inconclusive."""
+    why: str
+
+    @property
+    def word(self) -> Word:
+        return "not measured"
+
+
+Verdict = Judged | NotMeasured
 
 
 def gather(study: Study, root: str, claims: Sequence[Claim], *, partial: bool = False) -> Evidence:
@@ -168,27 +200,20 @@ def gather(study: Study, root: str, claims: Sequence[Claim], *, partial: bool = 
 
 def judge(study: Study, claims: Sequence[Claim], found: Evidence) -> list[Verdict]:
     """A verdict on each claim, in their order."""
-    measured = {claim: one for claim in claims if (one := _measured(study, claim, found))}
-    p_holm: dict[Claim, float] = {}
-    families: dict[int, list[Claim]] = {}
-    for claim in measured:
-        families.setdefault(claim.sentence.table, []).append(claim)
+    judged: dict[Claim, Judged] = {}
+    families: dict[int, list[Measured]] = {}
+    for claim in claims:
+        if one := _measured(study, claim, found):
+            families.setdefault(claim.sentence.table, []).append(one)
     for family in families.values():
-        p_holm |= zip(family, holm([measured[claim].p for claim in family]), strict=True)
-    return [
-        _verdict(measured[claim], p_holm[claim], len(families[claim.sentence.table]))
-        if claim in measured
-        else Verdict(claim, "not measured", _why(study, claim))
-        for claim in claims
-    ]
+        judged |= {one.claim: one for one in correct(family)}
+    return [judged.get(claim) or NotMeasured(claim, _why(study, claim)) for claim in claims]
 
 
-def _verdict(measured: Measured, p_holm: float, family: int) -> Verdict:
-    word = measured.leaning if p_holm < ALPHA else "inconclusive"
-    decisive = measured.decisive(word)
-    needed = max(measured.needed(family), decisive.sample.size + 1) if word == "inconclusive" else math.nan
-    comparisons = sum(map(len, measured.cases))
-    return Verdict(measured.claim, word, "", decisive, comparisons, measured.p, p_holm, needed)
+def correct(family: Sequence[Measured]) -> list[Judged]:
+    """The claims of one table, by Holm's correction."""
+    adjusted = holm([one.p for one in family])
+    return [Judged(one, p, len(family)) for one, p in zip(family, adjusted, strict=True)]
 
 
 def _why(study: Study, claim: Claim) -> str:

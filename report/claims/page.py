@@ -10,7 +10,7 @@ from pathlib import Path
 from ataka.study import Study
 from report import caption, collect, latex, markdown, names
 from report.claims import printed
-from report.claims.judge import Tested, Verdict, Word
+from report.claims.judge import Judged, NotMeasured, Tested, Verdict, Word
 from report.claims.sentences import Contrast, Sentence
 from report.particles.layout import STATISTICS
 from report.statistics import ALPHA, POWER, PairedBits
@@ -81,9 +81,9 @@ def notes(study: Study) -> Iterator[str]:
     if len(study.seeds) == 1:
         yield (
             "One seed: a verdict is about the very networks that were trained, not about the methods. Two networks are "
-            "compared on the same images by McNemar's exact test, or against a margin, as a slope over several, by the "
-            "Wald statistic adjusted as Bonett and Price do, which also gives the interval. How many seeds would tell "
-            "of the methods can't be known from one."
+            "compared on the same images by McNemar's exact test, or against a margin, and several by their slope, by "
+            "the Wald statistic adjusted as Bonett and Price do, which also gives the interval. How many seeds would "
+            "tell of the methods can't be known from one."
         )
     else:
         yield (
@@ -132,26 +132,27 @@ def _read(sentence: Sentence) -> str:
 
 
 def _row(study: Study, verdict: Verdict) -> list[str]:
-    label, decisive, agreement = _label(study, verdict), verdict.decisive, printed.agreement(verdict.claim)
+    label, agreement = _label(study, verdict), printed.agreement(verdict.claim)
     last = "–" if agreement is None else str(agreement)
-    if decisive is None:
-        return [label, "not measured", verdict.why, *[""] * (len(HEADER) - 4), last]
+    if isinstance(verdict, NotMeasured):
+        return [label, verdict.word, verdict.why, *[""] * (len(HEADER) - 4), last]
+    decisive, measured = verdict.decisive, verdict.measured
     return [
         label,
         verdict.word,
-        _described(study, decisive) + (f" (of {verdict.comparisons})" if verdict.comparisons > 1 else ""),
+        _described(study, decisive) + (f" (of {measured.comparisons})" if measured.comparisons > 1 else ""),
         _difference(decisive),
-        _p(verdict.p),
+        _p(measured.p),
         _p(verdict.p_holm),
         f"{decisive.n:,}",
         str(decisive.seeds),
-        _settle(verdict, decisive),
+        _settle(verdict.needed, "seeds" if decisive.seeds > 1 else "images"),
         last,
     ]
 
 
 def _label(study: Study, verdict: Verdict) -> str:
-    """What tells a claim from the others of its sentence, in this scale's names, or the paper's where it is left out."""
+    """What tells a claim from the others of its sentence: this scale's names, the paper's where it is left out."""
     claim = verdict.claim
     dataset, arch = claim.dataset, claim.arch
     if not claim.left_out(study):
@@ -201,13 +202,12 @@ def _same(tested: Tested) -> bool:
     return tested.seeds == 1 and sample.estimate == 0 and sample.interval(0.95) == (0.0, 0.0)
 
 
-def _settle(verdict: Verdict, tested: Tested) -> str:
-    if math.isnan(verdict.needed):
+def _settle(needed: float | None, unit: str) -> str:
+    if needed is None:
         return ""
-    unit = "seeds" if tested.seeds > 1 else "images"
-    if math.isinf(verdict.needed):
+    if math.isinf(needed):
         return f"no number of {unit}"
-    return f"over 10 million {unit}" if verdict.needed > 1e7 else f"{verdict.needed:,.0f} {unit}"
+    return f"over 10 million {unit}" if needed > 1e7 else f"{needed:,.0f} {unit}"
 
 
 def _p(value: float) -> str:
@@ -226,34 +226,34 @@ def _fields(study: Study, verdict: Verdict) -> dict[str, object]:
         "dataset": claim.dataset and (study.stand_in(claim.dataset) or ""),
         "arch": claim.arch and (study.stand_in(claim.arch) or ""),
         "verdict": verdict.word,
-        "why": verdict.why,
         "printed_agrees": "" if agreement is None else str(agreement),
         "sentence": sentence.sentence.strip(),
     }
-    return fields | (_numbers(study, verdict, verdict.decisive) if verdict.decisive else {})
+    return fields | ({"why": verdict.why} if isinstance(verdict, NotMeasured) else _numbers(verdict))
 
 
-def _numbers(study: Study, verdict: Verdict, tested: Tested) -> dict[str, object]:
+def _numbers(verdict: Judged) -> dict[str, object]:
+    tested, needed = verdict.decisive, verdict.needed
     confidence = _confidence(tested.sentence)
     low, high = tested.sample.interval(confidence)
     fields: dict[str, object] = {
         "about": "methods" if tested.seeds > 1 else "network" if tested.sentence.network is not None else "networks",
-        "comparisons": verdict.comparisons,
+        "comparisons": verdict.measured.comparisons,
         "decided_by": _named(tested.contrast),
         "under": tested.contrast.under,
         "estimate": f"{tested.sample.estimate:.6g}",
         "ci_low": f"{low:.6g}",
         "ci_high": f"{high:.6g}",
         "confidence": f"{confidence:g}",
-        "p": f"{verdict.p:.6g}",
+        "p": f"{verdict.measured.p:.6g}",
         "p_holm": f"{verdict.p_holm:.6g}",
         "n": tested.n,
         "seeds": tested.seeds,
     }
-    if math.isnan(verdict.needed):
+    if needed is None:
         return fields
-    needed = "never" if math.isinf(verdict.needed) else f"{verdict.needed:.0f}"
-    images, seeds = (tested.n, needed) if tested.seeds > 1 else (needed, 1)
+    units = "never" if math.isinf(needed) else f"{needed:.0f}"
+    images, seeds = (tested.n, units) if tested.seeds > 1 else (units, 1)
     return fields | {"images_to_settle": images, "seeds_to_settle": seeds}
 
 
