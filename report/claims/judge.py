@@ -28,7 +28,7 @@ _LISTED = 10
 
 
 @dataclass(frozen=True)
-class Tested:
+class Outcome:
     """A contrast and its sample of ``n`` images and ``seeds`` seeds."""
 
     sentence: Sentence
@@ -76,7 +76,7 @@ class Measured:
     """A claim's contrasts, tested."""
 
     claim: Claim
-    cases: list[list[Tested]]
+    cases: list[list[Outcome]]
 
     @property
     def two_sided(self) -> bool:
@@ -102,7 +102,7 @@ class Measured:
     def leaning(self) -> Word:
         return "supported" if self.p_holds < self.p_reversed else "contradicted"
 
-    def decisive(self, word: Word) -> Tested:
+    def decisive(self, word: Word) -> Outcome:
         """The contrast whose p-value is the claim's: the most reversed, or the weakest of those that have to hold."""
         if word == "contradicted":
             case = sorted(self.cases, key=self._reversed)[self._enough_reversed - 1]
@@ -126,11 +126,11 @@ class Measured:
         return len(self.cases) - self.claim.required + 1
 
     @staticmethod
-    def _holds(case: Sequence[Tested]) -> float:
+    def _holds(case: Sequence[Outcome]) -> float:
         return max(one.p_holds for one in case)
 
     @staticmethod
-    def _reversed(case: Sequence[Tested]) -> float:
+    def _reversed(case: Sequence[Outcome]) -> float:
         return min(1.0, len(case) * min(one.p_reversed for one in case))
 
 
@@ -151,7 +151,7 @@ class Judged:
         return self.measured.leaning if self.p_holm < ALPHA else "inconclusive"
 
     @property
-    def decisive(self) -> Tested:
+    def decisive(self) -> Outcome:
         return self.measured.decisive(self.word)
 
     @cached_property
@@ -229,7 +229,7 @@ def _measured(study: Study, claim: Claim, found: Evidence) -> Measured | None:
     return Measured(claim, [[sample(study, claim, one, found) for one in case] for case in claim.cases])
 
 
-def _accuracies(study: Study, claim: Claim, contrast: Contrast, found: Evidence) -> Tested:
+def _accuracies(study: Study, claim: Claim, contrast: Contrast, found: Evidence) -> Outcome:
     def weigh(cells: Sequence[Source]) -> Any:
         bits = [found[cell] for cell in cells]
         if len({len(one) for one in bits}) > 1:
@@ -237,7 +237,7 @@ def _accuracies(study: Study, claim: Claim, contrast: Contrast, found: Evidence)
         return 100 * sum(weight * one for (_, weight), one in zip(contrast.weights, bits, strict=True))
 
     seeds = [weigh(cells) for cells in claim.samples(study, contrast)]
-    return Tested(claim.sentence, contrast, paired(seeds, contrast), len(seeds[0]), len(seeds))
+    return Outcome(claim.sentence, contrast, paired(seeds, contrast), len(seeds[0]), len(seeds))
 
 
 def paired(seeds: Sequence[Any], contrast: Contrast) -> Paired:
@@ -249,8 +249,8 @@ def paired(seeds: Sequence[Any], contrast: Contrast) -> Paired:
     return PairedBits(seeds[0], contrast.reach, pair=len(contrast.weights) == 2)
 
 
-def _particles(study: Study, claim: Claim, contrast: Contrast, found: Evidence) -> Tested:
+def _particles(study: Study, claim: Claim, contrast: Contrast, found: Evidence) -> Outcome:
     (sources,) = claim.samples(study, contrast)
     values = [found[source][contrast.under] for source in sources]
     differences = sum(weight * one for (_, weight), one in zip(contrast.weights, values, strict=True))
-    return Tested(claim.sentence, contrast, PairedT(differences, continuous=True), len(differences), 1)
+    return Outcome(claim.sentence, contrast, PairedT(differences, continuous=True), len(differences), 1)

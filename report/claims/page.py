@@ -10,7 +10,7 @@ from pathlib import Path
 from ataka.study import Study
 from report import caption, collect, latex, markdown, names
 from report.claims import printed
-from report.claims.judge import Judged, NotMeasured, Tested, Verdict, Word
+from report.claims.judge import Judged, NotMeasured, Outcome, Verdict, Word
 from report.claims.sentences import Contrast, Sentence
 from report.particles.layout import STATISTICS
 from report.statistics import ALPHA, POWER, PairedBits
@@ -167,7 +167,7 @@ def _heading(statistic: str) -> str:
     return f"{STATISTICS[statistic].heading} {STATISTICS[statistic].group}"
 
 
-def _described(study: Study, tested: Tested) -> str:
+def _described(study: Study, tested: Outcome) -> str:
     contrast = tested.contrast
     if tested.sentence.network is not None:
         (one, _), (other, _) = contrast.weights
@@ -183,7 +183,7 @@ def _confidence(sentence: Sentence) -> float:
     return 1 - 2 * ALPHA if sentence.margin else 1 - ALPHA
 
 
-def _difference(tested: Tested) -> str:
+def _difference(tested: Outcome) -> str:
     if _same(tested):
         return "no difference"
     form = "+.3g" if tested.sentence.network is not None else "+.2f"
@@ -194,7 +194,7 @@ def _difference(tested: Tested) -> str:
     return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
 
 
-def _same(tested: Tested) -> bool:
+def _same(tested: Outcome) -> bool:
     """The two are the same on every image."""
     sample = tested.sample
     if isinstance(sample, PairedBits):
