@@ -34,6 +34,7 @@ include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/particles.smk"
 include: "rules/tables.smk"
+include: "rules/report.smk"
 
 
 onstart:

@@ -6,7 +6,10 @@ particles/     Table 1: the same of measured particles
 sources.py     a measurement's CSV, read and checked against the settings now in force
 choices.py     which alpha was chosen among which
 collect.py     measurements to {root}/table2.csv and {root}/table2.choices.csv
-statistics.py  several seeds to one number
+statistics.py  several seeds to one number; paired tests, intervals, power, Holm
+evidence.py    a cell's bits and an image's particles, checked
+union.py       each network's worst case over all attacks
+claims/        verdicts on the paper's sentences (claims.yaml)
 layout.py      rows, panels and groups, for every format alike
 caption.py     what a reader must know about any table's numbers, in words
 page.py        a table's layout, caption and files

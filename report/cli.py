@@ -88,6 +88,26 @@ def published(options: argparse.Namespace) -> None:
         raise UserError(f"{path} is not what the published numbers give; run: python -m report published")
 
 
+def union(options: argparse.Namespace) -> None:
+    """Each network's worst case over all attacks, image by image, to {root}/union.csv."""
+    from report import union
+
+    path, count = union.write(_study(options), options.root, partial=options.partial)
+    print(f"{count} networks: {path}")
+
+
+def claims(options: argparse.Namespace) -> None:
+    """Verdicts on the paper's claims to {root}/claims.csv, claims.tex and claims.md."""
+    from report.claims import judge, page, sentences
+
+    study, every = _study(options), sentences.load()
+    found = judge.gather(study, options.root, every, partial=options.partial)
+    verdicts = judge.judge(study, every, found)
+    written = page.write(study, options.root, verdicts, partial=options.partial)
+    print(page.head(study, verdicts, partial=options.partial)[0])
+    print(f"written: {' '.join(map(str, written))}")
+
+
 def _page(options: argparse.Namespace) -> "Page":
     from report import page
 
@@ -116,7 +136,7 @@ def _study(options: argparse.Namespace) -> Study:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m report", description=__doc__)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for verb in (collect, render, show, cells, published):
+    for verb in (collect, render, show, cells, union, claims, published):
         described = str(verb.__doc__).rstrip(".")
         sub = verbs.add_parser(verb.__name__, help=described, description=described)
         sub.set_defaults(verb=verb)
@@ -126,13 +146,13 @@ def _parser() -> argparse.ArgumentParser:
         known = ", ".join(tables.names())
         if verb is show:
             sub.add_argument("tables", metavar="TABLE", nargs="*", help=f"of: {known}")
-        elif verb is not cells:
+        elif verb in (collect, render):
             sub.add_argument("table", metavar="TABLE", help=f"one of: {known}")
         if verb is not cells:
             sub.add_argument(
                 "--partial",
                 action="store_true",
-                help="use whatever valid measurements exist now; files are called TABLE.partial.*",
+                help="use whatever valid measurements exist now; files are called *.partial.*",
             )
         if verb in (render, show):
             sub.add_argument(

@@ -67,8 +67,8 @@ def insist(found: Collection, table: Table, root: str) -> None:
 def write(found: Collection, table: Table, stem: Path) -> tuple[Path, Path]:
     """``{stem}.csv`` and ``{stem}.choices.csv``."""
     collected, chosen = Path(f"{stem}.csv"), Path(f"{stem}.choices.csv")
-    _write_csv([row for one in found.measurements for row in one.rows], table.csv_columns, collected)
-    _write_csv(found.choices, choices.COLUMNS, chosen)
+    write_csv([row for one in found.measurements for row in one.rows], table.csv_columns, collected)
+    write_csv(found.choices, choices.COLUMNS, chosen)
     return collected, chosen
 
 
@@ -97,7 +97,7 @@ def write_all(root: str) -> tuple[Path, int]:
     paths = sorted(Path(root, "cells").rglob("*.csv"))
     rows = [fields for path in paths for fields in read_rows(path, cells.COLUMNS)]
     target = Path(root, "cells.csv")
-    _write_csv(rows, cells.COLUMNS, target)
+    write_csv(rows, cells.COLUMNS, target)
     return target, len(rows)
 
 
@@ -119,7 +119,8 @@ def _attempt(path: Path, read_one: Callable[[], T], found: Collection) -> T | No
         return None
 
 
-def _write_csv(rows: Iterable[Mapping[str, object]], columns: list[str], path: Path) -> None:
+def write_csv(rows: Iterable[Mapping[str, object]], columns: list[str], path: Path) -> None:
+    """``rows`` as text under ``columns``, whatever else they state after these."""
     import pandas  # half a second, and only collecting needs it
 
     frame = pandas.DataFrame(list(rows), dtype=object)

@@ -26,19 +26,19 @@ def write(page: Page) -> tuple[Path, Path]:
 def tex(page: Page) -> str:
     """A booktabs table: to \\input into a document, or to compile by itself."""
     tabular = latex.Tabular(page.layout)
-    environment = _environment(tex=latex.escape, label=latex.label, number=tabular.number)
-    return _fill(environment, "table.tex", page, tabular=tabular)
+    filters = environment(tex=latex.escape, label=latex.label, number=tabular.number)
+    return _fill(filters, "table.tex", page, tabular=tabular)
 
 
 def md(page: Page) -> str:
     """A table in GitHub's Markdown."""
-    environment = _environment(md=markdown.escape, name=names.method, number=markdown.number)
+    filters = environment(md=markdown.escape, name=names.method, number=markdown.number)
     header, rule = markdown.header(page.layout), markdown.rule(page.layout)
-    return _fill(environment, "table.md", page, header=header, rule=rule)
+    return _fill(filters, "table.md", page, header=header, rule=rule)
 
 
-def _fill(environment: Environment, template: str, page: Page, **more: Any) -> str:
-    return environment.get_template(template).render(
+def _fill(made: Environment, template: str, page: Page, **more: Any) -> str:
+    return made.get_template(template).render(
         heading=page.heading,
         label=page.label,
         layout=page.layout,
@@ -50,8 +50,9 @@ def _fill(environment: Environment, template: str, page: Page, **more: Any) -> s
     )
 
 
-def _environment(**filters: Any) -> Environment:
-    environment = Environment(
+def environment(**filters: Any) -> Environment:
+    """Templates as this project writes them, with filters of one format."""
+    made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         block_start_string="\\BLOCK{",
@@ -65,5 +66,5 @@ def _environment(**filters: Any) -> Environment:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.filters.update(filters)
-    return environment
+    made.filters.update(filters)
+    return made

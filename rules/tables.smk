@@ -15,7 +15,7 @@ rule collect:
     params:
         settings=flow.table_settings,
         code=flow.collect_code,
-        missing=flow.missing(workflow),
+        missing=flow.missing(workflow, "{table}.csv", flow.sources),
     message:
         "collect {wildcards.table}"
     shell:

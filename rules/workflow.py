@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ from ataka.errors import UserError
 from ataka.plan import Cell, Node, Particles, Run, Tape
 from ataka.provenance import code_digest
 from ataka.study import Study
-from report import tables
+from report import evidence, tables, union
+from report.claims import sentences
+from report.sources import Source
 from report.table import Table
 
-_MISSING = "missing from the table of"
-"""Opens the param that names lost measurements; the table's time follows, so that the next loss is another one."""
+_MISSING = "missing from what was made"
+"""Opens the param that names lost measurements; their report's time follows, so that the next loss is another one."""
 
 
 @contextmanager
@@ -115,6 +117,16 @@ class Workflow:
         found = self._table(wildcards).tuned_runs(self.study(wildcards))
         return [str(run.choice(wildcards.root)) for run in found]
 
+    @_mistakes_stop()
+    def union_inputs(self, wildcards: Any) -> list[str]:
+        """The cells of every table, and their bits."""
+        return _files(union.sources(self.study(wildcards)), wildcards.root)
+
+    @_mistakes_stop()
+    def claims_inputs(self, wildcards: Any) -> list[str]:
+        """The cells, their bits and the particles that the claims compare."""
+        return _files(sentences.sources(self.study(wildcards), sentences.load()), wildcards.root)
+
     def all_tables(self, wildcards: Any) -> list[str]:
         return [f"{wildcards.root}/{name}.tex" for name, table in self._tables.items() if not table.on_request]
 
@@ -158,6 +170,27 @@ class Workflow:
         labels = {name: study.method(name).label for name in table.methods(study)}
         return plan.digest([table.model_dump(mode="json"), labels, study.about, study.stand_ins])
 
+    @_mistakes_stop()
+    def union_settings(self, wildcards: Any) -> str:
+        study = self.study(wildcards)
+        return plan.digest([plan.settings_of(study, cell) for cell in union.sources(study)])
+
+    def union_code(self, wildcards: Any) -> str:
+        return code_digest(["report.union"])
+
+    @_mistakes_stop()
+    def claims_settings(self, wildcards: Any) -> str:
+        """What the claims are, the measurements that they need, and what their pages print of this scale."""
+        study, claims = self.study(wildcards), sentences.load()
+        needed = [plan.settings_of(study, source) for source in sentences.sources(study, claims)]
+        said = [one.sentence.model_dump(mode="json") for one in claims]
+        labels = {name: method.label for name, method in study.methods.items()}
+        return plan.digest([needed, said, labels, study.about, study.stand_ins])
+
+    def claims_code(self, wildcards: Any) -> str:
+        templates = [path.read_text(encoding="utf-8") for path in sorted((HOME / "report/templates").glob("claims.*"))]
+        return plan.digest([code_digest(["report.claims.judge", "report.claims.page"]), templates])
+
     def collect_code(self, wildcards: Any) -> str:
         return code_digest(["report.collect", "report.tables"])
 
@@ -165,23 +198,23 @@ class Workflow:
         templates = sorted(path for path in (HOME / "report/templates").glob("*") if path.is_file())
         return plan.digest([code_digest(["report.render"]), [path.read_text(encoding="utf-8") for path in templates]])
 
-    def missing(self, workflow: Any) -> Callable[[Any], list[str]]:
-        """Measurements that a finished table has lost, and when it was finished: Snakemake alone would not notice.
+    def missing(self, workflow: Any, made: str, needed: Callable[[Any], list[str]]) -> Callable[[Any], list[str]]:
+        """What a finished file has lost of what it ``needed``, and when it was made: Snakemake alone would not notice.
 
-        Once they are made anew nothing is missing. So that this change doesn't collect the table a second time,
-        what Snakemake recorded at the last collection stands until something is missing again.
+        Once they are made anew nothing is missing. So that this change doesn't make the file a second time, what
+        Snakemake recorded at the last time stands until something is missing again.
         """
 
         from snakemake.io import IOFile
 
         def missing(wildcards: Any) -> list[str]:
-            table = Path(wildcards.root, f"{wildcards.table}.csv")
-            if not table.exists():
+            path = Path(wildcards.root, made.format(**dict(wildcards.items())))
+            if not path.exists():
                 return []
-            lost = [path for path in self.sources(wildcards) if not Path(path).exists()]
+            lost = [one for one in needed(wildcards) if not Path(one).exists()]
             if lost:
-                return [f"{_MISSING} {table.stat().st_mtime_ns}", *lost]
-            recorded = workflow.persistence.params(IOFile(str(table))) or []
+                return [f"{_MISSING} {path.stat().st_mtime_ns}", *lost]
+            recorded = workflow.persistence.params(IOFile(str(path))) or []
             return next((ast.literal_eval(text) for text in recorded if text.startswith(f"['{_MISSING}")), [])
 
         return missing
@@ -238,6 +271,10 @@ class Workflow:
         if isinstance(node, Tape):
             return str(node.manifest(root))
         return str(node.model(root) if isinstance(node, Run) else node.csv(root))
+
+
+def _files(sources: Iterable[Source], root: str) -> list[str]:
+    return [str(path) for source in sources for path in evidence.files(root, source)]
 
 
 def _node(wildcards: Any) -> Node:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-from numpy.typing import NDArray
 
 from ataka import config, plan
 from ataka.plan import Cell, Particles, Run
@@ -17,9 +16,8 @@ from ataka.settings import number
 from ataka.study import Study
 from report import tables
 from report.accuracies.cells import COLUMNS
+from report.evidence import Bits
 from report.particles.rows import COLUMNS as PARTICLE_COLUMNS
-
-Bits = NDArray[numpy.bool_]
 
 _MEAN = {"clean": 90.0, "fgsm": 62.0, "pgd": 55.0, "aa": 54.5, "cw": 51.0, "fog": 70.0, "fog-256": 60.0}
 _DIAGNOSTICS = {
@@ -227,3 +225,19 @@ def write(root: Path, study: Study, table: str = "table2") -> None:
             write_particles(root, source, particle_rows(study, source))
     for run in tables.load(table).tuned_runs(study):
         write_choice(root, study, run)
+
+
+def write_bits(root: Path, study: Study, cell: Cell, right: Bits) -> None:
+    """A cell, and whether each image is right."""
+    write_cell(root, study, cell, correct=int(right.sum()), n=len(right))
+    numpy.save(cell.bits(root), right)
+
+
+def draw_bits(study: Study, cell: Cell, accuracy: float) -> Bits:
+    """Images of which about this share is right: the hardest are wrong for every network, but for some chance."""
+    attack = study.attack(cell.attack)
+    n = attack.images or study.data.test or 10_000
+    luck = numpy.random.default_rng(list(repr(cell).encode())).normal(0, 0.02, n)
+    hardness = numpy.random.default_rng(len(cell.dataset)).permutation((numpy.arange(n) + 0.5) / n)
+    right: Bits = hardness + luck < accuracy
+    return right

@@ -107,4 +107,4 @@ def test_report_imports_neither_torch_nor_what_only_one_verb_needs() -> None:
 def test_help_lists_every_verb() -> None:
     ran = python("-m", "report", "--help")
     assert ran.returncode == 0
-    assert all(verb in ran.stdout for verb in ("collect", "render", "show", "cells"))
+    assert all(verb in ran.stdout for verb in ("collect", "render", "show", "cells", "union", "claims"))

@@ -166,7 +166,7 @@ def test_markdown_specials_are_escaped() -> None:
 
 def test_an_unknown_name_in_a_template_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError):
-        render._environment().from_string(r"\VAR{nothing}").render()
+        render.environment().from_string(r"\VAR{nothing}").render()
 
 
 def test_the_caption_says_what_other_attacks_and_derived_rows_are(tmp_path: Path) -> None:

@@ -1,0 +1,6 @@
+"""The paper's comparative sentences (report/claims.yaml), judged by what a scale measured.
+
+sentences.py   a sentence and the claims that it makes: which cells are compared, how
+judge.py       measured cells to verdicts
+page.py        verdicts to claims.csv, claims.tex and claims.md
+"""

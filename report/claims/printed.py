@@ -1,0 +1,53 @@
+"""Do the paper's own printed numbers agree with its sentence? Arithmetic on what it printed; nothing is tested."""
+
+from typing import NamedTuple
+
+from report import published
+from report.claims.sentences import Claim, Contrast
+from report.particles.layout import STATISTICS
+
+_ROUNDING = 1e-9
+
+
+class Printed(NamedTuple):
+    """How many of the printed comparisons are as the sentence says, and whether it holds as it is read."""
+
+    agreeing: int
+    all: int
+    holds: bool
+
+    def __str__(self) -> str:
+        return ("yes" if self.holds else "no") + ("" if self.agreeing == self.all else f" ({self.agreeing}/{self.all})")
+
+
+def agreement(claim: Claim) -> Printed | None:
+    """None where the paper doesn't print what the claim compares."""
+    cases = [[_difference(claim, contrast) for contrast in case] for case in claim.cases]
+    if any(difference is None for case in cases for difference in case):
+        return None
+    held = [[_holds(claim, difference or 0.0) for difference in case] for case in cases]
+    flat = [one for case in held for one in case]
+    return Printed(sum(flat), len(flat), sum(map(all, held)) >= claim.required)
+
+
+def _holds(claim: Claim, difference: float) -> bool:
+    margin, kind = claim.sentence.margin + _ROUNDING, claim.sentence.kind
+    if kind == "equivalence":
+        return abs(difference) <= margin
+    return difference >= -margin if kind == "non-inferiority" else difference > _ROUNDING
+
+
+def _difference(claim: Claim, contrast: Contrast) -> float | None:
+    numbers = [(weight, _number(claim, name, contrast.under)) for name, weight in contrast.weights]
+    known = [weight * number for weight, number in numbers if number is not None]
+    return sum(known) if len(known) == len(numbers) else None
+
+
+def _number(claim: Claim, method: str, under: str) -> float | None:
+    if claim.sentence.network is not None:
+        statistic = STATISTICS[under].published
+        found = published.lookup(1, "cifar10", "unspecified", method, statistic) if statistic else None
+    else:  # a row that stands in two tables has the same numbers in both
+        rows = (published.lookup(table, claim.dataset, claim.arch, method, under) for table in (2, 3, 4, 5))
+        found = next(filter(None, rows), None)
+    return found.value if found else None

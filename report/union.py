@@ -1,0 +1,70 @@
+"""The union of attacks: an image counts only if a network is right under every attack that was evaluated on it.
+
+Over the images that all of a network's attacks have in common: attacks take the first so many test images, some fewer.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy
+
+from ataka.plan import Cell, Run
+from ataka.study import Study
+from report import collect, tables
+from report.accuracies.table import AccuracyTable
+from report.evidence import Bits, bits
+from report.statistics import wilson
+
+COLUMNS = ["scale", "dataset", "arch", "method", "seed", "attacks", "n", "correct", "accuracy", "ci_low", "ci_high"]
+
+
+def sources(study: Study) -> list[Cell]:
+    """The cells of every table of accuracies that this scale has."""
+    found = (tables.load(name) for name in tables.names())
+    kept = (table for table in found if isinstance(table, AccuracyTable) and _keeps(study, table))
+    return list(dict.fromkeys(cell for table in kept for cell in table.cells(study)))
+
+
+def write(study: Study, root: str, *, partial: bool = False) -> tuple[Path, int]:
+    """``{root}/union.csv``, a network a row, and its number of rows; ``partial``: of the cells that exist now."""
+    remedy = f"re-run it: snakemake --cores all {root}/union.csv --forcerun"
+    by_network: dict[Run, dict[str, Bits]] = {}
+    for cell in sources(study):
+        if not partial or cell.csv(root).exists():
+            found = bits(study, root, cell, f"{remedy} {cell.csv(root)}")
+            by_network.setdefault(cell.run, {})[cell.attack] = found
+    rows = [_row(study, run, attacks) for run, attacks in by_network.items()]
+    path = Path(root, "union.partial.csv" if partial else "union.csv")
+    collect.write_csv(rows, COLUMNS, path)
+    return path, len(rows)
+
+
+def worst(attacks: Sequence[Bits]) -> Bits:
+    """Right under every attack, over the images that all have in common."""
+    common = min(map(len, attacks))
+    right: Bits = numpy.logical_and.reduce([one[:common] for one in attacks])
+    return right
+
+
+def _keeps(study: Study, table: AccuracyTable) -> bool:
+    """Whether this scale has something in place of a data set and a network of it."""
+    return any(map(study.stand_in, table.datasets)) and any(map(study.stand_in, table.archs))
+
+
+def _row(study: Study, run: Run, attacks: Mapping[str, Bits]) -> dict[str, object]:
+    right = worst(list(attacks.values()))
+    n, correct = len(right), int(right.sum())
+    low, high = wilson(correct, n)
+    return {
+        "scale": study.scale,
+        "dataset": run.dataset,
+        "arch": run.arch,
+        "method": run.method,
+        "seed": run.seed,
+        "attacks": " ".join(attacks),
+        "n": n,
+        "correct": correct,
+        "accuracy": f"{100 * correct / n:.4f}",
+        "ci_low": f"{low:.4f}",
+        "ci_high": f"{high:.4f}",
+    }
