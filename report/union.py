@@ -20,7 +20,8 @@ COLUMNS = ["scale", "dataset", "arch", "method", "seed", "attacks", "n", "correc
 
 def sources(study: Study) -> list[Cell]:
     """The cells of every table of accuracies that this scale has."""
-    found = (tables.load(name) for name in tables.names())
+    every = (tables.load(name) for name in tables.names())
+    found = (table for table in every if not table.on_request)
     kept = (table for table in found if isinstance(table, AccuracyTable) and _keeps(study, table))
     return list(dict.fromkeys(cell for table in kept for cell in table.cells(study)))
 
