@@ -3,9 +3,10 @@
 import ast
 import hashlib
 import importlib.util
+import json
 import platform
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -63,6 +64,12 @@ def git_state() -> tuple[str, bool | None]:
 def now() -> str:
     """The time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def seal(content: Mapping[str, Any]) -> str:
+    """SHA-256 of a JSON object, or of a row of a CSV as text, without its seal."""
+    rest = {name: value for name, value in content.items() if name != "seal"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def code_digest(modules: Iterable[str]) -> str:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from ataka.data import Split
 from ataka.errors import UserError
+from ataka.provenance import seal as seal
 
 
 @contextmanager
@@ -65,12 +66,6 @@ def sweep(folder: Path) -> None:
         for left in folder.glob(pattern):
             with suppress(OSError):
                 left.unlink()
-
-
-def seal(content: Mapping[str, Any]) -> str:
-    """SHA-256 of a JSON object, or of a row of a CSV as text, without its seal."""
-    rest = {name: value for name, value in content.items() if name != "seal"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def sealed(row: Mapping[str, Any]) -> dict[str, str]:

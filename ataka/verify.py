@@ -228,14 +228,14 @@ class _Check:
         self._code(path, record["code_sha256"], plan.code_of(self.study, node))
 
     def _choice(self, path: Path, run: Run) -> Iterator[str]:
-        choice = store.read_json(path)
+        choice, selection = store.read_json(path), self.study.selection_of(run.method)
         if choice["settings_sha256"] != plan.digest(plan.selection_settings(self.study, run.method)):
             yield f"{path}: alpha was chosen under other settings than those in force; {_again(path)}"
             return
         grid = choice["grid"]
-        if [entry["alpha"] for entry in grid] != list(self.study.selection.alphas):
+        if [entry["alpha"] for entry in grid] != list(selection.alphas):
             yield f"{path}: its candidates are not those of selection.alphas; {_again(path)}"
-        allowed = {"finished", "collapsed"} if self.study.selection.collapsed == "allow" else {"finished"}
+        allowed = {"finished", "collapsed"} if selection.collapsed == "allow" else {"finished"}
         eligible = [entry for entry in grid if entry["status"] in allowed]
         best = max(eligible, key=lambda entry: entry["robust"], default={"alpha": None})["alpha"]
         if choice["alpha"] != best:
@@ -300,7 +300,7 @@ class _Check:
     def _table(self, path: Path) -> Iterator[str]:
         """A collection holds the rows of measurements as they are."""
         taken: dict[Path, list[dict[str, str]]] = defaultdict(list)
-        rows = store.read_rows(path)
+        rows, differs = store.read_rows(path), False
         for row in rows:
             run = row["dataset"], row["arch"], row["method"], int(row["seed"])
             node = Cell(*run, row["attack"]) if "attack" in row else Particles(*run, row["generator"])
@@ -314,6 +314,9 @@ class _Check:
             told = [{name: value for name, value in row.items() if name in own} for row in told]
             if own - rows[0].keys() or told != [_filled(row) for row in measured]:
                 yield f"{path}: what it has of {source} is not what stands there; {_again(path)}"
+                differs = True
+        if not differs and any(row.get("collected") != _collected(row) for row in rows):
+            yield f"{path} was edited or is damaged: a row is not what was collected; {_again(path)}"
 
     def _choices(self, path: Path) -> Iterator[str]:
         """Each row is a candidate of the choice that it names."""
@@ -396,6 +399,11 @@ def _unsealed(path: Path, rows: list[dict[str, str]]) -> Iterator[str]:
 def _filled(row: Mapping[str, str]) -> dict[str, str]:
     """A row without its empty fields: a table has every measurement's columns."""
     return {name: value for name, value in row.items() if value}
+
+
+def _collected(row: Mapping[str, str]) -> str:
+    """The seal of a row of a collection."""
+    return store.seal({name: value for name, value in _filled(row).items() if name != "collected"})
 
 
 def _number(text: str) -> float | None:

@@ -5,12 +5,13 @@ settings, or whose numbers don't add up is refused by name. So lost or outdated 
 a stale one.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ataka import provenance
 from ataka.errors import UserError
 from ataka.study import Study
 from report import choices
@@ -67,9 +68,16 @@ def insist(found: Collection, table: Table, root: str) -> None:
 def write(found: Collection, table: Table, stem: Path) -> tuple[Path, Path]:
     """``{stem}.csv`` and ``{stem}.choices.csv``."""
     collected, chosen = Path(f"{stem}.csv"), Path(f"{stem}.choices.csv")
-    write_csv([row for one in found.measurements for row in one.rows], table.csv_columns, collected)
+    rows = [row for one in found.measurements for row in one.rows]
+    write_csv(_sealed(rows), table.csv_columns, collected)
     write_csv(found.choices, choices.COLUMNS, chosen)
     return collected, chosen
+
+
+def _sealed(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Rows with a seal of what each states; fields that only other rows have are left out of it."""
+    stated = ({name: value for name, value in row.items() if value} for row in rows)
+    return [{**row, "collected": provenance.seal(said)} for row, said in zip(rows, stated, strict=True)]
 
 
 def read(path: Path, table: Table, study: Study, root: str) -> list[Any]:
@@ -97,7 +105,7 @@ def write_all(root: str) -> tuple[Path, int]:
     paths = sorted(Path(root, "cells").rglob("*.csv"))
     rows = [fields for path in paths for fields in read_rows(path, cells.COLUMNS)]
     target = Path(root, "cells.csv")
-    write_csv(rows, cells.COLUMNS, target)
+    write_csv(_sealed(rows), cells.COLUMNS, target)
     return target, len(rows)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 import pytest
 
-from ataka import config, provenance, stages, store, verify
+from ataka import config, plan, provenance, stages, store, verify
 from ataka.cli import main
 from tests.small import CELLS, DATA, MADE, ROOT, RUNS, TAPE, A, D
 
@@ -451,4 +451,4 @@ def test_a_cell_states_its_bits_data_and_code(whole_study: Path) -> None:
     assert row["bits_sha256"] == store.sha256(whole_study / ROOT / BITS)
     test = store.load_split(whole_study / ROOT / f"{DATA}/test.safetensors", "test")
     assert row["data_sha256"] == test.digest()
-    assert row["code_sha256"] == provenance.code_digest(("ataka.evaluation", "ataka.attacks.pgd"))
+    assert row["code_sha256"] == provenance.code_digest(plan.attack_code(config.load("smoke"), "pgd"))
