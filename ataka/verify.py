@@ -84,6 +84,10 @@ def check(root: Path, overrides: Mapping[str, Any]) -> Findings:
     return _Check(study, root).run()
 
 
+_COMPUTED = ("claims", "union")
+"""Computed from cells by `report`, which alone could do it again."""
+
+
 class _Check:
     """One pass over one results folder; each file is hashed once."""
 
@@ -132,7 +136,7 @@ class _Check:
         place = path.relative_to(self.root)
         if len(place.parts) == 1:
             self._explained.add(path)
-            if path.suffix == ".csv":
+            if path.suffix == ".csv" and path.name.partition(".")[0] not in _COMPUTED:
                 self._attempt(path, self._choices if path.name.endswith(".choices.csv") else self._table, path)
             return
         if place.match("data/*/train.safetensors") or place.match("data/*/test.safetensors"):
