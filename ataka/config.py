@@ -39,10 +39,10 @@ def load(scale: str = DEFAULT_SCALE, overrides: Mapping[str, Any] | None = None)
     """
     if scale not in scales():
         raise UserError(f"no scale '{scale}' in config/{nearest(scale, scales())}")
-    raw = _read(HOME / "config/paper.yaml")
-    raw["methods"] = _read(HOME / "config/methods.yaml")
+    raw = read_yaml(HOME / "config/paper.yaml")
+    raw["methods"] = read_yaml(HOME / "config/methods.yaml")
     if scale != DEFAULT_SCALE:
-        raw = _overlay(raw, _read(HOME / f"config/{scale}.yaml"))
+        raw = _overlay(raw, read_yaml(HOME / f"config/{scale}.yaml"))
     _require_plain(overrides, "--config")
     raw = _overlay(raw, deepcopy(dict(overrides or {})))  # filled in below, for this scale alone
     raw["scale"] = scale
@@ -120,7 +120,8 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
         return mapping
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A file that is a mapping; UserError, with the place, where it is none or a key stands twice."""
     try:
         with path.open(encoding="utf-8") as file:
             content = yaml.load(file, Loader=_Loader)

@@ -43,7 +43,7 @@ def load(path: Path = PATH) -> dict[Key, Number]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"{path}: {error}; {_REMEDY}") from None
     if header != _COLUMNS:
         raise UserError(f"{path}: its columns are {', '.join(header)}, not {', '.join(_COLUMNS)}; {_REMEDY}")

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 
+from ataka import config
 from ataka.errors import UserError, nearest
 from report.accuracies.table import AccuracyTable
 from report.particles.table import ParticleTable
@@ -25,12 +25,7 @@ def load(name: str, folder: Path = FOLDER) -> Table:
     if name not in names(folder):
         raise UserError(f"no table '{name}' in report/tables/{nearest(name, names(folder))}")
     path = folder / f"{name}.yaml"
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is no valid YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} must be a mapping of keys to values")
+    content = config.read_yaml(path)
     kind = content.pop("kind", next(iter(KINDS)))
     if kind not in KINDS:
         raise UserError(f"{path}: kind: '{kind}' is none of {', '.join(KINDS)}{nearest(str(kind), KINDS)}")

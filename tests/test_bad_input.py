@@ -370,7 +370,7 @@ attacks: {pgd: {when: 2024-01-31, set: !!set {a, b}}}
 @given(DAMAGE.map(lambda damage: damage.of(SCALE)))
 def test_any_bytes_are_a_configuration_or_refused_by_name(content: bytes) -> None:
     with provided(content) as path:
-        read, refusal = answer(lambda: config._read(path))
+        read, refusal = answer(lambda: config.read_yaml(path))
         assert refusal.startswith(str(path)) if refusal else isinstance(read, dict)
 
 
@@ -406,7 +406,7 @@ def provided(content: bytes) -> Iterator[Path]:
 )
 def test_yaml_that_is_none_is_refused_by_file(content: str) -> None:
     with provided(content.encode()) as path, pytest.raises(UserError, match="mine"):
-        config._read(path)
+        config.read_yaml(path)
 
 
 @pytest.mark.parametrize(

@@ -461,7 +461,7 @@ def load(tree: dict[str, Any]) -> Study:
         part = tree.get("methods") if path.stem == "methods" else {key: tree[key] for key in tree if key != "methods"}
         return deepcopy(part)
 
-    with mock.patch.object(config, "_read", read):
+    with mock.patch.object(config, "read_yaml", read):
         return config.load("paper")
 
 
