@@ -122,7 +122,7 @@ def test_the_table_holds_the_measured_numbers_in_the_new_row(done: tuple[Own, An
         measured.append(f"{float(row['accuracy']):.2f}")
     table = checkout.folder / TABLE
     (line,) = re.findall(r"^\| Mine \|(.*)\|$", table.with_suffix(".md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert [number.strip(" *") for number in line.split("|")] == measured
+    assert [number.strip(" *ᵃᵇᶜᵈᵉᶠᵍʰ") for number in line.split("|")] == measured
     assert re.search(r"^\s*Mine\s*&", table.read_text(encoding="utf-8"), re.MULTILINE)
 
 
