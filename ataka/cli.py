@@ -30,7 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except RuntimeError as error:
-        if "out of memory" not in str(error) and "DefaultCPUAllocator" not in str(error):
+        from ataka.memory import out_of_memory  # torch is there, as the error is
+
+        if not out_of_memory(error):
             raise
         first = str(error).partition("\n")[0]
         print(f"error: out of memory: {first} Lower the set-up's batch_size, or use a larger device", file=sys.stderr)

@@ -4,7 +4,7 @@ After Athalye et al. (2018) and Carlini et al. (2019), as docs/health.md says. M
 that was attacked; no verdict depends on it. With 20 steps and 10,000 images it adds a ninth to PGD's own cost.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -16,9 +16,9 @@ from ataka import streams
 from ataka.attacks import attack_mode, pgd
 from ataka.attacks.gradient import input_gradient
 from ataka.data import Split, to_unit
+from ataka.memory import in_pieces
 from ataka.settings import number
 
-BATCH = 128
 SOME = 512
 """Images whose loss is followed to PGD's last step."""
 FEW = 64
@@ -51,27 +51,27 @@ def of_pgd(network: nn.Module, attack: Mapping[str, Any], split: Split, *, seed:
 
 
 def _zero_gradients(network: nn.Module, split: Split) -> int:
-    vanished = 0
+    def vanished(piece: slice) -> int:
+        gradient = input_gradient(network, to_unit(split.images[piece]), split.labels[piece])
+        return int((gradient.abs().flatten(1).amax(1) <= VANISHED).sum())
+
     with attack_mode(network):
-        for piece in _pieces(split):
-            gradient = input_gradient(network, to_unit(split.images[piece]), split.labels[piece])
-            vanished += int((gradient.abs().flatten(1).amax(1) <= VANISHED).sum())
-    return vanished
+        return sum(in_pieces(vanished, len(split)))
 
 
 def _loss_rise(network: nn.Module, attack: Mapping[str, Any], split: Split, seed: int) -> float:
     eps, step_size, steps = number(attack["eps"]), number(attack["step_size"]), attack["steps"]
     last = min(steps, max(1, steps // 10))
     starts = pgd.draw(split.pixels(), eps=eps, generator=streams.generator(seed, "evaluate", "pgd"))
-    clean = before = end = 0.0
-    for piece in _pieces(split):
+
+    def losses(piece: slice) -> tuple[float, float, float]:
         x, y = to_unit(split.images[piece]), split.labels[piece]
-        clean += _loss(network, x, y)
         go_on = partial(pgd.attack, network, x, y, eps=eps, step_size=step_size)
-        x_adv = go_on(steps=steps - last, start=starts[piece], clamp_start=attack["clamp_start"])
-        before += _loss(network, x_adv, y)
-        x_adv = go_on(steps=last, start=x_adv)
-        end += _loss(network, x_adv, y)
+        before = go_on(steps=steps - last, start=starts[piece], clamp_start=attack["clamp_start"])
+        end = go_on(steps=last, start=before)
+        return _loss(network, x, y), _loss(network, before, y), _loss(network, end, y)
+
+    clean, before, end = map(sum, zip(*in_pieces(losses, len(split)), strict=True))
     return (end - before) / (end - clean) if end > clean else 0.0
 
 
@@ -82,12 +82,13 @@ def _loss(network: nn.Module, x: Tensor, y: Tensor) -> float:
 
 
 def _unbounded(network: nn.Module, split: Split, seed: int) -> float:
-    x, y = to_unit(split.images), split.labels
     source = streams.generator(seed, "diagnostics", "pgd")
-    x_adv = pgd.attack(network, x, y, **UNBOUNDED, generator=source, clamp_start=True)  # type: ignore[arg-type]
-    with torch.no_grad(), attack_mode(network):
-        return 100 * int((network(x_adv).argmax(1) == y).sum()) / len(y)
+    starts = pgd.draw(split.pixels(), eps=UNBOUNDED["eps"], generator=source)
 
+    def withstand(piece: slice) -> int:
+        x, y = to_unit(split.images[piece]), split.labels[piece]
+        x_adv = pgd.attack(network, x, y, **UNBOUNDED, start=starts[piece], clamp_start=True)  # type: ignore[arg-type]
+        with torch.no_grad(), attack_mode(network):
+            return int((network(x_adv).argmax(1) == y).sum())
 
-def _pieces(split: Split) -> Iterator[slice]:
-    return (slice(offset, offset + BATCH) for offset in range(0, len(split), BATCH))
+    return 100 * sum(in_pieces(withstand, len(split))) / len(split)

@@ -2,7 +2,8 @@
 
 import inspect
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ataka import attacks, streams
+from ataka import attacks, memory, streams
 from ataka.attacks import attack_mode
 from ataka.data import Split, to_unit
 from ataka.errors import UserError
@@ -19,8 +20,6 @@ from ataka.progress import Progress
 from ataka.resume import State, States
 from ataka.settings import number
 
-BATCH = 128
-"""Images attacked at once; the results do not depend on it (AutoAttack has its own, canonical chunks)."""
 _AMOUNTS = ("eps", "step_size")
 
 
@@ -54,7 +53,7 @@ def evaluate(
     """Attack ``split`` (on the network's device) under the settings ``attack`` (ataka.study.Attack as a dict).
 
     Random starts are drawn for the whole split first, on the CPU, from the stream of ``seed`` and the attack's kind, so
-    that the verdicts depend neither on BATCH nor on the device. The network is left exactly as it was found. With
+    that the verdicts depend neither on the cut nor on the device. The network is left exactly as it was found. With
     ``states`` an interrupted evaluation goes on after the last batch, or AutoAttack's last component, that was kept.
     """
     began = time.monotonic()
@@ -62,9 +61,8 @@ def evaluate(
     options: dict[str, Any] = {name: number(value) if name in _AMOUNTS else value for name, value in attack.items()}
     kind, count = options.pop("kind"), options.pop("images", None)
     split = split.first(count)
-    size = BATCH
+    size = options.pop("chunk") if kind == "aa" else memory.BATCH
     if kind == "aa":
-        size = options.pop("chunk")
         options = _autoattack(options)
     module = attacks.find(kind)
     start = None
@@ -75,28 +73,28 @@ def evaluate(
     done = Done(module, split.labels[:0])
     if states:
         states.restore(done.take)
+    keep = partial(done.keep, states, progress, len(split))
+
+    def predict(piece: slice) -> Tensor:
+        x, y = to_unit(split.images[piece]), split.labels[piece]
+        if kind == "aa":
+            with _chunk_in_memory(size):
+                chunk: dict[str, Any] = {"seed": seed, "index": piece.start // size, "point": done.point, "keep": keep}
+                x_adv = module.attack_chunk(network, x, y, **options, **chunk)
+        else:
+            given = {} if start is None else {"start": start[piece]}
+            x_adv = attacks.perturb(module, network, x, y, **options, **given)
+        with torch.no_grad(), attack_mode(network):
+            predicted: Tensor = network(x_adv).argmax(1)
+            return predicted
+
     progress.start(1, len(split), done=len(done.predicted))
     alive = network.register_forward_hook(lambda *_: progress.alive())  # an attack may take minutes for a batch
     try:
-        while (offset := len(done.predicted)) < len(split):
-            piece = slice(offset, offset + size)
-            x, y = to_unit(split.images[piece]), split.labels[piece]
-            keep = partial(done.keep, states, progress, len(split))
-            try:
-                if kind == "aa":
-                    chunk: dict[str, Any] = {"seed": seed, "index": offset // size, "point": done.point, "keep": keep}
-                    x_adv = module.attack_chunk(network, x, y, **options, **chunk)
-                else:
-                    given = {} if start is None else {"start": start[piece]}
-                    x_adv = attacks.perturb(module, network, x, y, **options, **given)
-            except RuntimeError as error:
-                size = _fewer(size, error, canonical=kind == "aa")
-                progress.say(f"out of memory: {size} images at a time from here on, which changes no verdict")
-                continue
-            with torch.no_grad(), attack_mode(network):
-                done.predicted = torch.cat([done.predicted, network(x_adv).argmax(1)])
+        for predicted in memory.in_pieces(predict, len(split), start=len(done.predicted), size=size, say=progress.say):
+            done.predicted = torch.cat([done.predicted, predicted])
             keep(None)
-            progress.step(len(x))
+            progress.step(len(predicted))
     finally:
         alive.remove()
     return Verdicts(
@@ -107,23 +105,18 @@ def evaluate(
     )
 
 
-def _fewer(size: int, error: RuntimeError, *, canonical: bool) -> int:
-    """How many images to attack at once after ``error``: half as many if memory ran out, else it is raised again."""
-    if not out_of_memory(error) or (size == 1 and not canonical):
-        raise error
-    if canonical:
+@contextmanager
+def _chunk_in_memory(size: int) -> Iterator[None]:
+    """AutoAttack's verdicts depend on its chunk, so where memory runs out the user is asked, and nothing is cut."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not memory.out_of_memory(error):
+            raise
         raise UserError(
             f"AutoAttack's chunk of {size} images doesn't fit into memory. Set attacks.*.chunk lower; its verdicts "
             "depend on the chunk, so it is not cut by itself"
         ) from None
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    return size // 2
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether torch, on a GPU or a CPU, had no memory left."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 @dataclass

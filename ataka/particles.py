@@ -16,10 +16,8 @@ from ataka import streams
 from ataka.attacks import attack_mode, svgd
 from ataka.data import Split, to_unit
 from ataka.generator import draw, particles
+from ataka.memory import in_pieces
 from ataka.progress import Progress
-
-BATCH = 128
-"""Images measured at once; the rows do not depend on it, but for the rounding of the network's own sums."""
 
 
 def measure(
@@ -49,13 +47,15 @@ def measure(
     start = draw(generator, split.pixels(), sources)
     found: list[dict[str, float]] = []
     progress.start(1, len(split))
-    for offset in range(0, len(split), BATCH):
-        piece = slice(offset, offset + BATCH)
+
+    def measured(piece: slice) -> list[dict[str, float]]:
         x, y = to_unit(split.images[piece]), split.labels[piece]
         x_adv = particles(generator, network, x, y, start[:, piece])
-        for row in rows(network, x, y, x_adv, bandwidth=generator.bandwidth):
-            found.append({"image": len(found), **row})
-        progress.step(len(x))
+        return list(rows(network, x, y, x_adv, bandwidth=generator.bandwidth))
+
+    for several in in_pieces(measured, len(split), say=progress.say):
+        found += [{"image": len(found) + place, **row} for place, row in enumerate(several)]
+        progress.step(len(several))
     return found
 
 

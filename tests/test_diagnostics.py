@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ataka import diagnostics, streams, training
+from ataka import diagnostics, memory, streams, training
 from ataka.attacks import aa_warnings, pgd
 from ataka.data import Split
 from ataka.evaluation import evaluate
@@ -89,7 +89,7 @@ def test_the_rise_is_that_of_the_evaluations_own_attack(
 
     clean = functional.cross_entropy(network(x), y).item()
     expected = (loss(steps) - loss(steps - last)) / (loss(steps) - clean)
-    monkeypatch.setattr(diagnostics, "BATCH", 7)
+    monkeypatch.setattr(memory, "BATCH", 7)
     found = diagnostics.of_pgd(network, PGD | {"steps": steps}, split, seed=3)["loss_rise"]
     assert found == pytest.approx(expected, rel=1e-4)
 
@@ -195,3 +195,20 @@ def test_its_own_checks_see_probabilities_and_chance(network: nn.Module, split: 
     assert said(network) == ""
     assert "probability distribution" in said(nn.Sequential(network, nn.Softmax(1)))
     assert "randomized" in said(Noisy())
+
+
+def test_where_memory_is_short_they_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PGD cell that went on in smaller pieces is not lost to its own health checks."""
+    network, split = tiny.convolutional().eval(), tiny.split(12)
+    attack = {"eps": "16/255", "step_size": "4/255", "steps": 10, "clamp_start": False, "images": None}
+    expected = diagnostics.of_pgd(network, attack, split, seed=0)
+    forward = network.forward
+
+    def with_room_for_five(x: torch.Tensor) -> torch.Tensor:
+        if len(x) > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(x)
+
+    monkeypatch.setattr(network, "forward", with_room_for_five)
+    found = diagnostics.of_pgd(network, attack, split, seed=0)
+    assert found == pytest.approx(expected, rel=1e-6)

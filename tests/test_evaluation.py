@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from ataka import evaluation, streams, training
+from ataka import memory, streams, training
 from ataka.attacks import aa
 from ataka.data import Split
 from ataka.errors import UserError
@@ -64,9 +64,9 @@ def test_an_attack_takes_something_away_and_adds_nothing(network: nn.Module, spl
 def test_verdicts_do_not_depend_on_the_batch(
     network: nn.Module, split: Split, attack: str, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "BATCH", 4)
+    monkeypatch.setattr(memory, "BATCH", 4)
     reference = evaluate(network, ATTACKS[attack], split, seed=0).correct
-    monkeypatch.setattr(evaluation, "BATCH", size)
+    monkeypatch.setattr(memory, "BATCH", size)
     assert torch.equal(evaluate(network, ATTACKS[attack], split, seed=0).correct, reference)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ataka import generator as generators
-from ataka import particles, streams
+from ataka import memory, particles, streams
 from ataka.attacks.linf import project
 from ataka.study import Generator
 from tests import tiny
@@ -103,7 +103,7 @@ def test_rows_do_not_depend_on_the_cut(kind: str, size: int, monkeypatch: pytest
     """Each image alone, or in threes, as all of them at once."""
     net, split, generator = network(), tiny.split(7), tiny.generator(kind=kind, **COUPLED)
     whole = particles.measure(net, split, generator, count=COUNT, seed=3)
-    monkeypatch.setattr(particles, "BATCH", size)
+    monkeypatch.setattr(memory, "BATCH", size)
     assert close(particles.measure(net, split, generator, count=COUNT, seed=3), whole)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ataka import config, evaluation, provenance, resume, store
+from ataka import config, memory, provenance, resume, store
 from ataka.cli import main
 from ataka.progress import Progress
 
@@ -87,7 +87,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def every_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     """A state at each chance, and small batches."""
     monkeypatch.setattr(resume, "pause", lambda cost: 0.0)
-    monkeypatch.setattr(evaluation, "BATCH", 4)
+    monkeypatch.setattr(memory, "BATCH", 4)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ataka import attacks, config, evaluation
+from ataka import attacks, config, evaluation, memory
 from ataka.data import Split
 
 EPS = 0.1
@@ -227,7 +227,7 @@ def test_verdicts_do_not_depend_on_the_cut(
     """AutoAttack's are not cut otherwise: its chunks are its own."""
     found = []
     for size in (60, 7):
-        monkeypatch.setattr(evaluation, "BATCH", size)
+        monkeypatch.setattr(memory, "BATCH", size)
         found.append(verdicts(network, split, name))
     assert torch.equal(*found)
 

@@ -1,0 +1,45 @@
+"""Images in pieces, which get smaller when memory runs out."""
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+BATCH = 128
+"""Images at once where nothing else is said; no result depends on it."""
+
+
+def in_pieces(
+    work: Callable[[slice], T],
+    count: int,
+    *,
+    start: int = 0,
+    size: int | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Iterator[T]:
+    """``work`` on ``size`` (BATCH) images at a time, from ``start`` up to ``count``; half as many once memory runs out.
+
+    What ``work`` gives must not depend on the cut. The error is raised where memory is too small for a single image.
+    """
+    size = size or BATCH
+    while start < count:
+        piece = slice(start, min(start + size, count))
+        try:
+            found = work(piece)
+        except RuntimeError as error:
+            if not out_of_memory(error) or size == 1:
+                raise
+            size //= 2
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            if say:
+                say(f"out of memory: {size} images at a time from here on, which changes no result")
+            continue
+        yield found
+        start = piece.stop
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether torch, on a GPU or a CPU, had no memory left."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
