@@ -327,6 +327,8 @@ def run_settings(study: Study, run: Run) -> dict[str, Any]:
     settings: dict[str, Any] = {"arch": run.arch, "part": run.part}
     if method.members > 1 and (method.joint or not run.part):
         settings |= {"members": method.members, "average": method.average}
+        if method.average_of is not None:
+            settings["average_of"] = run_settings(study, members(study, run)[0])
     if joint := together(study, run):
         settings |= {"of": run_settings(study, joint), "member": method.member}
         return settings | ({"selection": selection_settings(study, run.method)} if method.member == "chosen" else {})

@@ -25,7 +25,6 @@ from typing import Any, NoReturn
 
 ADDRESS = "ATAKA_WARM"
 """The environment variable that holds the server's address."""
-LOADED = ("ataka.cli", "ataka.stages", "report.cli")
 _LENGTH = 8
 
 
@@ -75,13 +74,13 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
 
 
 class Server:
-    """A process that forks jobs for the time of this one; ``environment`` is what names it to them."""
+    """A process that forks jobs for the time of this one, with ``modules`` loaded; ``environment`` names it to them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *modules: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="ataka-")  # removed when this process ends
         address = Path(self._folder.name, "socket")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "ataka.warm", str(address)],
+            [sys.executable, "-m", "ataka.warm", str(address), *modules],
             stdin=subprocess.PIPE,  # its end of file is how the server learns that we are gone
             start_new_session=True,  # Ctrl-C is for the jobs' commands, which pass it on
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # a process that forks had better have one thread
@@ -99,9 +98,9 @@ class Server:
         self._process.wait()
 
 
-def serve(address: str) -> None:
-    """Fork a child for each connection at ``address``, until standard input ends."""
-    for name in LOADED:
+def serve(address: str, *modules: str) -> None:
+    """Load ``modules``, then fork a child for each connection at ``address``, until standard input ends."""
+    for name in modules:
         importlib.import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
     with socket.socket(socket.AF_UNIX) as listener:
@@ -150,4 +149,4 @@ def _end_with(connection: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(*sys.argv[1:])

@@ -4,29 +4,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-from numpy.typing import NDArray
 
-from ataka.errors import UserError
 from ataka.plan import Cell
 from ataka.study import Study
 from report.accuracies import cells
 from report.particles import rows as particle_rows
 from report.sources import Source, read_rows
 
-Bits = NDArray[numpy.bool_]
 
-
-def bits(study: Study, root: str, cell: Cell, remedy: str) -> Bits:
+def bits(study: Study, root: str, cell: Cell, remedy: str) -> cells.Bits:
     """Whether each test image is still classified correctly, (N,); UserError unless they are the cell's own."""
-    path, where = cell.bits(root), cell.csv(root)
+    where = cell.csv(root)
     measured = cells.check(read_rows(where, cells.COLUMNS), study, cell, str(where), remedy)
-    try:
-        found = numpy.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} can't be read: {error}; {remedy}") from None
-    if found.dtype != bool or found.shape != (measured.n,) or int(found.sum()) != int(measured.fields["correct"]):
-        raise UserError(f"{path} isn't of {where}, which has {measured.fields['correct']} of {measured.n}; {remedy}")
-    return found  # type: ignore[no-any-return]
+    return cells.bits(measured, root, remedy)
 
 
 def load(study: Study, root: str, source: Source, remedy: str) -> Any:

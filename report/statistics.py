@@ -65,6 +65,13 @@ def at_least(r: int, p: Sequence[float]) -> float:
     return min(1.0, (len(p) - r + 1) * sorted(p)[r - 1])
 
 
+def mcnemar(gained: int, lost: int) -> float:
+    """The exact test, one-sided: of at least ``gained`` among the discordant images, were either way as likely."""
+    from scipy.stats import binomtest
+
+    return float(binomtest(gained, gained + lost, alternative="greater").pvalue) if gained + lost else 1.0
+
+
 class Paired(ABC):
     """A sample of paired differences, whose mean is compared with a bound."""
 
@@ -210,10 +217,8 @@ class PairedBits(Paired):
         return self.pair and bound == 0
 
     def _mcnemar(self, alternative: str) -> float:
-        from scipy.stats import binomtest
-
         up, down = self.discordant
-        return float(binomtest(up, up + down, alternative=alternative).pvalue) if up + down else 1.0
+        return mcnemar(up, down) if alternative == "greater" else mcnemar(down, up)
 
     def _wald(self, bound: float, alternative: str) -> float:
         return float(self._adjusted().ztest_mean(bound, alternative=alternative)[1])

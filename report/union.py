@@ -11,8 +11,9 @@ import numpy
 from ataka.plan import Cell, Run
 from ataka.study import Study
 from report import collect, tables
+from report.accuracies.cells import Bits
 from report.accuracies.table import AccuracyTable
-from report.evidence import Bits, bits
+from report.evidence import bits
 from report.statistics import wilson
 
 COLUMNS = ["scale", "dataset", "arch", "method", "seed", "attacks", "n", "correct", "accuracy", "ci_low", "ci_high"]

@@ -76,10 +76,10 @@ class Workflow:
         """Members of an average, a student's tape or teachers; the choice of alpha, or the images to choose by."""
         study, node = self.study(wildcards), _node(wildcards)
         if isinstance(node, Tape):
-            return [self._file(needed, wildcards.root) for needed in plan.needs(study, node)]
+            return _files(plan.needs(study, node), wildcards.root)
         run = _run(wildcards)
         plan.require_known(study, run)
-        paths = [self._file(needed, wildcards.root) for needed in plan.needs(study, run)]
+        paths = _files(plan.needs(study, run), wildcards.root)
         method = study.method(run.method)
         if plan.tuned(method) and not run.part:
             paths.append(str(run.choice(wildcards.root)))
@@ -99,7 +99,7 @@ class Workflow:
     @_mistakes_stop()
     def candidates(self, wildcards: Any) -> list[str]:
         study, run = self.study(wildcards), self._selected(wildcards)
-        return [self._file(candidate, wildcards.root) for candidate in plan.candidates(study, run)]
+        return _files(plan.candidates(study, run), wildcards.root)
 
     @_mistakes_stop()
     def selection_data(self, wildcards: Any) -> str:
@@ -120,12 +120,12 @@ class Workflow:
     @_mistakes_stop()
     def union_inputs(self, wildcards: Any) -> list[str]:
         """The cells of every table, and their bits."""
-        return _files(union.sources(self.study(wildcards)), wildcards.root)
+        return _evidence(union.sources(self.study(wildcards)), wildcards.root)
 
     @_mistakes_stop()
     def claims_inputs(self, wildcards: Any) -> list[str]:
         """The cells, their bits and the particles that the claims compare."""
-        return _files(sentences.sources(self.study(wildcards), sentences.load()), wildcards.root)
+        return _evidence(sentences.sources(self.study(wildcards), sentences.load()), wildcards.root)
 
     def all_tables(self, wildcards: Any) -> list[str]:
         return [f"{wildcards.root}/{name}.tex" for name, table in self._tables.items() if not table.on_request]
@@ -188,15 +188,13 @@ class Workflow:
         return plan.digest([needed, said, labels, study.about, study.stand_ins])
 
     def claims_code(self, wildcards: Any) -> str:
-        templates = [path.read_text(encoding="utf-8") for path in sorted((HOME / "report/templates").glob("claims.*"))]
-        return plan.digest([code_digest(["report.claims.judge", "report.claims.page"]), templates])
+        return plan.digest([code_digest(["report.claims.judge", "report.claims.page"]), _templates("claims")])
 
     def collect_code(self, wildcards: Any) -> str:
         return code_digest(["report.collect", "report.tables"])
 
     def render_code(self, wildcards: Any) -> str:
-        templates = sorted(path for path in (HOME / "report/templates").glob("*") if path.is_file())
-        return plan.digest([code_digest(["report.render"]), [path.read_text(encoding="utf-8") for path in templates]])
+        return plan.digest([code_digest(["report.render"]), _templates("table")])
 
     def missing(self, workflow: Any, made: str, needed: Callable[[Any], list[str]]) -> Callable[[Any], list[str]]:
         """What a finished file has lost of what it ``needed``, and when it was made: Snakemake alone would not notice.
@@ -255,7 +253,7 @@ class Workflow:
                 if nodes:
                     cost.announce(study, [node for _, node in nodes], local=workflow.local_exec)
                 if len(nodes) > 1 and study.warm_start and workflow.local_exec and self._warm is None:
-                    self._warm = warm.Server()
+                    self._warm = warm.Server("ataka.cli", "ataka.stages", "report.cli")
                     os.environ |= self._warm.environment
 
     # ----
@@ -267,14 +265,17 @@ class Workflow:
     def _table(self, wildcards: Any) -> Table:
         return self._tables[wildcards.table]
 
-    def _file(self, node: Node, root: str) -> str:
-        if isinstance(node, Tape):
-            return str(node.manifest(root))
-        return str(node.model(root) if isinstance(node, Run) else node.csv(root))
+
+def _files(nodes: Iterable[Node], root: str) -> list[str]:
+    return [str(plan.file_of(node, root)) for node in nodes]
 
 
-def _files(sources: Iterable[Source], root: str) -> list[str]:
+def _evidence(sources: Iterable[Source], root: str) -> list[str]:
     return [str(path) for source in sources for path in evidence.files(root, source)]
+
+
+def _templates(kind: str) -> list[str]:
+    return [path.read_text(encoding="utf-8") for path in sorted((HOME / "report/templates").glob(f"{kind}.*"))]
 
 
 def _node(wildcards: Any) -> Node:

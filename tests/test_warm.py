@@ -54,7 +54,7 @@ def server(cold: dict[str, str]) -> Iterator[warm.Server]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", cold["PYTHONPATH"])
         patch.setenv("MARK", "the server's")
-        server = warm.Server()
+        server = warm.Server("ataka.cli", "ataka.stages", "report.cli")
     until(Path(server.environment[warm.ADDRESS]).exists)
     yield server
     server.close()

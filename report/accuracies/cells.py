@@ -1,13 +1,19 @@
-"""A cell's numbers, checked: they add up."""
+"""A cell's numbers, checked: they add up, and are those of the bits beside it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
 
 from ataka.errors import UserError
 from ataka.plan import Cell
 from ataka.study import Study
 from report.sources import require_in_force
 
+Bits = NDArray[numpy.bool_]
 # fmt: off
 COLUMNS = [
     "scale", "dataset", "arch", "method", "seed", "attack",
@@ -61,3 +67,16 @@ def _measurement(cell: Cell, fields: dict[str, str]) -> Measurement:
     if not -_ROUNDING <= low <= accuracy + _ROUNDING <= high + 2 * _ROUNDING <= 100 + 3 * _ROUNDING:
         raise ValueError(f"accuracy {fields['accuracy']} within [{fields['ci_low']}, {fields['ci_high']}]")
     return Measurement(cell, n, accuracy, low, high, fields["eps"], fields)
+
+
+def bits(measurement: Measurement, root: str | Path, remedy: str) -> Bits:
+    """Whether each test image is still classified correctly, (N,); UserError unless they are the cell's own."""
+    path, where = measurement.cell.bits(root), measurement.cell.csv(root)
+    try:
+        found: Any = numpy.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path} can't be read: {error}; {remedy}") from None
+    correct = int(measurement.fields["correct"])
+    if found.dtype != numpy.bool_ or found.shape != (measurement.n,) or found.sum() != correct:
+        raise UserError(f"{path} isn't of {where}, which has {correct} of {measurement.n}; {remedy}")
+    return found  # type: ignore[no-any-return]

@@ -4,23 +4,15 @@
 ``checks`` were made and which were raised (``health``); what a table prints is a function of these two.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-import numpy
-from numpy.typing import NDArray
-
-from ataka.errors import UserError
 from ataka.plan import Cell, Run
 from ataka.study import Study
-from report.accuracies.cells import Measurement
+from report.accuracies.cells import Bits, Measurement
 from report.layout import LETTERS
-
-Bits = NDArray[numpy.bool_]
+from report.statistics import mcnemar
 
 LEVEL = 0.01
 """Of the one-sided exact McNemar test of one attack against a weaker one."""
@@ -46,20 +38,6 @@ CHECKS = {
 """What each check says of a number that raises it, in the order of a table's marks."""
 _WEAKER = {"fgsm": ("clean",), "pgd": ("fgsm", "clean"), "aa": ("pgd", "fgsm", "clean")}
 """Kinds of attack, and those that each has to beat: the first that there is. Any other has to beat clean images."""
-
-
-def read_bits(root: str | Path, one: Measurement, remedy: str) -> Bits | None:
-    """The bits beside a cell, one an image; None where there are none, UserError if they are another's."""
-    path = one.cell.bits(root)
-    if not path.exists():
-        return None
-    try:
-        bits: Any = numpy.load(path)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} can't be read: {error}; {remedy}") from None
-    if bits.dtype != numpy.bool_ or bits.shape != (one.n,) or int(one.fields["correct"]) != bits.sum():
-        raise UserError(f"{path} holds other verdicts than the cell beside it; {remedy}")
-    return bits  # type: ignore[no-any-return]
 
 
 def examine(measurements: Sequence[Measurement], study: Study, bits: Mapping[Cell, Bits]) -> list[Measurement]:
@@ -96,7 +74,7 @@ def _beside(kind: str, own: Bits, others: Mapping[str, Bits]) -> Iterator[tuple[
     weaker = next((others[name] for name in _WEAKER.get(kind, ("clean",)) if name in others), None)
     if weaker is not None and kind != "clean":
         own_, weaker = _common(own, weaker)
-        yield "order", p_stronger(gained=int((own_ & ~weaker).sum()), lost=int((weaker & ~own_).sum())) < LEVEL
+        yield "order", mcnemar(int((own_ & ~weaker).sum()), int((weaker & ~own_).sum())) < LEVEL
     if kind == "aa" and "clean" in others:
         own_, clean = _common(own, others["clean"])
         yield "subset", bool((own_ & ~clean).any())
@@ -109,15 +87,6 @@ def _common(one: Bits, other: Bits) -> tuple[Bits, Bits]:
     """The verdicts on the images of both: each attack takes the first so many."""
     count = min(len(one), len(other))
     return one[:count], other[:count]
-
-
-def p_stronger(*, gained: int, lost: int) -> float:
-    """One-sided exact McNemar: the probability of at least ``gained`` among the images that changed, were both alike.
-
-    ``gained`` images withstand the stronger attack and not the weaker one, ``lost`` the other way round.
-    """
-    changed = gained + lost
-    return 1.0 if gained <= lost else sum(math.comb(changed, k) for k in range(gained, changed + 1)) / 2**changed
 
 
 # ---- what a table prints

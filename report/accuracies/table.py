@@ -191,10 +191,10 @@ class AccuracyTable(Table):
         return cells.check(rows, study, source, where, remedy)
 
     def verify(self, measurement: Measurement, root: str, remedy: str) -> None:
-        health.read_bits(root, measurement, remedy)
+        _bits(measurement, root, remedy)
 
     def examined(self, measurements: list[Measurement], study: Study, root: str) -> list[Measurement]:
-        found = {one.cell: health.read_bits(root, one, f"make it anew: {one.cell.csv(root)}") for one in measurements}
+        found = {one.cell: _bits(one, root, f"make it anew: {one.cell.csv(root)}") for one in measurements}
         return health.examine(measurements, study, {cell: bits for cell, bits in found.items() if bits is not None})
 
     def _refuse_unknown_names(self, study: Study) -> None:
@@ -204,6 +204,11 @@ class AccuracyTable(Table):
 
     def _implemented(self, study: Study) -> Iterator[str]:
         return (name for name in self.methods(study) if not study.method(name).planned)
+
+
+def _bits(measurement: Measurement, root: str, remedy: str) -> cells.Bits | None:
+    """The bits beside a cell, where there are any."""
+    return cells.bits(measurement, root, remedy) if measurement.cell.bits(root).exists() else None
 
 
 def _require_one(entry: Row | Column, *ways: str) -> None:

@@ -15,8 +15,7 @@ from ataka.plan import Cell, Particles, Run
 from ataka.settings import number
 from ataka.study import Study
 from report import tables
-from report.accuracies.cells import COLUMNS
-from report.evidence import Bits
+from report.accuracies.cells import COLUMNS, Bits
 from report.particles.rows import COLUMNS as PARTICLE_COLUMNS
 
 _MEAN = {"clean": 90.0, "fgsm": 62.0, "pgd": 55.0, "aa": 54.5, "cw": 51.0, "fog": 70.0, "fog-256": 60.0}

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy
 import pytest
-from scipy.stats import binomtest
 
 from ataka.errors import UserError
 from ataka.plan import Cell, Run
@@ -120,12 +119,6 @@ def test_other_runs_do_not_meddle(study: Study) -> None:
     mine = Measurement(cell("fgsm"), 100, 60, 0, 100, "", {"n": "100", "correct": "60"})
     found = examine([other, mine], study, {other.cell: first(0), mine.cell: first(60)})
     assert found[1].fields["checks"] == ""
-
-
-@pytest.mark.parametrize(("gained", "lost"), [(0, 0), (3, 3), (7, 0), (6, 1), (40, 20), (700, 600), (5, 9)])
-def test_mcnemar_is_the_binomial_test(gained: int, lost: int) -> None:
-    expected = binomtest(gained, gained + lost, alternative="greater").pvalue if gained > lost else 1
-    assert health.p_stronger(gained=gained, lost=lost) == pytest.approx(expected, rel=1e-9)
 
 
 # ---- from a folder
