@@ -18,6 +18,7 @@ _GROUPS: dict[str, type[Settings]] = {
     "setups.*": study.Setup,
     "generators.*": study.Generator,
     "attacks.aa": study.AutoAttack,
+    "attacks.pgd": study.PGD,
     "attacks.fog": study.Fog,
     "selection": study.Selection,
     "methods.*": study.Method,

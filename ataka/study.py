@@ -36,7 +36,25 @@ class Setup(Settings):
     batch_size: int = Field(ge=2)
     learning_rate: float = Field(gt=0)
     momentum: float = Field(ge=0, lt=1)
-    weight_decay: float = Field(ge=0, description="applied to every parameter (G2)")
+    weight_decay: float = Field(ge=0)
+    decayed: Literal["all", "weights"] = reading(
+        "all",
+        id="G2",
+        sentence="momentum 0.9 and weight-decay 2e-4",
+        values={
+            "all": "every parameter, as the authors of the baselines do",
+            "weights": "those of convolutions and linear layers: neither biases nor normalisation",
+        },
+    )
+    augmentation: Literal["crop-flip", "none"] = reading(
+        "crop-flip",
+        id="G6",
+        sentence="we train the networks for 100 epochs on clean images with standard data augmentations",
+        values={
+            "crop-flip": "a random crop of the padded image (CIFAR by 4 pixels) and a random flip",
+            "none": "images as they are, in a random order",
+        },
+    )
     milestones: tuple[Annotated[int, Field(ge=1)], ...] = reading(
         ...,
         id="G1",
@@ -171,7 +189,12 @@ class PGD(Settings):
     eps: Budget
     step_size: StepSize
     steps: int = Field(ge=0)
-    clamp_start: bool = Field(False, description="clamp the random start to [0, 1] before the first forward")
+    clamp_start: bool = reading(
+        False,
+        id="F3",
+        sentence="PGD_TRADES differs from the original PGD attack ... in its step-size",
+        values="whether the random start is clamped to [0, 1] before the first forward; the authors of TRADES don't",
+    )
     images: int | None = Field(None, ge=1)
 
 
@@ -500,6 +523,11 @@ class Study(Settings):
         _known(ensemble.generator, self.generators, f"methods.{name}.ensemble.generator")
         _known(ensemble.setup, self.setups, f"methods.{name}.ensemble.setup")
         teacher, student = self.setups[ensemble.setup], self.setups[method.setup]
+        if student.augmentation != teacher.augmentation:
+            raise ValueError(
+                f"methods.{name}: the student sees the images that its teachers saw, but augmentation is "
+                f"{student.augmentation} (set-up {method.setup}) and {teacher.augmentation} (set-up {ensemble.setup})"
+            )
         if student.epochs > teacher.epochs:
             raise ValueError(
                 f"methods.{name}: the student trains {student.epochs} epochs (set-up {method.setup}) "

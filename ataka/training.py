@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -79,6 +79,10 @@ class Setup(Protocol):
     def momentum(self) -> float: ...
     @property
     def weight_decay(self) -> float: ...
+    @property
+    def decayed(self) -> Literal["all", "weights"]: ...
+    @property
+    def augmentation(self) -> Literal["crop-flip", "none"]: ...
 
 
 def learning_rate(setup: Setup, epoch: int) -> float:
@@ -148,12 +152,14 @@ def train(
     progress = progress or Progress.silent()
     device = data.images.device
     optimisers = [SGD(network, setup) for network in networks]
+    augments = setup.augmentation == "crop-flip"
+    shift, flip = (specification.shift, specification.flip) if augments else (0, False)
     history: list[dict[str, float]] = []
     if states:
         states.restore(partial(_take, networks, optimisers, history, writer))
     progress.start(setup.epochs, len(data), done=len(history) * len(data))
     for epoch in range(len(history), setup.epochs):
-        epoch_view = view(seed, epoch, len(data), shift=specification.shift, flip=specification.flip)
+        epoch_view = view(seed, epoch, len(data), shift=shift, flip=flip)
         recorded = reader.epoch(epoch, epoch_view, device) if reader else {}
         meter, watch = Meter(), Watch()
         stream = _streams(seed, epoch, device)
@@ -276,7 +282,7 @@ def _streams(seed: int, epoch: int, device: torch.device) -> Callable[..., torch
 
 
 class SGD:
-    """SGD with momentum and weight decay on every parameter (G2): torch's own, in its functional form.
+    """SGD with momentum and weight decay, on every parameter or on weights alone (G2): torch's, in its functional form.
 
     The class torch.optim.SGD does the same but loads torch's compiler, which costs each job more than a second.
     """
@@ -285,6 +291,9 @@ class SGD:
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.buffers: list[Tensor | None] = [None] * len(self.parameters)
         self.momentum, self.weight_decay = setup.momentum, setup.weight_decay
+        places = range(len(self.parameters))
+        plain = {place for place in places if setup.decayed == "weights" and self.parameters[place].ndim < 2}
+        self.groups = [(set(places) - plain, self.weight_decay), (plain, 0.0)]
 
     def zero_grad(self) -> None:
         for parameter in self.parameters:
@@ -293,21 +302,23 @@ class SGD:
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         """Update the parameters that have a gradient."""
-        live = [place for place, parameter in enumerate(self.parameters) if parameter.grad is not None]
-        buffers = [self.buffers[place] for place in live]
-        sgd(
-            [self.parameters[place] for place in live],
-            [gradient for parameter in self.parameters if (gradient := parameter.grad) is not None],
-            buffers,
-            lr=learning_rate,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            dampening=0.0,
-            nesterov=False,
-            maximize=False,
-        )
-        for place, buffer in zip(live, buffers, strict=True):
-            self.buffers[place] = buffer
+        gradients = [parameter.grad for parameter in self.parameters]
+        for group, weight_decay in self.groups:
+            live = [place for place in group if gradients[place] is not None]
+            buffers = [self.buffers[place] for place in live]
+            sgd(
+                [self.parameters[place] for place in live],
+                [gradient for place in live if (gradient := gradients[place]) is not None],
+                buffers,
+                lr=learning_rate,
+                momentum=self.momentum,
+                weight_decay=weight_decay,
+                dampening=0.0,
+                nesterov=False,
+                maximize=False,
+            )
+            for place, buffer in zip(live, buffers, strict=True):
+                self.buffers[place] = buffer
 
 
 class Watch:

@@ -256,6 +256,10 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
         {"setups": {"long": {**NEW_SETUP, "epochs": 2}}, "methods": {"s-at-aka": {"setup": "long"}}},
         "methods.s-at-aka: the student trains 2 epochs (set-up long) but its tape has only 1 (set-up table2)",
     ),
+    "other images than its tape": (
+        {"setups": {"plain": {**NEW_SETUP, "augmentation": "none"}}, "methods": {"s-at-aka": {"setup": "plain"}}},
+        "augmentation is none (set-up plain) and crop-flip (set-up table2)",
+    ),
     "online alone": (
         {"methods": {"natural": {"online": True}}},
         "methods.natural.online needs an ensemble to train beside",

@@ -64,8 +64,9 @@ def test_the_update_is_sgd_by_hand(momentum: float, weight_decay: float) -> None
         assert torch.allclose(trained.double(), expected, rtol=0, atol=2e-6)
 
 
-def test_weight_decay_reaches_batch_normalisation_and_biases() -> None:
-    """G2: with a loss that says nothing, every parameter shrinks by (1 - lr wd) a step."""
+@pytest.mark.parametrize("decayed", ["all", "weights"])
+def test_what_weight_decay_reaches(decayed: str) -> None:
+    """G2: with a loss that says nothing, a parameter shrinks by (1 - lr wd) a step; weights are not one-dimensional."""
 
     class Nothing:
         def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
@@ -73,9 +74,47 @@ def test_weight_decay_reaches_batch_normalisation_and_biases() -> None:
 
     network = tiny.convolutional()
     before = [parameter.detach().clone() for parameter in network.parameters()]
-    train([network], Nothing(), count=8, epochs=1, learning_rate=0.5, momentum=0.0, weight_decay=0.1, milestones=())
+    setup = {"epochs": 1, "learning_rate": 0.5, "momentum": 0.0, "weight_decay": 0.1, "milestones": ()}
+    train([network], Nothing(), count=8, decayed=decayed, **setup)
+    shrunk = []
     for old, new in zip(before, network.parameters(), strict=True):
-        assert torch.allclose(new, old * 0.95**2)
+        shrunk.append(decayed == "all" or old.ndim > 1)
+        assert torch.allclose(new, old * 0.95**2) if shrunk[-1] else torch.equal(new, old)
+    assert sum(shrunk) == (len(shrunk) if decayed == "all" else 2)
+
+
+def test_a_split_update_is_sgd_of_two_groups() -> None:
+    """G2: as torch.optim.SGD with weight decay in one of two groups of parameters, over several steps."""
+    ours, theirs = tiny.convolutional(), tiny.convolutional()
+    weights = [parameter for parameter in theirs.parameters() if parameter.ndim > 1]
+    plain = [parameter for parameter in theirs.parameters() if parameter.ndim == 1]
+    groups = [{"params": weights, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}]
+    reference = torch.optim.SGD(groups, lr=0.3, momentum=0.9)
+    optimiser = training.SGD(ours, tiny.setup(momentum=0.9, weight_decay=0.1, decayed="weights"))
+    for step in range(4):
+        batch = tiny.batch(seed=step)
+        for network, one in ((ours, optimiser), (theirs, reference)):
+            one.zero_grad()
+            torch.nn.functional.cross_entropy(network(batch.x), batch.y).backward()
+        optimiser.step(0.3)
+        reference.step()
+        assert tiny.same(tiny.state(ours), tiny.state(theirs))
+
+
+@pytest.mark.parametrize(("augmentation", "differ"), [("crop-flip", True), ("none", False)])
+def test_augmentation_is_a_choice(augmentation: str, differ: bool) -> None:
+    """G6: without it every epoch shows the images themselves, in an order of its own."""
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    class Looks:
+        def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
+            seen.append((batch.index, batch.x))
+            yield networks[0](batch.x).sum()
+
+    train([tiny.linear()], Looks(), augmentation=augmentation)
+    images = tiny.split(14).pixels()
+    assert any(not torch.equal(x, images[index]) for index, x in seen) == differ
+    assert not torch.equal(seen[0][0], seen[len(seen) // 2][0])
 
 
 # ---- what an objective sees
