@@ -49,13 +49,16 @@ def evaluate(
     seed: int,
     progress: Progress | None = None,
     states: States | None = None,
+    attacked: nn.Module | None = None,
 ) -> Verdicts:
     """Attack ``split`` (on the network's device) under the settings ``attack`` (ataka.study.Attack as a dict).
 
     Random starts are drawn for the whole split first, on the CPU, from the stream of ``seed`` and the attack's kind, so
     that the verdicts depend neither on the cut nor on the device. The network is left exactly as it was found. With
     ``states`` an interrupted evaluation goes on after the last batch, or AutoAttack's last component, that was kept.
+    The attack sees ``attacked``, where it is given, in place of the network (E1).
     """
+    attacked = attacked or network
     began = time.monotonic()
     progress = progress or Progress.silent()
     options: dict[str, Any] = {name: number(value) if name in _AMOUNTS else value for name, value in attack.items()}
@@ -80,16 +83,16 @@ def evaluate(
         if kind == "aa":
             with _chunk_in_memory(size):
                 chunk: dict[str, Any] = {"seed": seed, "index": piece.start // size, "point": done.point, "keep": keep}
-                x_adv = module.attack_chunk(network, x, y, **options, **chunk)
+                x_adv = module.attack_chunk(attacked, x, y, **options, **chunk)
         else:
             given = {} if start is None else {"start": start[piece]}
-            x_adv = attacks.perturb(module, network, x, y, **options, **given)
+            x_adv = attacks.perturb(module, attacked, x, y, **options, **given)
         with torch.no_grad(), attack_mode(network):
             predicted: Tensor = network(x_adv).argmax(1)
             return predicted
 
     progress.start(1, len(split), done=len(done.predicted))
-    alive = network.register_forward_hook(lambda *_: progress.alive())  # an attack may take minutes for a batch
+    alive = attacked.register_forward_hook(lambda *_: progress.alive())  # an attack may take minutes for a batch
     try:
         for predicted in memory.in_pieces(predict, len(split), start=len(done.predicted), size=size, say=progress.say):
             done.predicted = torch.cat([done.predicted, predicted])

@@ -371,12 +371,13 @@ def selection_settings(study: Study, method: str) -> dict[str, Any]:
 
 def cell_settings(study: Study, cell: Cell) -> dict[str, Any]:
     """What decides a cell: the run, the test images and the attack."""
-    attack = study.attack(cell.attack).model_dump(mode="json")
-    return {
+    method = study.method(cell.method)
+    settings = {
         "run": run_settings(study, cell.run),
         "test": data_settings(study, cell.dataset, "test"),
-        "attack": attack,
+        "attack": study.attack(cell.attack).model_dump(mode="json"),
     }
+    return settings | ({"attacked": method.attacked} if method.members > 1 else {})
 
 
 def particles_settings(study: Study, node: Particles) -> dict[str, Any]:
@@ -449,7 +450,8 @@ def readings(study: Study) -> dict[str, str]:
         if method.objective is not None:
             owner = method.objective.rsplit(".", 1)[-1]
             given = [*readings_of(config.options(study, name))]
-            given += [("average", "E1", method.average)] if method.members > 1 else []
+            if method.members > 1:
+                given += [("average", "E1", method.average), ("attacked", "E1", method.attacked)]
             for path, number, value in given:
                 text = f"{value} [{number}]"
                 shared = found.setdefault(f"{owner}.{path}", text) == text

@@ -351,6 +351,15 @@ class Method(Settings):
         sentence="we deploy an ensemble model with the same number of sub-models",
         values={"probabilities": "the mean of the members' probabilities", "logits": "the mean of their logits"},
     )
+    attacked: Literal["average", "member"] = reading(
+        "average",
+        id="E1",
+        sentence="we deploy an ensemble model with the same number of sub-models",
+        values={
+            "average": "attacks see what is evaluated: the average, end to end",
+            "member": "they see the first member alone, and what they make is shown to the average",
+        },
+    )
     average_of: str | None = Field(None, description="the method whose members are averaged here, trained for it")
     generator: str | None = Field(
         None, description="the particles on which the members train together, in one run (CAT-AKA)"
@@ -503,6 +512,8 @@ class Study(Settings):
                 raise ValueError(
                     f"methods.{name}.average_of: {method.average_of} has no {method.members} members for it"
                 )
+        if method.attacked == "member" and method.members == 1:
+            raise ValueError(f"methods.{name}.attacked: it is one network, which has no members")
         if method.member_of is not None:
             _known(method.member_of, self.methods, f"methods.{name}.member_of")
             together = self.methods[method.member_of]

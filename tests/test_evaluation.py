@@ -12,6 +12,7 @@ from ataka.attacks import aa
 from ataka.data import Split
 from ataka.errors import UserError
 from ataka.evaluation import evaluate
+from ataka.models.mixture import Mixture
 from baselines.natural import Natural
 from tests import tiny
 
@@ -125,6 +126,21 @@ def test_the_network_is_left_as_it_was(network: nn.Module, split: Split, attack:
 def test_a_training_network_is_judged_in_evaluation_mode(network: nn.Module, split: Split, attack: str) -> None:
     reference = evaluate(network, ATTACKS[attack], split, seed=0).correct
     assert torch.equal(evaluate(network.train(), ATTACKS[attack], split, seed=0).correct, reference)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_attack_may_see_a_member_alone(network: nn.Module, split: Split, attack: str) -> None:
+    """E1: the images are those that fool the member, the verdicts the average's."""
+    other = tiny.convolutional(5).eval()
+    average = Mixture([network, other]).eval()
+    alone = evaluate(average, ATTACKS[attack], split, seed=3, attacked=network)
+    shown: list[torch.Tensor] = []
+    with other.register_forward_hook(lambda _module, given, _output: shown.append(given[0])):
+        again = evaluate(average, ATTACKS[attack], split, seed=3, attacked=network)
+    assert torch.equal(alone.correct, again.correct)
+    assert sum(map(len, shown)) == len(again.correct)  # the other member saw each image once, to judge it
+    for x_adv, label, correct in zip(torch.cat(shown), split.labels, again.correct, strict=False):
+        assert bool(average(x_adv[None]).argmax(1) == label) == bool(correct)
 
 
 @pytest.mark.parametrize("attack", ["clean", "fgsm", "aa"])

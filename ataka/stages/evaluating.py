@@ -13,6 +13,7 @@ from ataka.attacks import aa_warnings
 from ataka.data import to_unit
 from ataka.evaluation import Verdicts
 from ataka.evaluation import evaluate as run_attack
+from ataka.models.mixture import Mixture
 from ataka.plan import Cell
 from ataka.stages.common import as_text, device_name, device_of, exact, load, load_images, progress_of, states_of
 from ataka.study import Study
@@ -23,18 +24,24 @@ def evaluate(study: Study, root: str, node: Cell) -> None:
     device = device_of(study)
     attack = study.attack(node.attack).model_dump()
     network = load(study, root, node.run, device)
+    attacked = network
+    if study.method(node.method).attacked == "member":
+        assert isinstance(network, Mixture)
+        attacked = network.members[0]
     split = load_images(study, root, node.dataset, "test").to(device)
     progress, model = progress_of(node), store.sha256(node.run.model(root))
     states = states_of(study, node, node.csv(root).parent, progress, data=split.digest(), model=model)
     states.folder /= node.attack
     with states:
         with aa_warnings.heard() as warnings:
-            verdicts = run_attack(network, attack, split, seed=node.seed, progress=progress, states=states)
+            verdicts = run_attack(
+                network, attack, split, seed=node.seed, progress=progress, states=states, attacked=attacked
+            )
             if attack["kind"] == "aa":
-                aa_warnings.check(network, to_unit(split.images[: attack["chunk"]]))
+                aa_warnings.check(attacked, to_unit(split.images[: attack["chunk"]]))
         health: Mapping[str, object] = {}
         if attack["kind"] == "pgd":
-            health = diagnostics.of_pgd(network, attack, split, seed=node.seed)
+            health = diagnostics.of_pgd(attacked, attack, split, seed=node.seed)
         elif attack["kind"] == "aa":
             health = {"before_square": verdicts.before_square, "warnings": "; ".join(warnings)}
         _write_cell(study, root, node, verdicts, health, model_sha256=model, data_sha256=split.digest())
