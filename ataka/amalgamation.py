@@ -1,9 +1,9 @@
 """psi: how the teachers' outputs become the student's target (eqs. 4 to 7), one pure function each.
 
-All weights are per image, and nothing here carries a gradient: the student's loss trains the student alone
-(ambiguities C5, C8). ``naive``, ``linear`` and ``soft`` weigh logits by each teacher's cross-entropy on its
-own adversarial image (C4); ``pareto`` weighs probabilities by the student's. With one teacher all four return
-its output. n teachers, B images, C classes.
+``naive``, ``linear`` and ``soft`` weigh logits by each teacher's cross-entropy on its own adversarial image (C4);
+``pareto`` weighs probabilities by the student's. With one teacher all four return its output. Whatever is given
+with a graph is differentiated, the weights as well; whoever wants none detaches it first (C5). n teachers, B images,
+C classes.
 """
 
 import itertools
@@ -15,7 +15,6 @@ from torch.nn import functional as F
 NAMES = ("naive", "linear", "soft", "pareto")
 
 
-@torch.no_grad()
 def naive(teacher_logits: Tensor, labels: Tensor) -> Tensor:
     """Eq. 4: each image's logits of the teacher with the highest cross-entropy, the first of equals (C7).
 
@@ -25,19 +24,16 @@ def naive(teacher_logits: Tensor, labels: Tensor) -> Tensor:
     return teacher_logits[hardest, torch.arange(len(labels), device=hardest.device)]
 
 
-@torch.no_grad()
 def linear(teacher_logits: Tensor, labels: Tensor) -> Tensor:
     """Eq. 5: the teachers' logits (n,B,C), averaged with ``linear_weights``; labels (B,); to (B,C)."""
     return _average(linear_weights(teacher_logits, labels), teacher_logits)
 
 
-@torch.no_grad()
 def soft(teacher_logits: Tensor, labels: Tensor, beta: float = 1.0) -> Tensor:
     """Eq. 6: the teachers' logits (n,B,C), averaged with ``soft_weights``; labels (B,); to (B,C)."""
     return _average(soft_weights(teacher_logits, labels, beta), teacher_logits)
 
 
-@torch.no_grad()
 def linear_weights(teacher_logits: Tensor, labels: Tensor) -> Tensor:
     """Eq. 5's lambda (n,B): each teacher's share of the cross-entropies.
 
@@ -47,7 +43,6 @@ def linear_weights(teacher_logits: Tensor, labels: Tensor) -> Tensor:
     return losses / losses.sum(0)
 
 
-@torch.no_grad()
 def soft_weights(teacher_logits: Tensor, labels: Tensor, beta: float = 1.0) -> Tensor:
     """Eq. 6's lambda (n,B): the softmax over teachers of beta (in the paper 1) times the cross-entropy."""
     return torch.softmax(beta * _cross_entropies(teacher_logits, labels), 0)

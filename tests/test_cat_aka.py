@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ataka import amalgamation, streams, training
-from ataka.objectives.cat_aka import Options, Students, amalgamate, amalgamate_live, create
+from ataka.objectives.cat_aka import Options, Students, amalgamate, create
 from ataka.objectives.teachers import Teachers, generate
 from ataka.training import Batch
 from tests import tiny
@@ -105,17 +105,9 @@ def test_the_squared_distance_is_summed_over_classes_or_averaged() -> None:
     assert total == pytest.approx([C * loss for loss in mean], rel=1e-12)
 
 
-@pytest.mark.parametrize("psi", PSI)
-def test_a_live_target_is_the_same_target(psi: str) -> None:
-    z = draw(N, B, C, seed=4).float()
-    options = Options(amalgamation=psi, beta=0.7)
-    torch.testing.assert_close(amalgamate_live(z, Y, options), amalgamate(z, Y, options))
-    assert not amalgamate(z.requires_grad_(), Y, options).requires_grad
-
-
 def test_a_live_target_of_students_that_are_certain_is_their_mean() -> None:
     z = torch.stack([200.0 * torch.eye(C)[Y], 300.0 * torch.eye(C)[Y]]).requires_grad_()
-    target = amalgamate_live(z, Y, Options(amalgamation="linear"))
+    target = amalgamate(z, Y, Options(amalgamation="linear"))
     torch.testing.assert_close(target, z.mean(0))
     target.sum().backward()
     assert z.grad.isfinite().all()

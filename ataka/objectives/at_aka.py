@@ -126,7 +126,7 @@ class Student:
         yield torch.stack(losses).mean() if len(losses) > 1 else losses[0]
 
     def loss(self, student_logits: Tensor, batch: Batch) -> Tensor:
-        teacher_logits = batch.recorded[self.options.logits]
+        teacher_logits = batch.recorded[self.options.logits].detach()
         if self.options.amalgamation == "pareto":
             probabilities, _ = amalgamation.pareto(
                 teacher_logits.softmax(-1), student_logits.detach().softmax(-1), ridge=self.options.ridge

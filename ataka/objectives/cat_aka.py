@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ataka import amalgamation
 from ataka.objectives.at_aka import student_loss
@@ -92,26 +91,13 @@ class Students:
 
     def total(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Eq. 9 with nothing detached, neither z^S nor lambda; the students' logits (n, B, C), labels (B,)."""
-        target = amalgamate_live(logits, labels, self.options)
+        target = amalgamate(logits, labels, self.options)
         return torch.stack([self.term(own, target, labels) for own in logits]).sum()
 
 
 def amalgamate(logits: Tensor, labels: Tensor, options: Options) -> Tensor:
-    """z^S (B, C) = psi of the students' logits (n, B, C), without a gradient."""
+    """z^S (B, C) = psi of the students' logits (n, B, C), differentiable through them and their weights lambda."""
     if options.amalgamation == "soft":
         return amalgamation.soft(logits, labels, options.beta)
     mix = amalgamation.naive if options.amalgamation == "naive" else amalgamation.linear
     return mix(logits, labels)
-
-
-def amalgamate_live(logits: Tensor, labels: Tensor, options: Options) -> Tensor:
-    """The same z^S (B, C), differentiable: through the logits that are averaged, and through their weights lambda."""
-    losses = torch.stack([functional.cross_entropy(own, labels, reduction="none") for own in logits])  # (n, B)
-    if options.amalgamation == "naive":
-        return logits[losses.argmax(0), torch.arange(len(labels), device=logits.device)]
-    if options.amalgamation == "linear":
-        losses = losses.clamp(min=1e-12)  # as amalgamation.linear_weights (C6)
-        weights = losses / losses.sum(0)
-    else:
-        weights = torch.softmax(options.beta * losses, 0)
-    return (weights.unsqueeze(-1) * logits).sum(0)
