@@ -36,7 +36,7 @@ from baselines.divergence import Reduction, mean_kl
 
 
 @hyperparameters
-class Options(inner.Options):
+class Options(inner.Options, amalgamation.OfLogits, amalgamation.OfProbabilities):
     """The inner attack, the loss, and how several teachers become one soft label."""
 
     natural_weight: Share = "1/6"
@@ -56,18 +56,6 @@ class Options(inner.Options):
             "clean": "the weights come from the teachers on x, where RSLAD takes its labels",
             "adversarial": "for the loss they come from the teachers on the student's x'",
         },
-    )
-    beta: float = reading(
-        1.0,
-        id="H6",
-        sentence="in our experiments, we set beta = 1",
-        values="how strongly eq. 6 prefers the higher loss",
-    )
-    ridge: Annotated[float, Field(ge=0)] = reading(
-        1e-8,
-        id="C8",
-        sentence="lambda* = min_lambda ||p^S - sum_i lambda_i p^{T_i}||^2",
-        values="a pull towards equal weights, which decides where teachers agree and the minimum is not unique",
     )
     batchnorm: BatchNorm = inner.batchnorm("eval")
 
@@ -131,18 +119,22 @@ class RSLAD:
         match self.options.amalgamation:
             case "mean":
                 return torch.ones_like(teacher_logits[..., 0])
-            case "naive":  # 1 for the first of the highest losses
-                highest = amalgamation.linear_weights(teacher_logits, labels).argmax(0)
-                return functional.one_hot(highest, len(teacher_logits)).T.to(teacher_logits.dtype)
+            case "naive":  # 1 for the teacher that is followed
+                followed = amalgamation.naive_teacher(teacher_logits, labels, self.options.naive)
+                return functional.one_hot(followed, len(teacher_logits)).T.to(teacher_logits.dtype)
             case "linear":
-                return amalgamation.linear_weights(teacher_logits, labels)
+                return amalgamation.linear_weights(teacher_logits, labels, self.options.floor)
             case "soft":
                 return amalgamation.soft_weights(teacher_logits, labels, self.options.beta)
             case "pareto":
                 with attack_mode(student):
                     student_probabilities = student(x).softmax(1)
-                teacher_probabilities = teacher_logits.softmax(-1)
-                return amalgamation.pareto(teacher_probabilities, student_probabilities, ridge=self.options.ridge)[1].T
+                return amalgamation.pareto(
+                    teacher_logits.softmax(-1),
+                    student_probabilities,
+                    ridge=self.options.ridge,
+                    weights_per=self.options.weights_per,
+                )[1].T
 
     def soft_label(self, teacher_logits: Tensor, weights: Tensor) -> Tensor:
         """The teachers' logits (n, B, C), or for pareto their probabilities, weighed by (n, B): logits (B, C)."""

@@ -206,6 +206,9 @@ def test_with_one_teacher_naive_linear_and_soft_are_one(psi: str) -> None:
         ("pareto", "kl", "student_to_teacher"),
         ("pareto", "logits", "eval_adv"),
         ("pareto", "ridge", 10.0),
+        ("naive", "naive", "easiest"),
+        ("linear", "floor", 100.0),
+        ("pareto", "weights_per", "batch"),
     ],
 )
 def test_every_reading_is_heeded(psi: str, reading: str, value: Any) -> None:

@@ -6,10 +6,9 @@ amalgamation of probabilities (eq. 7). No code of the authors could be found.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -20,22 +19,22 @@ from ataka.training import Batch
 
 
 @hyperparameters
-class Options:
-    """The student's hyper-parameters and readings."""
+class Pull(amalgamation.OfLogits):
+    """How the pull towards amalgamated logits is read, in eq. 3 and in eq. 9."""
 
-    amalgamation: Literal["naive", "linear", "soft", "pareto"]
-    beta: float = reading(
-        1.0,
-        id="H6",
-        sentence="in our experiments, we set beta = 1",
-        values="how strongly eq. 6 prefers the higher loss",
-    )
     mse: Literal["sum", "mean"] = reading(
         "sum",
         id="C2",
         sentence="L_MSE(z^S, z^T) = ||z^S - z^T||_2^2",
         values={"sum": "summed over classes, as printed", "mean": "averaged over them, as torch's mse_loss"},
     )
+
+
+@hyperparameters
+class Options(Pull, amalgamation.OfProbabilities):
+    """The student's hyper-parameters and readings."""
+
+    amalgamation: Literal["naive", "linear", "soft", "pareto"]
     kl: Literal["teacher_to_student", "student_to_teacher"] = reading(
         "teacher_to_student",
         id="C9",
@@ -62,12 +61,6 @@ class Options:
             "train_adv": "the logits of the teachers' own update, in train mode",
             "eval_adv": "those of a forward of its own in eval mode, before the update",
         },
-    )
-    ridge: Annotated[float, Field(ge=0)] = reading(
-        1e-8,
-        id="C8",
-        sentence="lambda* = min_lambda ||p^S - sum_i lambda_i p^{T_i}||^2",
-        values="a pull towards equal weights, which decides where teachers agree and the minimum is not unique",
     )
 
 
@@ -129,13 +122,13 @@ class Student:
         teacher_logits = batch.recorded[self.options.logits].detach()
         if self.options.amalgamation == "pareto":
             probabilities, _ = amalgamation.pareto(
-                teacher_logits.softmax(-1), student_logits.detach().softmax(-1), ridge=self.options.ridge
+                teacher_logits.softmax(-1),
+                student_logits.detach().softmax(-1),
+                ridge=self.options.ridge,
+                weights_per=self.options.weights_per,
             )
             return pareto_student_loss(student_logits, probabilities, batch.y, alpha=self.alpha, kl=self.options.kl)
-        if self.options.amalgamation == "soft":
-            amalgamated = amalgamation.soft(teacher_logits, batch.y, beta=self.options.beta)
-        else:
-            amalgamated = getattr(amalgamation, self.options.amalgamation)(teacher_logits, batch.y)
+        amalgamated = amalgamation.of_logits(self.options.amalgamation, teacher_logits, batch.y, self.options)
         return student_loss(student_logits, amalgamated, batch.y, alpha=self.alpha, mse=self.options.mse)
 
 

@@ -12,29 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from ataka import amalgamation
-from ataka.objectives.at_aka import student_loss
+from ataka.objectives.at_aka import Pull, student_loss
 from ataka.objectives.teachers import generate
 from ataka.settings import hyperparameters, reading
 from ataka.training import Batch
 
 
 @hyperparameters
-class Options:
+class Options(Pull):
     """The students' hyper-parameters and readings."""
 
     amalgamation: Literal["naive", "linear", "soft"]
-    beta: float = reading(
-        1.0,
-        id="H6",
-        sentence="in our experiments, we set beta = 1",
-        values="how strongly eq. 6 prefers the higher loss",
-    )
-    mse: Literal["sum", "mean"] = reading(
-        "sum",
-        id="C2",
-        sentence="L_MSE(z^S, z^T) = ||z^S - z^T||_2^2",
-        values={"sum": "summed over classes, as printed", "mean": "averaged over them, as torch's mse_loss"},
-    )
     target: Literal["detached", "live"] = reading(
         "detached",
         id="D2",
@@ -78,7 +66,7 @@ class Students:
         logits = [network(x) for network, x in zip(networks, inputs, strict=True)]
         held = [own.detach() for own in logits]
         if self.options.target == "detached":
-            target = amalgamate(torch.stack(held), batch.y, self.options)
+            target = self.target(torch.stack(held), batch.y)
             for own in logits:
                 yield self.term(own, target, batch.y)
         else:
@@ -91,13 +79,9 @@ class Students:
 
     def total(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Eq. 9 with nothing detached, neither z^S nor lambda; the students' logits (n, B, C), labels (B,)."""
-        target = amalgamate(logits, labels, self.options)
+        target = self.target(logits, labels)
         return torch.stack([self.term(own, target, labels) for own in logits]).sum()
 
-
-def amalgamate(logits: Tensor, labels: Tensor, options: Options) -> Tensor:
-    """z^S (B, C) = psi of the students' logits (n, B, C), differentiable through them and their weights lambda."""
-    if options.amalgamation == "soft":
-        return amalgamation.soft(logits, labels, options.beta)
-    mix = amalgamation.naive if options.amalgamation == "naive" else amalgamation.linear
-    return mix(logits, labels)
+    def target(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """z^S (B, C) = psi of the students' logits (n, B, C): differentiable where they are."""
+        return amalgamation.of_logits(self.options.amalgamation, logits, labels, self.options)
