@@ -43,7 +43,7 @@ def create(options: Options, *, alpha: float, generator: Any) -> "Students":
 
 
 class Students:
-    """Students that train jointly; of the ``networks`` given, network i is S_i and sees particle i (G10).
+    """Students that train jointly; of the ``networks`` given, network i is S_i and sees the particle given to it (G10).
 
     A student's update needs what all of them say first: n train-mode forwards, and so n graphs, are alive at once.
     """
