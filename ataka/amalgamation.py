@@ -1,65 +1,128 @@
 """psi: how the teachers' outputs become the student's target (eqs. 4 to 7), one pure function each.
 
-All weights are per image, and nothing here carries a gradient: the student's loss trains the student alone
-(ambiguities C5, C8). ``naive``, ``linear`` and ``soft`` weigh logits by each teacher's cross-entropy on its
-own adversarial image (C4); ``pareto`` weighs probabilities by the student's. With one teacher all four return
-its output. n teachers, B images, C classes.
+``naive``, ``linear`` and ``soft`` weigh logits by each teacher's cross-entropy on its own adversarial image (C4);
+``pareto`` weighs probabilities by the student's. With one teacher all four return its output. Whatever is given
+with a graph is differentiated, the weights as well; whoever wants none detaches it first (C5). n teachers, B images,
+C classes.
 """
 
 import itertools
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from ataka.settings import hyperparameters, reading
+
 NAMES = ("naive", "linear", "soft", "pareto")
+Followed = Literal["hardest", "easiest"]
+Per = Literal["image", "batch"]
 
 
-@torch.no_grad()
-def naive(teacher_logits: Tensor, labels: Tensor) -> Tensor:
-    """Eq. 4: each image's logits of the teacher with the highest cross-entropy, the first of equals (C7).
+@hyperparameters
+class OfLogits:
+    """How eqs. 4 to 6 are read."""
+
+    naive: Followed = reading(
+        "hardest",
+        id="C7",
+        sentence="psi({z^{T_i}}) = z^{T_k}, where k = argmax_j L_CE(p^{T_j}, y)",
+        values={
+            "hardest": "the teacher of the highest cross-entropy, as printed; the first of equals",
+            "easiest": "the one of the lowest, as KDCL-Naive; the first of equals",
+        },
+    )
+    floor: Annotated[float, Field(gt=0)] = reading(
+        1e-12,
+        id="C6",
+        sentence="lambda_i = L_CE(p^{T_i}, y) / sum_j L_CE(p^{T_j}, y)",
+        values="the least that a cross-entropy counts in eq. 5, so that teachers that are all certain, 0/0 as printed, "
+        "weigh the same",
+    )
+    beta: float = reading(
+        1.0,
+        id="H6",
+        sentence="in our experiments, we set beta = 1",
+        values="how strongly eq. 6 prefers the higher loss",
+    )
+
+
+@hyperparameters
+class OfProbabilities:
+    """How eq. 7 is read."""
+
+    weights_per: Per = reading(
+        "image",
+        id="C8",
+        sentence="lambda* = min_lambda ||p^S - sum_i lambda_i p^{T_i}||^2",
+        values={
+            "image": "each image has its own lambda",
+            "batch": "one lambda for all, of the batch's mean distance, as AE-KD solves it",
+        },
+    )
+    ridge: Annotated[float, Field(ge=0)] = reading(
+        1e-8,
+        id="C8",
+        sentence="lambda* = min_lambda ||p^S - sum_i lambda_i p^{T_i}||^2",
+        values="a pull towards equal weights, which decides where teachers agree and the minimum is not unique",
+    )
+
+
+def of_logits(name: str, teacher_logits: Tensor, labels: Tensor, options: OfLogits) -> Tensor:
+    """Eq. 4, 5 or 6, by ``name``: the teachers' logits (n,B,C) and labels (B,) to (B,C)."""
+    if name == "naive":
+        return naive(teacher_logits, labels, options.naive)
+    if name == "linear":
+        return linear(teacher_logits, labels, options.floor)
+    return soft(teacher_logits, labels, options.beta)
+
+
+def naive(teacher_logits: Tensor, labels: Tensor, follow: Followed = "hardest") -> Tensor:
+    """Eq. 4: each image's logits of the teacher whose cross-entropy is the highest, or the lowest (C7).
 
     teacher_logits (n,B,C), labels (B,) to (B,C).
     """
-    hardest = _cross_entropies(teacher_logits, labels).argmax(0)
-    return teacher_logits[hardest, torch.arange(len(labels), device=hardest.device)]
+    followed = naive_teacher(teacher_logits, labels, follow)
+    return teacher_logits[followed, torch.arange(len(labels), device=followed.device)]
 
 
-@torch.no_grad()
-def linear(teacher_logits: Tensor, labels: Tensor) -> Tensor:
+def linear(teacher_logits: Tensor, labels: Tensor, floor: float = 1e-12) -> Tensor:
     """Eq. 5: the teachers' logits (n,B,C), averaged with ``linear_weights``; labels (B,); to (B,C)."""
-    return _average(linear_weights(teacher_logits, labels), teacher_logits)
+    return _average(linear_weights(teacher_logits, labels, floor), teacher_logits)
 
 
-@torch.no_grad()
 def soft(teacher_logits: Tensor, labels: Tensor, beta: float = 1.0) -> Tensor:
     """Eq. 6: the teachers' logits (n,B,C), averaged with ``soft_weights``; labels (B,); to (B,C)."""
     return _average(soft_weights(teacher_logits, labels, beta), teacher_logits)
 
 
-@torch.no_grad()
-def linear_weights(teacher_logits: Tensor, labels: Tensor) -> Tensor:
-    """Eq. 5's lambda (n,B): each teacher's share of the cross-entropies.
+def naive_teacher(teacher_logits: Tensor, labels: Tensor, follow: Followed = "hardest") -> Tensor:
+    """Eq. 4's k (B,), the number of the teacher that each image follows; the first of equals."""
+    losses = _cross_entropies(teacher_logits, labels)
+    return losses.argmax(0) if follow == "hardest" else losses.argmin(0)
 
-    They are clamped at 1e-12, so that teachers that are all certain (0/0 in eq. 5) weigh the same (C6).
-    """
-    losses = _cross_entropies(teacher_logits, labels).clamp(min=1e-12)
+
+def linear_weights(teacher_logits: Tensor, labels: Tensor, floor: float = 1e-12) -> Tensor:
+    """Eq. 5's lambda (n,B): each teacher's share of the cross-entropies, each at least ``floor`` (C6)."""
+    losses = _cross_entropies(teacher_logits, labels).clamp(min=floor)
     return losses / losses.sum(0)
 
 
-@torch.no_grad()
 def soft_weights(teacher_logits: Tensor, labels: Tensor, beta: float = 1.0) -> Tensor:
     """Eq. 6's lambda (n,B): the softmax over teachers of beta (in the paper 1) times the cross-entropy."""
     return torch.softmax(beta * _cross_entropies(teacher_logits, labels), 0)
 
 
-@torch.no_grad()
-def pareto(teacher_probabilities: Tensor, student_probabilities: Tensor, ridge: float = 1e-8) -> tuple[Tensor, Tensor]:
+def pareto(
+    teacher_probabilities: Tensor, student_probabilities: Tensor, ridge: float = 1e-8, weights_per: Per = "image"
+) -> tuple[Tensor, Tensor]:
     """Eq. 7: the mixture of the teachers' probabilities nearest to the student's in l_2, and its weights.
 
-    teacher_probabilities (n,B,C), student_probabilities (B,C) to (B,C) and (B,n), in the teachers' dtype.
-    AE-KD, whom the paper follows, solves it once a batch, with a cap on lambda; eq. 7 is per image and has
-    none (C8).
+    teacher_probabilities (n,B,C), student_probabilities (B,C) to (B,C) and (B,n), in the teachers' dtype. ``weights_per
+    batch``: one lambda, of the least mean distance. AE-KD, whom the paper follows, solves it so, and with a cap on
+    lambda, which eq. 7 has not (C8).
 
     The minimum over the simplex is the best of the minima over its 2^n - 1 faces that lie inside their face,
     and each of these is a linear system: exact, all faces and images at once, in float64. ``ridge`` times the
@@ -74,11 +137,14 @@ def pareto(teacher_probabilities: Tensor, student_probabilities: Tensor, ridge: 
     quadratic = deviations @ deviations.mT + ridge * torch.eye(n, dtype=mean.dtype, device=mean.device)
     towards_student = (student_probabilities.double().unsqueeze(1) - mean) @ deviations.mT  # (B,1,n)
     linear_term = towards_student.squeeze(1) + ridge / n
+    if weights_per == "batch":
+        quadratic, linear_term = quadratic.mean(0, keepdim=True), linear_term.mean(0, keepdim=True)
 
-    candidates = _face_minima(quadratic, linear_term)  # (B,faces,n)
+    candidates = _face_minima(quadratic, linear_term)  # (B,faces,n), or (1,faces,n)
     objective = ((candidates @ quadratic - 2 * linear_term.unsqueeze(1)) * candidates).sum(-1)
     objective = objective.masked_fill((candidates < 0).any(-1), torch.inf)
-    weights = candidates[torch.arange(len(candidates), device=mean.device), objective.argmin(-1)]
+    best = candidates[torch.arange(len(candidates), device=mean.device), objective.argmin(-1)]
+    weights = best.expand(len(teachers), n)
     probabilities = _average(weights.T, teacher_probabilities.double())
     return probabilities.to(teacher_probabilities.dtype), weights.to(teacher_probabilities.dtype)
 

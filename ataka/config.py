@@ -257,3 +257,10 @@ def _check_objective(study: Study, name: str, method: Method, given: Any) -> Non
         )
     if getattr(given, "input", None) == "adversarial" and not method.online:
         raise UserError(f"methods.{name}.options.input: adversarial needs online: true, as a tape holds no images")
+    if getattr(given, "target", None) == "live":
+        if not method.online:
+            raise UserError(
+                f"methods.{name}.options.target: live needs online: true, as the teachers of a tape have been trained"
+            )
+        if channel != "train_adv":
+            raise UserError(f"methods.{name}.options.target: live is of the teachers' own update, logits: train_adv")

@@ -164,7 +164,8 @@ def source_of(study: Study, tape: Tape) -> Tape | None:
     alike = all(mine[key] == other[key] for key in mine.keys() - _SAME_UNDER_IDENTITY)
     averaged = "ensemble" in (mine["gradient_of"], other["gradient_of"])  # the gradient then depends on n
     signed = mine["update"] == "sign" or mine["kind"] == other["kind"]  # PGD's steps are signed
-    if not alike or averaged or not signed or other["bandwidth"] == "median":
+    shuffled = mine["assignment"] == "shuffled"  # which particle teacher i sees then depends on n
+    if not alike or averaged or shuffled or not signed or other["bandwidth"] == "median":
         return None
     name = ensemble_name(study, tape.dataset, _shared(ensemble))
     return Tape(tape.dataset, name, tape.seed) if name != tape.ensemble else None

@@ -23,10 +23,13 @@ class Settings(BaseModel):
     model_config = _STRICT
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass_transform(frozen_default=True, kw_only_default=True)
 def hyperparameters(cls: type[T]) -> type[T]:
-    """Class decorator for a method's hyper-parameters: a frozen, type-checked dataclass that refuses unknown keys."""
-    return _pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))(cls)  # type: ignore[return-value]
+    """Class decorator for a method's hyper-parameters: a frozen, type-checked dataclass that refuses unknown keys.
+
+    Its fields are given by name alone, so that classes of common ones can be inherited in any order.
+    """
+    return _pydantic_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))(cls)  # type: ignore[return-value]
 
 
 def number(text: str) -> float:

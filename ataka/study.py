@@ -162,8 +162,17 @@ class Generator(Settings):
             "train": "the batch's statistics; each step of generating moves the running ones",
         },
     )
-    channels: tuple[Literal["train_adv", "eval_adv"], ...] = Field(
+    channels: tuple[Literal["train_adv", "eval_adv", "updated"], ...] = Field(
         ("train_adv",), min_length=1, description="the teachers' logits that the tape keeps"
+    )
+    assignment: Literal["fixed", "shuffled"] = reading(
+        "fixed",
+        id="G10",
+        sentence="we feed each of these distinct samples into distinct teacher models",
+        values={
+            "fixed": "x'_i to teacher i, whose gradient made it",
+            "shuffled": "the particles of each step are dealt out at random",
+        },
     )
 
 

@@ -32,6 +32,10 @@ def _ignore(name: str, value: Tensor) -> None:
     """Where nothing is recorded or logged."""
 
 
+def _stay() -> None:
+    """Where no loop updates any network."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """What an objective sees of a step: x (B, channels, H, W) in [0, 1], y (B,), the images' index (B,)."""
@@ -47,6 +51,8 @@ class Batch:
     """``record(channel, logits (n, B, C))`` offers logits to the tape."""
     log: Callable[[str, Tensor], None] = _ignore
     """``log(name, scalar)`` adds to the history: its mean over the epoch, its maximum if the name ends in ``_max``."""
+    update: Callable[[], None] = _stay
+    """``update()`` updates at once the networks whose losses have been yielded, instead of after the last (C11)."""
     progress: float = 0.0
     """The share of all epochs that were completed before this one, for losses with a schedule of their own (IAD)."""
 
@@ -55,8 +61,8 @@ class Objective(Protocol):
     """What a method computes in a step.
 
     ``losses`` yields one scalar for each network to train, in order. Each is back-propagated as it is yielded, so that
-    only one network's graph is alive at a time; the updates follow after the last. An objective keeps nothing from one
-    epoch to the next: an interrupted training goes on with a new one.
+    only one network's graph is alive at a time; the updates follow after the last, or when it calls ``batch.update``.
+    An objective keeps nothing from one epoch to the next: an interrupted training goes on with a new one.
     """
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]: ...
@@ -168,6 +174,7 @@ def train(
             network.train()
         for start, stop in batches(len(data), setup.batch_size):
             index = order[start:stop]
+            waiting: list[SGD] = []
             batch = Batch(
                 x=to_unit(images[start:stop]),
                 y=data.labels[index],
@@ -176,6 +183,7 @@ def train(
                 recorded={name: logits[:, index] for name, logits in recorded.items()},
                 record=partial(writer.record, index) if writer else _ignore,
                 log=partial(meter.add, stop - start),
+                update=partial(_update, waiting, learning_rate(setup, epoch)),
                 progress=epoch / setup.epochs,
             )
             bad: int | None
@@ -183,6 +191,7 @@ def train(
                 for position, loss in enumerate(objective.losses(networks, batch)):
                     optimisers[position].zero_grad()
                     loss.backward()  # type: ignore[no-untyped-call]
+                    waiting.append(optimisers[position])
                     batch.log(f"loss{position}" if len(networks) > 1 else "loss", loss.detach())
                     watch.see(loss.detach())
             except AttackError:
@@ -194,8 +203,7 @@ def train(
             if bad:
                 row = {"epoch": epoch + 1, "learning_rate": learning_rate(setup, epoch), **meter.row()}
                 raise Diverged(epoch + 1, [*history, row], bad)
-            for optimiser in optimisers:
-                optimiser.step(learning_rate(setup, epoch))
+            batch.update()
             progress.step(stop - start, meter.latest_loss)
         row = {"epoch": epoch + 1, "learning_rate": learning_rate(setup, epoch), **meter.row()}
         if probe and len(probe) >= PROBE:
@@ -215,6 +223,12 @@ def train(
             make = partial(_state, networks, optimisers, history, writer)
             states.keep(f"epoch {epoch + 1} of {setup.epochs}", make)
     return history
+
+
+def _update(waiting: list["SGD"], rate: float) -> None:
+    """Let the optimisers that are waiting take their step, once."""
+    while waiting:
+        waiting.pop(0).step(rate)
 
 
 def _state(

@@ -11,43 +11,34 @@ several teachers, whose log-probabilities take the place of logits; the paper ha
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ataka.attacks import pgd
+from ataka.attacks.mode import BatchNorm
 from ataka.models.mixture import Mixture
-from ataka.settings import Budget, StepSize, hyperparameters, number, reading
+from ataka.settings import hyperparameters, reading
 from ataka.training import Batch
+from baselines import inner
 from baselines.divergence import Reduction, mean_kl
-
-_SENTENCE = "for the benchmark methods we follow their original settings"
 
 
 @hyperparameters
-class Options:
+class Options(inner.Options):
     """The inner attack, and how the teacher is followed."""
 
-    eps: Budget
-    step_size: StepSize
-    steps: Annotated[int, Field(ge=0)]
     temperature: Annotated[float, Field(gt=0)] = 30.0
     alpha: Annotated[float, Field(ge=0, le=1)] = 1.0
     kl: Reduction = reading(
         "mean",
         id="E3",
-        sentence=_SENTENCE,
+        sentence=inner.ORIGINAL,
         values={"mean": "the divergence averaged over classes, as the authors' code", "sum": "summed over them"},
     )
-    batchnorm: Literal["train", "eval"] = reading(
-        "train",
-        id="A12",
-        sentence=_SENTENCE,
-        values={"train": "the attack uses and moves batch statistics", "eval": "it uses the running ones"},
-    )
+    batchnorm: BatchNorm = inner.batchnorm("train")
 
 
 def teachers(options: Options) -> tuple[str, ...]:
@@ -84,17 +75,7 @@ class ARD:
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         (student,) = networks
-        eps = number(self.options.eps)
-        x_adv = pgd.attack(
-            student,
-            batch.x,
-            batch.y,
-            eps=eps,
-            step_size=number(self.options.step_size),
-            steps=self.options.steps,
-            start=pgd.draw(batch.x, eps=eps, generator=batch.stream("start", 0)),
-            batchnorm=self.options.batchnorm,
-        )
+        x_adv = inner.attack(self.options, student, batch, start="uniform")
         with torch.no_grad():
             teacher_logits = self.teacher(batch.x)
         adversarial_logits = student(x_adv)

@@ -27,28 +27,25 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ataka.attacks import pgd
+from ataka.attacks.mode import BatchNorm
 from ataka.models.mixture import Mixture
-from ataka.settings import Budget, Share, StepSize, hyperparameters, number, reading
+from ataka.settings import Share, hyperparameters, number, reading
 from ataka.training import Batch
+from baselines import inner
 from baselines.divergence import kl
 
 TeacherTerm = Literal["whole", "trusted"]
 Introspection = Literal["live", "detached"]
-_SENTENCE = "for the benchmark methods we follow their original settings"
 
 
 @hyperparameters
-class Options:
+class Options(inner.Options):
     """The inner attack, the trust in the teacher, and each version's weights."""
 
-    eps: Budget
-    step_size: StepSize
-    steps: Annotated[int, Field(ge=0)]
     version: Literal["I", "II"] = reading(
         "I",
         id="E3",
-        sentence=_SENTENCE,
+        sentence=inner.ORIGINAL,
         values={"I": "IAD-I, the default of its authors", "II": "IAD-II, with a standard teacher"},
     )
     beta: Annotated[float, Field(ge=0)] = 0.1
@@ -61,7 +58,7 @@ class Options:
     teacher_term: TeacherTerm = reading(
         "whole",
         id="E3",
-        sentence=_SENTENCE,
+        sentence=inner.ORIGINAL,
         values={
             "whole": "the teacher's term as it is, as the code",
             "trusted": "times the trust in the teacher, as the paper",
@@ -70,15 +67,10 @@ class Options:
     introspection: Introspection = reading(
         "live",
         id="E3",
-        sentence=_SENTENCE,
+        sentence=inner.ORIGINAL,
         values={"live": "the student's own target is differentiated too, as the code", "detached": "it is a constant"},
     )
-    batchnorm: Literal["train", "eval"] = reading(
-        "train",
-        id="A12",
-        sentence=_SENTENCE,
-        values={"train": "the attack uses and moves batch statistics", "eval": "it uses the running ones"},
-    )
+    batchnorm: BatchNorm = inner.batchnorm("train")
 
 
 def teachers(options: Options) -> tuple[str, ...]:
@@ -152,7 +144,7 @@ class IAD:
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         (student,) = networks
-        x_adv = self.attack(student, batch)
+        x_adv = inner.attack(self.options, student, batch, start="uniform")
         yield self.first(student, x_adv, batch) if self.options.version == "I" else self.second(student, x_adv, batch)
 
     def begun(self, batch: Batch) -> bool:
@@ -195,19 +187,6 @@ class IAD:
             alpha_robust=self.options.alpha_robust,
             alpha_standard=self.options.alpha_standard,
             introspection=self.options.introspection,
-        )
-
-    def attack(self, student: nn.Module, batch: Batch) -> Tensor:
-        eps = number(self.options.eps)
-        return pgd.attack(
-            student,
-            batch.x,
-            batch.y,
-            eps=eps,
-            step_size=number(self.options.step_size),
-            steps=self.options.steps,
-            start=pgd.draw(batch.x, eps=eps, generator=batch.stream("start", 0)),
-            batchnorm=self.options.batchnorm,
         )
 
 

@@ -11,31 +11,24 @@ their ResNet-18 and 6 for WRN-34-10.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ataka.attacks import linf, pgd
-from ataka.settings import Budget, StepSize, hyperparameters, number, reading
+from ataka.attacks.mode import BatchNorm
+from ataka.settings import hyperparameters
 from ataka.training import Batch
+from baselines import inner
 
 
 @hyperparameters
-class Options:
+class Options(inner.Options):
     """The inner attack, and the weight of the divergence."""
 
-    eps: Budget
-    step_size: StepSize
-    steps: Annotated[int, Field(ge=0)]
     beta: Annotated[float, Field(ge=0)] = 5.0
-    batchnorm: Literal["train", "eval"] = reading(
-        "eval",
-        id="A12",
-        sentence="for the benchmark methods we follow their original settings",
-        values={"train": "the attack uses and moves batch statistics", "eval": "it uses the running ones"},
-    )
+    batchnorm: BatchNorm = inner.batchnorm("eval")
 
 
 def create(options: Options) -> "MART":
@@ -62,14 +55,5 @@ class MART:
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         (network,) = networks
-        x_adv = pgd.attack(
-            network,
-            batch.x,
-            batch.y,
-            eps=number(self.options.eps),
-            step_size=number(self.options.step_size),
-            steps=self.options.steps,
-            start=linf.gaussian_start(batch.x, deviation=0.001, generator=batch.stream("start", 0)),
-            batchnorm=self.options.batchnorm,
-        )
+        x_adv = inner.attack(self.options, network, batch, start="gaussian")
         yield loss(network(batch.x), network(x_adv), batch.y, beta=self.options.beta)

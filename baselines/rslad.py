@@ -26,30 +26,25 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ataka import amalgamation
-from ataka.attacks import linf, pgd
 from ataka.attacks.gradient import divergence_from
-from ataka.attacks.mode import attack_mode
+from ataka.attacks.mode import BatchNorm, attack_mode
 from ataka.models.mixture import Mixture
-from ataka.settings import Budget, Share, StepSize, hyperparameters, number, reading
+from ataka.settings import Share, hyperparameters, number, reading
 from ataka.training import Batch
+from baselines import inner
 from baselines.divergence import Reduction, mean_kl
-
-_SENTENCE = "for the benchmark methods we follow their original settings"
 
 
 @hyperparameters
-class Options:
+class Options(inner.Options, amalgamation.OfLogits, amalgamation.OfProbabilities):
     """The inner attack, the loss, and how several teachers become one soft label."""
 
-    eps: Budget
-    step_size: StepSize
-    steps: Annotated[int, Field(ge=0)]
     natural_weight: Share = "1/6"
     scale: Annotated[float, Field(gt=0)] = 1.0
     kl: Reduction = reading(
         "mean",
         id="E3",
-        sentence=_SENTENCE,
+        sentence=inner.ORIGINAL,
         values={"mean": "the divergence averaged over classes, as the authors' code", "sum": "summed over them"},
     )
     amalgamation: Literal["mean", "naive", "linear", "soft", "pareto"] = "mean"
@@ -62,24 +57,7 @@ class Options:
             "adversarial": "for the loss they come from the teachers on the student's x'",
         },
     )
-    beta: float = reading(
-        1.0,
-        id="H6",
-        sentence="in our experiments, we set beta = 1",
-        values="how strongly eq. 6 prefers the higher loss",
-    )
-    ridge: Annotated[float, Field(ge=0)] = reading(
-        1e-8,
-        id="C8",
-        sentence="lambda* = min_lambda ||p^S - sum_i lambda_i p^{T_i}||^2",
-        values="a pull towards equal weights, which decides where teachers agree and the minimum is not unique",
-    )
-    batchnorm: Literal["train", "eval"] = reading(
-        "eval",
-        id="A12",
-        sentence=_SENTENCE,
-        values={"train": "the attack uses and moves batch statistics", "eval": "it uses the running ones"},
-    )
+    batchnorm: BatchNorm = inner.batchnorm("eval")
 
 
 def teachers(options: Options) -> tuple[str, ...]:
@@ -117,7 +95,8 @@ class RSLAD:
         (student,) = networks
         taught = self.taught(batch.x)
         label = self.soft_label(taught, self.weights(student, batch.x, batch.y, taught))
-        x_adv = self.attack(student, batch, label)
+        leaving = divergence_from(functional.log_softmax(label, 1))
+        x_adv = inner.attack(self.options, student, batch, start="gaussian", loss=leaving)
         if self.options.amalgamate_on == "adversarial":
             label = self.soft_label(taught, self.weights(student, x_adv, batch.y, self.taught(x_adv)))
         yield loss(
@@ -140,18 +119,22 @@ class RSLAD:
         match self.options.amalgamation:
             case "mean":
                 return torch.ones_like(teacher_logits[..., 0])
-            case "naive":  # 1 for the first of the highest losses
-                highest = amalgamation.linear_weights(teacher_logits, labels).argmax(0)
-                return functional.one_hot(highest, len(teacher_logits)).T.to(teacher_logits.dtype)
+            case "naive":  # 1 for the teacher that is followed
+                followed = amalgamation.naive_teacher(teacher_logits, labels, self.options.naive)
+                return functional.one_hot(followed, len(teacher_logits)).T.to(teacher_logits.dtype)
             case "linear":
-                return amalgamation.linear_weights(teacher_logits, labels)
+                return amalgamation.linear_weights(teacher_logits, labels, self.options.floor)
             case "soft":
                 return amalgamation.soft_weights(teacher_logits, labels, self.options.beta)
             case "pareto":
                 with attack_mode(student):
                     student_probabilities = student(x).softmax(1)
-                teacher_probabilities = teacher_logits.softmax(-1)
-                return amalgamation.pareto(teacher_probabilities, student_probabilities, ridge=self.options.ridge)[1].T
+                return amalgamation.pareto(
+                    teacher_logits.softmax(-1),
+                    student_probabilities,
+                    ridge=self.options.ridge,
+                    weights_per=self.options.weights_per,
+                )[1].T
 
     def soft_label(self, teacher_logits: Tensor, weights: Tensor) -> Tensor:
         """The teachers' logits (n, B, C), or for pareto their probabilities, weighed by (n, B): logits (B, C)."""
@@ -159,16 +142,3 @@ class RSLAD:
             return (weights.unsqueeze(-1) * teacher_logits).sum(0)
         probabilities = (weights.unsqueeze(-1) * teacher_logits.softmax(-1)).sum(0)
         return probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log()
-
-    def attack(self, student: nn.Module, batch: Batch, label: Tensor) -> Tensor:
-        return pgd.attack(
-            student,
-            batch.x,
-            batch.y,
-            eps=number(self.options.eps),
-            step_size=number(self.options.step_size),
-            steps=self.options.steps,
-            start=linf.gaussian_start(batch.x, deviation=0.001, generator=batch.stream("start", 0)),
-            loss=divergence_from(functional.log_softmax(label, 1)),
-            batchnorm=self.options.batchnorm,
-        )

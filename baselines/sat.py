@@ -8,30 +8,21 @@ normalisation; here it applies to every parameter (G2).
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
 
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ataka.attacks import pgd
-from ataka.settings import Budget, StepSize, hyperparameters, number, reading
+from ataka.attacks.mode import BatchNorm
+from ataka.settings import hyperparameters
 from ataka.training import Batch
+from baselines import inner
 
 
 @hyperparameters
-class Options:
+class Options(inner.Options):
     """The inner attack."""
 
-    eps: Budget
-    step_size: StepSize
-    steps: Annotated[int, Field(ge=0)]
-    batchnorm: Literal["train", "eval"] = reading(
-        "train",
-        id="A12",
-        sentence="for the benchmark methods we follow their original settings",
-        values={"train": "the attack uses and moves batch statistics", "eval": "it uses the running ones"},
-    )
+    batchnorm: BatchNorm = inner.batchnorm("train")
 
 
 def create(options: Options) -> "SAT":
@@ -51,16 +42,5 @@ class SAT:
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         (network,) = networks
-        eps = number(self.options.eps)
-        x_adv = pgd.attack(
-            network,
-            batch.x,
-            batch.y,
-            eps=eps,
-            step_size=number(self.options.step_size),
-            steps=self.options.steps,
-            start=pgd.draw(batch.x, eps=eps, generator=batch.stream("start", 0)),
-            clamp_start=True,
-            batchnorm=self.options.batchnorm,
-        )
+        x_adv = inner.attack(self.options, network, batch, start="uniform", clamp_start=True)
         yield loss(network(x_adv), batch.y)

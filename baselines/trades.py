@@ -11,36 +11,28 @@ runs without a graph, and ``extra_forward: false`` leaves it out.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ataka.attacks import linf, pgd
 from ataka.attacks.gradient import divergence_from
-from ataka.attacks.mode import attack_mode
-from ataka.settings import Budget, StepSize, hyperparameters, number, reading
+from ataka.attacks.mode import BatchNorm, attack_mode
+from ataka.settings import hyperparameters
 from ataka.training import Batch
+from baselines import inner
 from baselines.divergence import mean_kl
 
 
 @hyperparameters
-class Options:
+class Options(inner.Options):
     """The inner attack, and the weight of the divergence."""
 
-    eps: Budget
-    step_size: StepSize
-    steps: Annotated[int, Field(ge=0)]
     beta: Annotated[float, Field(ge=0)] = 6.0
     extra_forward: bool = True
-    batchnorm: Literal["train", "eval"] = reading(
-        "eval",
-        id="A12",
-        sentence="for the benchmark methods we follow their original settings",
-        values={"train": "the attack uses and moves batch statistics", "eval": "it uses the running ones"},
-    )
+    batchnorm: BatchNorm = inner.batchnorm("eval")
 
 
 def create(options: Options) -> "TRADES":
@@ -71,14 +63,4 @@ class TRADES:
     def attack(self, network: nn.Module, batch: Batch) -> Tensor:
         with torch.no_grad(), attack_mode(network, batchnorm=self.options.batchnorm):
             natural = functional.log_softmax(network(batch.x), 1)
-        return pgd.attack(
-            network,
-            batch.x,
-            batch.y,
-            eps=number(self.options.eps),
-            step_size=number(self.options.step_size),
-            steps=self.options.steps,
-            start=linf.gaussian_start(batch.x, deviation=0.001, generator=batch.stream("start", 0)),
-            loss=divergence_from(natural),
-            batchnorm=self.options.batchnorm,
-        )
+        return inner.attack(self.options, network, batch, start="gaussian", loss=divergence_from(natural))

@@ -2,6 +2,8 @@
 
 import itertools
 import math
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,9 +38,16 @@ def test_naive_takes_the_hardest_teacher() -> None:
     assert torch.equal(amalgamation.naive(LOGITS, LABELS), expected)
 
 
-def test_naive_takes_the_first_of_equals() -> None:
+def test_naive_may_take_the_easiest_teacher() -> None:
+    """C7: the other of the two, where their losses differ."""
+    expected = torch.stack([LOGITS[teacher, image] for image, teacher in enumerate([0, 0, 1])])
+    assert torch.equal(amalgamation.naive(LOGITS, LABELS, "easiest"), expected)
+
+
+@pytest.mark.parametrize("follow", ["hardest", "easiest"])
+def test_naive_takes_the_first_of_equals(follow: Any) -> None:
     same = torch.tensor([[[0.0, 1.0]], [[2.0, 3.0]], [[4.0, 5.0]]])
-    assert torch.equal(amalgamation.naive(same, torch.tensor([1])), same[0])
+    assert torch.equal(amalgamation.naive(same, torch.tensor([1]), follow), same[0])
 
 
 @pytest.mark.parametrize(("name", "weights"), [("linear", LINEAR), ("soft", SOFT)])
@@ -64,6 +73,15 @@ def test_certain_teachers_weigh_the_same() -> None:
     label = torch.tensor([0])
     assert (amalgamation.linear_weights(logits, label) == 1 / 3).all()
     assert (amalgamation.soft_weights(logits, label) == 1 / 3).all()
+
+
+def test_a_loss_below_the_floor_counts_as_the_floor() -> None:
+    """C6: losses of 1, 2 and 4, and of 3, 2 and 1 times log 2; at least 2 log 2 they weigh 2:3, 2:2 and 4:2."""
+    found = amalgamation.linear_weights(LOGITS, LABELS, floor=2 * math.log(2))
+    expected = torch.tensor([[2 / 5, 1 / 2, 2 / 3], [3 / 5, 1 / 2, 1 / 3]], dtype=F64)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    mixed = (expected.unsqueeze(-1) * LOGITS).sum(0)
+    torch.testing.assert_close(amalgamation.linear(LOGITS, LABELS, floor=2 * math.log(2)), mixed)
 
 
 def test_huge_losses_do_not_overflow() -> None:
@@ -92,16 +110,32 @@ def test_one_teacher_is_passed_on(name: str) -> None:
         assert torch.equal(getattr(amalgamation, name)(logits, labels), logits[0])
 
 
-@pytest.mark.parametrize("name", amalgamation.NAMES)
-def test_nothing_carries_a_gradient(name: str) -> None:
+@pytest.mark.parametrize("name", ["naive", "linear", "soft"])
+def test_a_gradient_flows_through_logits_and_weights_where_there_is_a_graph(name: str) -> None:
     logits, labels = random_logits(3)
-    logits.requires_grad_()
-    outputs = (
-        amalgamation.pareto(logits.softmax(2), logits[0].softmax(1))
-        if name == "pareto"
-        else (getattr(amalgamation, name)(logits, labels),)
-    )
-    assert not any(output.requires_grad for output in outputs)
+    logits = logits.double()
+    function = getattr(amalgamation, name)
+    assert not function(logits, labels).requires_grad
+    assert torch.autograd.gradcheck(lambda z: function(z, labels), logits.requires_grad_())
+
+
+@pytest.mark.parametrize("per", ["image", "batch"])
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_paretos_gradient_is_its_finite_difference_lambda_included(n: int, per: Any) -> None:
+    """Eq. 7's minimum is differentiated where it is: on a corner, an edge or inside."""
+    teachers, student = random_probabilities(n, 10)
+    assert not any(output.requires_grad for output in amalgamation.pareto(teachers, student, weights_per=per))
+    mixture = partial(amalgamation.pareto, ridge=1e-3, weights_per=per)
+    assert torch.autograd.gradcheck(mixture, (teachers.requires_grad_(), student.requires_grad_()))
+
+
+def test_paretos_gradient_is_finite_where_teachers_agree() -> None:
+    """Lambda is then all but free, and what hangs on it moves nothing."""
+    teachers, student = random_probabilities(1, 4)
+    same = teachers.expand(3, 4, 5).clone().requires_grad_()
+    probabilities, _ = amalgamation.pareto(same, student)
+    (gradient,) = torch.autograd.grad(probabilities.square().sum(), same)
+    torch.testing.assert_close(gradient, 2 * teachers.expand(3, 4, 5) / 3)
 
 
 @pytest.mark.parametrize("name", ["naive", "linear", "soft"])
@@ -159,12 +193,55 @@ def test_pareto_agrees_with_slsqp(n: int) -> None:
         np.testing.assert_allclose(weights[image].numpy(), solution.x, atol=2e-5)
 
 
+# ---- C8: one lambda for the batch
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_paretos_weights_for_a_batch_beat_every_point_of_a_grid(n: int) -> None:
+    """The mean distance over the batch, by brute force, of batches whose optimum is a corner, an edge or inside."""
+    faces = set()
+    for seed in range(20):
+        teachers, student = random_probabilities(n, 3, seed=seed)
+        probabilities, weights = amalgamation.pareto(teachers, student, weights_per="batch")
+        assert torch.equal(weights, weights[:1].expand(3, n))
+        torch.testing.assert_close(probabilities, (weights.T.unsqueeze(-1) * teachers).sum(0))
+        best = distance(weights, teachers, student).mean()
+        steps = 40
+        parts = [point for point in itertools.product(range(steps + 1), repeat=n) if sum(point) == steps]
+        grid = torch.tensor(parts, dtype=F64) / steps
+        on_grid = min(distance(point.expand(3, n), teachers, student).mean().item() for point in grid)
+        assert best <= on_grid + 1e-8
+        assert on_grid - best < 1e-3
+        faces.add(int((weights[0] > 0).sum()))
+    assert faces == set(range(1, n + 1))
+
+
+def test_a_batch_is_one_image_of_all_its_classes() -> None:
+    """Sums of squares over images and classes alike: the solver's answer to one long vector."""
+    teachers, student = random_probabilities(3, 7)
+    _, weights = amalgamation.pareto(teachers, student, ridge=1e-8, weights_per="batch")
+    _, long = amalgamation.pareto(teachers.reshape(3, 1, 35), student.reshape(1, 35), ridge=7e-8)
+    torch.testing.assert_close(weights[:1], long, rtol=0, atol=1e-9)
+    _, apart = amalgamation.pareto(teachers, student)
+    assert (distance(apart, teachers, student) <= distance(weights, teachers, student) + 1e-7).all()
+    assert (apart - weights).abs().max() > 0.1
+
+
+def test_an_image_alone_is_a_batch() -> None:
+    teachers, student = random_probabilities(3, 1)
+    for one, other in zip(
+        amalgamation.pareto(teachers, student), amalgamation.pareto(teachers, student, weights_per="batch"), strict=True
+    ):
+        assert torch.equal(one, other)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize("per", ["image", "batch"])
 @pytest.mark.parametrize("n", [2, 3, 4])
-def test_pareto_weighs_teachers_that_agree_the_same(n: int, dtype: torch.dtype) -> None:
+def test_pareto_weighs_teachers_that_agree_the_same(n: int, per: Any, dtype: torch.dtype) -> None:
     teachers, student = random_probabilities(1, 8)
     same = teachers.expand(n, 8, 5).to(dtype)
-    probabilities, weights = amalgamation.pareto(same, student.to(dtype))
+    probabilities, weights = amalgamation.pareto(same, student.to(dtype), weights_per=per)
     torch.testing.assert_close(weights, torch.full((8, n), 1 / n, dtype=dtype), rtol=0, atol=1e-7)
     torch.testing.assert_close(probabilities, same[0])
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ataka import amalgamation, streams, training
-from ataka.objectives.cat_aka import Options, Students, amalgamate, amalgamate_live, create
+from ataka.objectives.cat_aka import Options, Students, create
 from ataka.objectives.teachers import Teachers, generate
 from ataka.training import Batch
 from tests import tiny
@@ -105,17 +105,25 @@ def test_the_squared_distance_is_summed_over_classes_or_averaged() -> None:
     assert total == pytest.approx([C * loss for loss in mean], rel=1e-12)
 
 
-@pytest.mark.parametrize("psi", PSI)
-def test_a_live_target_is_the_same_target(psi: str) -> None:
-    z = draw(N, B, C, seed=4).float()
-    options = Options(amalgamation=psi, beta=0.7)
-    torch.testing.assert_close(amalgamate_live(z, Y, options), amalgamate(z, Y, options))
-    assert not amalgamate(z.requires_grad_(), Y, options).requires_grad
+@pytest.mark.parametrize("target", ["detached", "live"])
+def test_the_readings_of_the_amalgamation_are_heeded(target: Any) -> None:
+    """C7: the student of the lowest loss; C6: under a high floor all weigh the same."""
+    z, batch = draw(N, B, C), replace(tiny.batch(B), y=Y)
+    losses = -log_softmax(z.numpy(), -1)[:, numpy.arange(B), Y]
+    for psi, reading, share in [
+        ("naive", {"naive": "easiest"}, (losses == losses.min(0)).astype(float)),
+        ("linear", {"floor": 100.0}, numpy.full((N, B), 1 / N)),
+    ]:
+        away = z.numpy() - (share[..., None] * z.numpy()).sum(0)
+        expected = (away**2).sum(-1).mean(1)
+        networks = [Says(own) for own in z]
+        found = descend(students(psi, alpha=1.0, target=target, input="clean", **reading), networks, batch)
+        assert found == pytest.approx([expected.sum()] * N if target == "live" else expected, rel=1e-12)
 
 
 def test_a_live_target_of_students_that_are_certain_is_their_mean() -> None:
     z = torch.stack([200.0 * torch.eye(C)[Y], 300.0 * torch.eye(C)[Y]]).requires_grad_()
-    target = amalgamate_live(z, Y, Options(amalgamation="linear"))
+    target = students("linear").target(z, Y)
     torch.testing.assert_close(target, z.mean(0))
     target.sum().backward()
     assert z.grad.isfinite().all()

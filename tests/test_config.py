@@ -286,6 +286,17 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
         {"methods": {"s-at-aka": {"options": {"input": "adversarial"}}}},
         "methods.s-at-aka.options.input: adversarial needs online: true",
     ),
+    "live from a tape": (
+        {"methods": {"s-at-aka": {"options": {"target": "live"}}}},
+        "methods.s-at-aka.options.target: live needs online: true",
+    ),
+    "live in eval mode": (
+        {
+            "methods": {"s-at-aka.live": {"options": {"logits": "eval_adv"}}},
+            "generators": {"svgd": {"channels": ["train_adv", "eval_adv"]}},
+        },
+        "methods.s-at-aka.live.options.target: live is of the teachers' own update, logits: train_adv",
+    ),
     "method's name": ({"methods": {"S AT": {"label": "", "objective": None}}}, "methods.S AT: a name is lower case"),
     "name with a slash": ({"methods": {"a/b": {"label": "", "objective": None}}}, "methods.a/b: a name is lower case"),
     "module": (

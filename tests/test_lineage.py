@@ -221,6 +221,8 @@ def test_particles_that_felt_each_other_are_not_shared(tape: Path) -> None:
     [
         {"generators": {"svgd": {"bandwidth": "median"}}},
         {"generators": {"svgd": {"gradient_of": "ensemble"}}},
+        {"generators": {"svgd": {"assignment": "shuffled"}}},
+        {"generators": {name: {"assignment": "shuffled"} for name in ("svgd", "pgd")}},
         {"generators": {"pgd": {"steps": 3}}},
         {"generators": {"svgd": {"update": "raw"}, "pgd": {"update": "sign"}}},
     ],

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy
@@ -10,10 +12,11 @@ import torch
 from scipy.special import log_softmax, rel_entr, softmax
 from torch import Tensor
 
-from ataka import amalgamation, streams
+from ataka import amalgamation, streams, training
 from ataka.objectives import at_aka
 from ataka.objectives.at_aka import Options, Student, pareto_student_loss, student_loss
-from ataka.objectives.teachers import Teachers
+from ataka.objectives.teachers import Teachers, generate
+from ataka.training import Batch
 from tests import tiny
 
 ALPHAS = [0.0, 0.02, 0.5, 1.0]
@@ -206,6 +209,9 @@ def test_with_one_teacher_naive_linear_and_soft_are_one(psi: str) -> None:
         ("pareto", "kl", "student_to_teacher"),
         ("pareto", "logits", "eval_adv"),
         ("pareto", "ridge", 10.0),
+        ("naive", "naive", "easiest"),
+        ("linear", "floor", 100.0),
+        ("pareto", "weights_per", "batch"),
     ],
 )
 def test_every_reading_is_heeded(psi: str, reading: str, value: Any) -> None:
@@ -275,6 +281,33 @@ def test_starts_are_drawn_for_each_teacher_whatever_their_number() -> None:
     assert torch.allclose(particles[0][0], start.clamp(0, 1), atol=1e-6)
 
 
+def test_particles_may_be_dealt_out_anew_in_each_step() -> None:
+    """G10: the very particles of a fixed assignment, in an order of their own stream; logits stay teacher i's."""
+    networks, orders = [tiny.linear(seed) for seed in range(N)], set()
+    for seed in range(12):
+        batch = tiny.batch(B, seed)
+        fixed, shuffled, again = (
+            generate(tiny.generator(assignment=how), networks, replace(batch, stream=partial(streams.generator, seed)))
+            for how in ("fixed", "shuffled", "shuffled")
+        )
+        assert torch.equal(shuffled, again)
+        order = [next(j for j in range(N) if torch.equal(fixed[j], one)) for one in shuffled]
+        assert sorted(order) == [*range(N)]
+        orders.add(tuple(order))
+    assert len(orders) > 3
+    twins = [tiny.linear(seed) for seed in range(N)]
+    recorded, losses, _ = teach(networks, assignment="shuffled")
+    for index, (x_adv, twin) in enumerate(zip(recorded["particles"], twins, strict=True)):
+        logits = twin(x_adv)
+        assert torch.equal(recorded["train_adv"][index], logits)
+        assert losses[index].item() == torch.nn.functional.cross_entropy(logits, tiny.batch(B).y).item()
+
+
+def test_one_particle_has_nowhere_else_to_go() -> None:
+    fixed, shuffled = (teach([tiny.linear()], assignment=how)[0]["particles"] for how in ("fixed", "shuffled"))
+    assert torch.equal(fixed, shuffled)
+
+
 def test_generation_leaves_batch_statistics_alone_and_the_update_moves_them_once() -> None:
     network = tiny.convolutional().train()
     recorded, _, _ = teach([network], channels=("train_adv", "eval_adv"), steps=4)
@@ -297,6 +330,80 @@ def test_create_makes_a_student_or_a_joint_training() -> None:
     online = at_aka.create(options, alpha=0.1, generator=tiny.generator(), online=True)
     assert isinstance(online, at_aka.Online)
     assert online.student.alpha == 0.1
+
+
+# ---- C5: the student's loss reaches the teachers
+
+
+def whole_sum(networks: list[Any], particles: Tensor, batch: Batch, psi: str, kind: str, **readings: Any) -> Tensor:
+    """All cross-entropies and the student's loss at alpha = 0.4, from the equations as they are printed."""
+    *teachers, student = networks
+    z = torch.stack([teacher(x) for teacher, x in zip(teachers, particles, strict=True)])
+    rows = range(B)
+    losses = -z.log_softmax(-1)[:, rows, batch.y]
+    total = losses.mean(1).sum()
+    inputs = [batch.x] if kind == "clean" else [*particles]
+    for x in inputs:
+        own = student(x)
+        entropy = -own.log_softmax(-1)[rows, batch.y].mean()
+        if psi == "pareto":
+            p, log_own = z.softmax(-1), own.log_softmax(-1)
+            mixed, _ = amalgamation.pareto(p, own.detach().softmax(-1), **readings)
+            pull = (mixed * (mixed.log() - log_own)).sum(-1).mean()
+        else:
+            if psi == "naive":
+                share = torch.nn.functional.one_hot(losses.argmax(0), N).T.double()
+            elif psi == "linear":
+                share = losses / losses.sum(0)
+            else:
+                share = losses.exp() / losses.exp().sum(0)
+            pull = ((own - sum(share[i, :, None] * z[i] for i in range(N))) ** 2).sum(-1).mean()
+        total = total + (0.6 * entropy + 0.4 * pull) / len(inputs)
+    return total
+
+
+def live(psi: str, alpha: float = 0.4, **readings: Any) -> Any:
+    options = Options(amalgamation=psi, target="live", **readings)
+    return at_aka.create(options, alpha=alpha, generator=tiny.generator(), online=True)
+
+
+@pytest.mark.parametrize("kind", ["clean", "adversarial"])
+@pytest.mark.parametrize(
+    ("psi", "readings"), [*((psi, {}) for psi in amalgamation.NAMES), ("pareto", {"weights_per": "batch"})]
+)
+def test_a_live_target_gives_every_network_the_gradient_of_the_whole_sum(psi: str, readings: Any, kind: Any) -> None:
+    """One at a time, as the training loop asks for them, or all at once by autograd."""
+    networks = [network.double() for network in (*map(tiny.linear, range(N)), tiny.dense(7))]
+    batch = replace(tiny.batch(B), x=tiny.batch(B).x.double())
+    with torch.no_grad():
+        particles = generate(tiny.generator(), networks[:-1], batch)
+    parameters = [parameter for network in networks for parameter in network.parameters()]
+    expected = torch.autograd.grad(whole_sum(networks, particles, batch, psi, kind, **readings), parameters)
+    moved = []
+    for loss in live(psi, input=kind, **readings).losses(networks, batch):
+        loss.backward()
+        moved.append([any(p.grad is not None for p in network.parameters()) for network in networks])
+    assert moved == [[place >= index for index in range(N + 1)] for place in range(N + 1)]
+    for parameter, gradient in zip(parameters, expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("psi", amalgamation.NAMES)
+def test_a_live_target_changes_the_teachers_unless_alpha_is_0(psi: str) -> None:
+    """Through the real loop; of the student's own gradient a step alone changes nothing."""
+    for alpha in (0.0, 0.4):
+        trained = []
+        for target in ("detached", "live"):
+            networks = [*map(tiny.convolutional, range(N)), tiny.dense(7)]
+            options = Options(amalgamation=psi, target=target)
+            objective = at_aka.create(options, alpha=alpha, generator=tiny.generator(), online=True)
+            setup = tiny.setup(epochs=1, batch_size=14)
+            training.train(networks, objective, tiny.split(14), tiny.FACTS, setup, seed=0)
+            trained.append([tiny.state(network) for network in networks])
+        (*before, student), (*after, same) = trained
+        assert tiny.same(student, same)
+        for one, other in zip(before, after, strict=True):
+            assert all(torch.allclose(one[name], other[name], rtol=0, atol=1e-7) for name in one) == (alpha == 0)
 
 
 def test_joint_training_yields_a_loss_a_network_and_the_student_last() -> None:

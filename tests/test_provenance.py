@@ -138,6 +138,11 @@ def test_settings_names_and_messages_never_record_a_tape_again() -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["sat", "trades", "mart", "ard", "iad", "rslad"])
+def test_the_shared_inner_attack_is_part_of_each_baselines_code(name: str) -> None:
+    assert {"baselines.inner", "ataka.attacks.pgd"} <= provenance._reachable([f"baselines.{name}"])
+
+
 def test_each_run_has_its_own_code() -> None:
     study = load("smoke")
     codes = {

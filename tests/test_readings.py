@@ -18,7 +18,8 @@ from tests import tiny
 PAGE = (HOME / "docs/readings.md").read_text(encoding="utf-8")
 MEASURED = {
     "A1": "bandwidth", "A3": "gamma", "A6": "one_over_n", "A7": "update", "A9": "gradient_of", "A12": "batchnorm",
-    "C1": "split", "C2": "mse", "C3": "input", "C4": "logits", "C9": "kl", "E1": "average or attacked",
+    "C1": "split", "C2": "mse", "C3": "input", "C4": "logits", "C5": "target", "C7": "naive", "C8": "weights_per",
+    "C9": "kl", "C11": "logits", "E1": "average or attacked", "G10": "assignment",
 }  # fmt: skip
 """Questions whose alternatives the table of readings measures, and the switch of each."""
 

@@ -20,7 +20,7 @@ from ataka.training import Batch
 from tests import tiny
 
 CPU = torch.device("cpu")
-BOTH = ("train_adv", "eval_adv")
+ALL = ("train_adv", "eval_adv", "updated")
 PSI = amalgamation.NAMES
 SEED, COUNT = 5, 14
 
@@ -31,7 +31,7 @@ def teachers(n: int = 2) -> list[nn.Module]:
 
 def record(folder: Path, *, n: int = 2, count: int = COUNT, seed: int = SEED, **generator: Any) -> list[nn.Module]:
     """Train teachers, write their tape, return them."""
-    asked = tiny.generator(channels=BOTH, **generator)
+    asked = tiny.generator(channels=ALL, **generator)
     writer = tape.Writer(folder, asked.channels, count=count)
     networks, images = teachers(n), tiny.split(count)
     training.train(networks, Teachers(asked), images, tiny.FACTS, tiny.setup(), seed=seed, writer=writer)
@@ -57,10 +57,12 @@ def replay(folder: Path, student: nn.Module, objective: Any, count: int = COUNT,
     training.train([student], objective, tiny.split(count), tiny.FACTS, tiny.setup(**setup), seed=SEED, reader=reader)
 
 
-def beside(student: nn.Module, objective: at_aka.Student, count: int = COUNT, n: int = 2) -> list[nn.Module]:
+def beside(
+    student: nn.Module, objective: at_aka.Student, count: int = COUNT, n: int = 2, **generator: Any
+) -> list[nn.Module]:
     """Train teachers and student together; the teachers."""
     networks = [*teachers(n), student]
-    online = at_aka.Online(Teachers(tiny.generator(channels=BOTH)), objective)
+    online = at_aka.Online(Teachers(tiny.generator(channels=ALL, **generator)), objective)
     training.train(networks, online, tiny.split(count), tiny.FACTS, tiny.setup(), seed=SEED)
     return networks[:-1]
 
@@ -97,15 +99,30 @@ def test_one_tape_gives_every_student_that_stood_beside_the_teachers(
     assert not tiny.same(before, tiny.state(replayed))
 
 
+@pytest.mark.parametrize("channel", ALL[1:])
 @pytest.mark.parametrize("psi", PSI)
-def test_the_other_channel_gives_the_same_student_too(folder: Path, psi: str) -> None:
-    objective = at_aka.Student(options(psi, logits="eval_adv"), alpha=0.5)
+def test_the_other_channels_give_the_same_student_too(folder: Path, psi: str, channel: str) -> None:
+    objective = at_aka.Student(options(psi, logits=channel), alpha=0.5)
     joint, replayed, default = (tiny.dense(7) for _ in range(3))
     beside(joint, objective)
     replay(folder, replayed, objective)
     replay(folder, default, at_aka.Student(options(psi), alpha=0.5))
     assert tiny.same(tiny.state(joint), tiny.state(replayed))
     assert not tiny.same(tiny.state(default), tiny.state(replayed))
+
+
+def test_particles_that_are_dealt_out_anew_are_so_for_a_tape_too(folder: Path, tmp_path: Path) -> None:
+    """G10; and the teachers are others than where each keeps its own."""
+    alone = record(tmp_path, assignment="shuffled")
+    joint, replayed = tiny.dense(7), tiny.dense(7)
+    objective = at_aka.Student(options("soft"), alpha=0.5)
+    accompanied = beside(joint, objective, assignment="shuffled")
+    replay(tmp_path, replayed, objective)
+    assert tiny.same(tiny.state(joint), tiny.state(replayed))
+    fixed = beside(tiny.dense(7), objective)
+    for one, other, without in zip(alone, accompanied, fixed, strict=True):
+        assert tiny.same(tiny.state(one), tiny.state(other))
+        assert not tiny.same(tiny.state(one), tiny.state(without))
 
 
 def test_amalgamation_alpha_and_readings_matter(folder: Path) -> None:
@@ -115,6 +132,9 @@ def test_amalgamation_alpha_and_readings_matter(folder: Path) -> None:
         *((options(psi), 0.5) for psi in PSI),
         (options("soft"), 0.3),
         (options("soft", mse="mean"), 0.5),
+        (options("naive", naive="easiest"), 0.5),
+        (options("pareto", weights_per="batch"), 0.5),
+        *((options("soft", logits=channel), 0.5) for channel in ALL[1:]),
     ]:
         student = tiny.dense(7)
         replay(folder, student, at_aka.Student(choice, alpha=alpha))
@@ -160,7 +180,7 @@ def test_the_channels_are_what_the_teachers_said_of_each_image(tmp_path: Path) -
     record(tmp_path)
     said = open_tape(tmp_path).epoch(0, view(), CPU)
     assert {name: (tuple(logits.shape), logits.dtype) for name, logits in said.items()} == dict.fromkeys(
-        BOTH, ((2, COUNT, tiny.CLASSES), torch.float32)
+        ALL, ((2, COUNT, tiny.CLASSES), torch.float32)
     )
     seen: list[Batch] = []
 
@@ -169,7 +189,7 @@ def test_the_channels_are_what_the_teachers_said_of_each_image(tmp_path: Path) -
             seen.append(batch)
             return super().losses(networks, batch)
 
-    listener = Listener(tiny.generator(channels=BOTH))
+    listener = Listener(tiny.generator(channels=ALL))
     training.train(teachers(), listener, tiny.split(COUNT), tiny.FACTS, tiny.setup(epochs=1), seed=SEED)
     first = seen[0]
     fresh = training._streams(SEED, 0, CPU)
@@ -180,6 +200,32 @@ def test_the_channels_are_what_the_teachers_said_of_each_image(tmp_path: Path) -
         with torch.no_grad():
             assert torch.equal(said["eval_adv"][i, first.index], network.eval()(particles[i]))
             assert torch.equal(said["train_adv"][i, first.index], network.train()(particles[i]))
+
+
+def test_updated_is_what_the_teachers_say_in_eval_mode_after_their_step(tmp_path: Path) -> None:
+    """C11, of one step in all: it makes the teachers that are left, and a tape without the channel has the same.
+
+    Their running statistics moved once, by the update's own forward.
+    """
+    left: list[list[nn.Module]] = []
+    for channels in (ALL, ("train_adv",)):
+        writer = tape.Writer(tmp_path / str(len(channels)), channels, count=COUNT)
+        networks, setup = teachers(), tiny.setup(epochs=1, batch_size=COUNT)
+        objective = Teachers(tiny.generator(channels=channels))
+        training.train(networks, objective, tiny.split(COUNT), tiny.FACTS, setup, seed=SEED, writer=writer)
+        left.append(networks)
+    assert all(tiny.same(tiny.state(one), tiny.state(other)) for one, other in zip(*left, strict=True))
+    assert all(network[0][1].num_batches_tracked == 1 for network in left[0])
+    said = store.load_tensors(tape.epoch_file(tmp_path / "3", 0))
+    epoch_view = view()
+    images, order = epoch_view.apply(tiny.split(COUNT).images), epoch_view.order
+    batch = Batch(data.to_unit(images), tiny.split(COUNT).labels[order], order, training._streams(SEED, 0, CPU))
+    untouched = [network.train() for network in teachers()]
+    for i, x_adv in enumerate(generate(tiny.generator(), untouched, batch)):
+        with torch.no_grad():
+            assert torch.equal(said["updated"][i, order], left[0][i].eval()(x_adv))
+            assert torch.equal(said["eval_adv"][i, order], untouched[i].eval()(x_adv))
+    assert not torch.equal(said["updated"], said["eval_adv"])
 
 
 @pytest.mark.parametrize(("count", "left_out"), [(13, 1), (14, 0), (12, 0)])

@@ -210,6 +210,35 @@ def test_updates_follow_after_the_last_loss() -> None:
     assert not tiny.same(before, tiny.state(networks[0]))
 
 
+def test_an_objective_may_have_its_updates_early_and_once() -> None:
+    """C11: what is asked for after ``update`` sees new weights; where nothing does, no bit of the training changes."""
+    seen: list[tuple[bool, bool]] = []
+
+    class Pair:
+        def __init__(self, calls: int) -> None:
+            self.calls = calls
+
+        def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
+            before = [tiny.state(network) for network in networks]
+            yield networks[0](batch.x).square().mean()
+            for _ in range(self.calls):
+                batch.update()
+            moved = [not tiny.same(*pair) for pair in zip(before, map(tiny.state, networks), strict=True)]
+            seen.append((moved[0], moved[1]))
+            yield networks[1](batch.x).square().mean()
+
+    trained = []
+    for calls in (0, 1, 2):
+        seen.clear()
+        networks = [tiny.linear(0), tiny.linear(1)]
+        history = train(networks, Pair(calls))
+        assert set(seen) == {(calls > 0, False)}
+        trained.append((history, [tiny.state(network) for network in networks]))
+    for history, states in trained[1:]:
+        assert history == trained[0][0]
+        assert all(map(tiny.same, states, trained[0][1]))
+
+
 def test_streams_are_one_an_epoch_and_name() -> None:
     drawn: dict[tuple[int, str, int], Tensor] = {}
 

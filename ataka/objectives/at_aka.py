@@ -6,36 +6,35 @@ amalgamation of probabilities (eq. 7). No code of the authors could be found.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ataka import amalgamation
-from ataka.objectives.teachers import Teachers
+from ataka.objectives.teachers import Teachers, generate
 from ataka.settings import hyperparameters, reading
 from ataka.training import Batch
 
 
 @hyperparameters
-class Options:
-    """The student's hyper-parameters and readings."""
+class Pull(amalgamation.OfLogits):
+    """How the pull towards amalgamated logits is read, in eq. 3 and in eq. 9."""
 
-    amalgamation: Literal["naive", "linear", "soft", "pareto"]
-    beta: float = reading(
-        1.0,
-        id="H6",
-        sentence="in our experiments, we set beta = 1",
-        values="how strongly eq. 6 prefers the higher loss",
-    )
     mse: Literal["sum", "mean"] = reading(
         "sum",
         id="C2",
         sentence="L_MSE(z^S, z^T) = ||z^S - z^T||_2^2",
         values={"sum": "summed over classes, as printed", "mean": "averaged over them, as torch's mse_loss"},
     )
+
+
+@hyperparameters
+class Options(Pull, amalgamation.OfProbabilities):
+    """The student's hyper-parameters and readings."""
+
+    amalgamation: Literal["naive", "linear", "soft", "pareto"]
     kl: Literal["teacher_to_student", "student_to_teacher"] = reading(
         "teacher_to_student",
         id="C9",
@@ -54,20 +53,24 @@ class Options:
             "adversarial": "the teachers' particles (needs online: true, as a tape holds no images)",
         },
     )
-    logits: Literal["train_adv", "eval_adv"] = reading(
+    logits: Literal["train_adv", "eval_adv", "updated"] = reading(
         "train_adv",
         id="C4",
         sentence="they are fed into teachers, yielding respective logic vectors",
         values={
             "train_adv": "the logits of the teachers' own update, in train mode",
             "eval_adv": "those of a forward of its own in eval mode, before the update",
+            "updated": "the same after this step's update of the teachers (C11: the order of updates is left open)",
         },
     )
-    ridge: Annotated[float, Field(ge=0)] = reading(
-        1e-8,
-        id="C8",
-        sentence="lambda* = min_lambda ||p^S - sum_i lambda_i p^{T_i}||^2",
-        values="a pull towards equal weights, which decides where teachers agree and the minimum is not unique",
+    target: Literal["detached", "live"] = reading(
+        "detached",
+        id="C5",
+        sentence="the teachers' loss function is the conventional cross-entropy function",
+        values={
+            "detached": "z^T (p^T) is a constant: the student's loss trains the student alone",
+            "live": "the student's loss reaches the teachers too (needs online: true, as a tape's have been trained)",
+        },
     )
 
 
@@ -121,37 +124,72 @@ class Student:
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         (student,) = networks
+        yield self.mean_loss(self.says(student, batch), batch)
+
+    def says(self, student: nn.Module, batch: Batch) -> list[Tensor]:
+        """Its logits (B, C) on x, or on each of the particles."""
         inputs = [batch.x] if self.options.input == "clean" else batch.recorded["particles"].unbind()
-        losses = [self.loss(student(x), batch) for x in inputs]
-        yield torch.stack(losses).mean() if len(losses) > 1 else losses[0]
+        return [student(x) for x in inputs]
+
+    def mean_loss(self, student_logits: Sequence[Tensor], batch: Batch) -> Tensor:
+        losses = [self.loss(logits, batch) for logits in student_logits]
+        return torch.stack(losses).mean() if len(losses) > 1 else losses[0]
 
     def loss(self, student_logits: Tensor, batch: Batch) -> Tensor:
+        """Eq. 3 or 8. With a live target it is a function of the teachers' logits too, lambda's part included (C5)."""
         teacher_logits = batch.recorded[self.options.logits]
+        if self.options.target == "detached":
+            teacher_logits = teacher_logits.detach()
         if self.options.amalgamation == "pareto":
             probabilities, _ = amalgamation.pareto(
-                teacher_logits.softmax(-1), student_logits.detach().softmax(-1), ridge=self.options.ridge
+                teacher_logits.softmax(-1),
+                student_logits.detach().softmax(-1),
+                ridge=self.options.ridge,
+                weights_per=self.options.weights_per,
             )
             return pareto_student_loss(student_logits, probabilities, batch.y, alpha=self.alpha, kl=self.options.kl)
-        if self.options.amalgamation == "soft":
-            amalgamated = amalgamation.soft(teacher_logits, batch.y, beta=self.options.beta)
-        else:
-            amalgamated = getattr(amalgamation, self.options.amalgamation)(teacher_logits, batch.y)
+        amalgamated = amalgamation.of_logits(self.options.amalgamation, teacher_logits, batch.y, self.options)
         return student_loss(student_logits, amalgamated, batch.y, alpha=self.alpha, mse=self.options.mse)
 
 
 class Online:
     """Teachers and student side by side, as the paper trains them: networks T_1 .. T_n, S.
 
-    The same student as from a tape, bit for bit; the only way when the student wants the particles themselves (C3).
+    The same student as from a tape, bit for bit; the only way when the student wants the particles themselves (C3), or
+    its loss is to reach the teachers (C5).
     """
 
     def __init__(self, teachers: Teachers, student: Student) -> None:
         self.teachers, self.student = teachers, student
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
+        if self.student.options.target == "live":
+            yield from self.live_losses(networks, batch)
+            return
         recorded: dict[str, Tensor] = {}
         yield from self.teachers.losses(networks[:-1], replace(batch, record=recorded.__setitem__))
         yield from self.student.losses(networks[-1:], replace(batch, recorded=recorded))
+
+    def live_losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
+        """Of teacher i its cross-entropy and the student's loss, of the student its own (C5).
+
+        All others' logits are held, so that a loss reaches its own network alone: what the gradient of the sum of all
+        cross-entropies and the student's loss is, exactly, since the networks share no weights. It needs what all of
+        them say first: n + 1 graphs are alive at once.
+        """
+        *teachers, student = networks
+        particles = generate(self.teachers.generator, teachers, batch)
+        logits = [teacher(x_adv) for teacher, x_adv in zip(teachers, particles, strict=True)]
+        held = [own.detach() for own in logits]
+
+        def spoken(teacher_logits: Sequence[Tensor]) -> Batch:
+            return replace(batch, recorded={"particles": particles, "train_adv": torch.stack(list(teacher_logits))})
+
+        said = self.student.says(student, spoken(held))
+        for position, own in enumerate(logits):
+            seen = spoken([*held[:position], own, *held[position + 1 :]])
+            yield functional.cross_entropy(own, batch.y) + self.student.mean_loss([one.detach() for one in said], seen)
+        yield self.student.mean_loss(said, spoken(held))
 
 
 def create(options: Options, *, alpha: float, generator: Any = None, online: bool = False) -> Student | Online:

@@ -10,32 +10,19 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ataka import amalgamation
-from ataka.objectives.at_aka import student_loss
+from ataka.objectives.at_aka import Pull, student_loss
 from ataka.objectives.teachers import generate
 from ataka.settings import hyperparameters, reading
 from ataka.training import Batch
 
 
 @hyperparameters
-class Options:
+class Options(Pull):
     """The students' hyper-parameters and readings."""
 
     amalgamation: Literal["naive", "linear", "soft"]
-    beta: float = reading(
-        1.0,
-        id="H6",
-        sentence="in our experiments, we set beta = 1",
-        values="how strongly eq. 6 prefers the higher loss",
-    )
-    mse: Literal["sum", "mean"] = reading(
-        "sum",
-        id="C2",
-        sentence="L_MSE(z^S, z^T) = ||z^S - z^T||_2^2",
-        values={"sum": "summed over classes, as printed", "mean": "averaged over them, as torch's mse_loss"},
-    )
     target: Literal["detached", "live"] = reading(
         "detached",
         id="D2",
@@ -56,7 +43,7 @@ def create(options: Options, *, alpha: float, generator: Any) -> "Students":
 
 
 class Students:
-    """Students that train jointly; of the ``networks`` given, network i is S_i and sees particle i (G10).
+    """Students that train jointly; of the ``networks`` given, network i is S_i and sees the particle given to it (G10).
 
     A student's update needs what all of them say first: n train-mode forwards, and so n graphs, are alive at once.
     """
@@ -79,7 +66,7 @@ class Students:
         logits = [network(x) for network, x in zip(networks, inputs, strict=True)]
         held = [own.detach() for own in logits]
         if self.options.target == "detached":
-            target = amalgamate(torch.stack(held), batch.y, self.options)
+            target = self.target(torch.stack(held), batch.y)
             for own in logits:
                 yield self.term(own, target, batch.y)
         else:
@@ -92,26 +79,9 @@ class Students:
 
     def total(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Eq. 9 with nothing detached, neither z^S nor lambda; the students' logits (n, B, C), labels (B,)."""
-        target = amalgamate_live(logits, labels, self.options)
+        target = self.target(logits, labels)
         return torch.stack([self.term(own, target, labels) for own in logits]).sum()
 
-
-def amalgamate(logits: Tensor, labels: Tensor, options: Options) -> Tensor:
-    """z^S (B, C) = psi of the students' logits (n, B, C), without a gradient."""
-    if options.amalgamation == "soft":
-        return amalgamation.soft(logits, labels, options.beta)
-    mix = amalgamation.naive if options.amalgamation == "naive" else amalgamation.linear
-    return mix(logits, labels)
-
-
-def amalgamate_live(logits: Tensor, labels: Tensor, options: Options) -> Tensor:
-    """The same z^S (B, C), differentiable: through the logits that are averaged, and through their weights lambda."""
-    losses = torch.stack([functional.cross_entropy(own, labels, reduction="none") for own in logits])  # (n, B)
-    if options.amalgamation == "naive":
-        return logits[losses.argmax(0), torch.arange(len(labels), device=logits.device)]
-    if options.amalgamation == "linear":
-        losses = losses.clamp(min=1e-12)  # as amalgamation.linear_weights (C6)
-        weights = losses / losses.sum(0)
-    else:
-        weights = torch.softmax(options.beta * losses, 0)
-    return (weights.unsqueeze(-1) * logits).sum(0)
+    def target(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """z^S (B, C) = psi of the students' logits (n, B, C): differentiable where they are."""
+        return amalgamation.of_logits(self.options.amalgamation, logits, labels, self.options)

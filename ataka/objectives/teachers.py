@@ -1,7 +1,7 @@
 """AT-AKA's teachers (section 5): each trains by plain cross-entropy on its own particle of the generator.
 
-Nothing flows back from the student, so this is the same training for every amalgamation, alpha and student (C5): it
-runs once, and what the teachers say is recorded.
+Nothing flows back from the student, so this is the same training for every amalgamation, alpha and student: it runs
+once, and what the teachers say is recorded. (Where C5 is read otherwise, at_aka.Online trains them.)
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,11 +17,12 @@ from ataka.training import Batch
 
 
 class Teachers:
-    """Particle x'_i goes to teacher i (C4, G10), whose train-mode logits on it both train it and are recorded.
+    """Teacher i's train-mode logits on its particle both train it and are recorded (C4).
 
     ``generator`` holds the fields of ataka.study.Generator. Channels offered to the tape, each (n, B, C):
-    ``train_adv``, the logits of the update's own forward; ``eval_adv``, where the generator asks for it, those of a
-    separate eval-mode forward before the update; and, for a student beside the teachers, ``particles`` (n, B, ...).
+    ``train_adv``, the logits of the update's own forward; where the generator asks for them, ``eval_adv`` and
+    ``updated``, those of a separate eval-mode forward before the update and after it (C11), neither of which leaves a
+    trace in the teachers; and, for a student beside the teachers, ``particles`` (n, B, ...).
     """
 
     def __init__(self, generator: Any) -> None:
@@ -31,23 +32,36 @@ class Teachers:
         particles = generate(self.generator, networks, batch)
         batch.record("particles", particles)
         if "eval_adv" in self.generator.channels:
-            with attack_mode(*networks), torch.no_grad():
-                pairs = zip(networks, particles, strict=True)
-                batch.record("eval_adv", torch.stack([network(x_adv) for network, x_adv in pairs]))
+            batch.record("eval_adv", _evaluated(networks, particles))
         spoken = []
         for network, x_adv in zip(networks, particles, strict=True):
             logits = network(x_adv)
             spoken.append(logits.detach())
             yield functional.cross_entropy(logits, batch.y)
         batch.record("train_adv", torch.stack(spoken))
+        if "updated" in self.generator.channels:
+            batch.update()
+            batch.record("updated", _evaluated(networks, particles))
+
+
+def _evaluated(networks: Sequence[nn.Module], particles: Tensor) -> Tensor:
+    """What each network says of its particle in evaluation mode; (n, B, ...) to (n, B, C)."""
+    with attack_mode(*networks), torch.no_grad():
+        return torch.stack([network(x_adv) for network, x_adv in zip(networks, particles, strict=True)])
 
 
 def generate(generator: Any, networks: Sequence[nn.Module], batch: Batch) -> Tensor:
-    """The particles (n, B, ...) of eq. 2, one for each network. Starts are drawn per particle, whatever n is."""
+    """The particles (n, B, ...) of eq. 2, one for each network. Starts are drawn per particle, whatever n is.
+
+    Particle i, which is network i's own in eq. 2, is given to network i, or all are dealt out anew (G10).
+    """
     sources = [batch.stream("start", index) for index in range(len(networks))]
     report: dict[str, Tensor] = {}
     start = draw(generator, batch.x, sources)
     found = particles(generator, networks, batch.x, batch.y, start, report)
     for name, value in report.items():
         batch.log(name, value)
+    if generator.assignment == "shuffled":
+        source = batch.stream("assignment")
+        found = found[torch.randperm(len(found), generator=source, device=source.device)]
     return found

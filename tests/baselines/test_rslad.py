@@ -45,6 +45,9 @@ def test_the_authors_settings_are_the_default() -> None:
         ("kl", "E3", "mean"),
         ("amalgamate_on", "H2", "clean"),
         ("beta", "H6", 1.0),
+        ("naive", "C7", "hardest"),
+        ("floor", "C6", 1e-12),
+        ("weights_per", "C8", "image"),
         ("ridge", "C8", 1e-8),
         ("batchnorm", "A12", "eval"),
     }
@@ -157,6 +160,29 @@ def test_the_label_is_the_amalgamation_of_what_the_teachers_say_of_the_images(
     assert not found["outer"].requires_grad
 
 
+@pytest.mark.parametrize("on", ["clean", "adversarial"])
+def test_the_readings_of_the_amalgamations_are_heeded(on: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher, student = oracle.ensemble(), tiny.dense().eval()
+
+    def label(kind: str, **readings: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """What the loss is given, and the teachers' logits on x and where the weights come from."""
+        found = step(monkeypatch, amalgamation=kind, amalgamate_on=on, **readings)
+        x = found["batch"].x
+        at = x if on == "clean" else found["x_adv"]
+        return found["outer"], teacher.each(x), at
+
+    y = tiny.batch().y
+    found, said, at = label("naive", naive="easiest")
+    easiest = teacher.each(at).log_softmax(-1)[:, range(6), y].argmax(0)
+    assert torch.equal(found, said[easiest, range(6)])
+    found, said, _ = label("linear", floor=1e6)
+    torch.testing.assert_close(found, said.mean(0))
+    found, said, at = label("pareto", weights_per="batch")
+    long = teacher.each(at).softmax(-1).reshape(3, 1, -1), student(at).softmax(1).reshape(1, -1)
+    weights = amalgamation.pareto(*long)[1].T.unsqueeze(-1)
+    torch.testing.assert_close(found.exp(), (weights * said.softmax(-1)).sum(0), rtol=1e-4, atol=1e-5)
+
+
 def test_the_amalgamations_differ_where_teachers_do(monkeypatch: pytest.MonkeyPatch) -> None:
     losses = [step(monkeypatch, amalgamation=kind)["loss"].item() for kind in ("mean", *AMALGAMATIONS)]
     assert len({round(loss, 7) for loss in losses}) == 5
@@ -179,7 +205,7 @@ def test_weights_from_the_adversarial_images_weigh_what_is_said_of_the_clean_one
         weights = np.exp(losses) / np.exp(losses).sum(0)
     else:
         student = tiny.dense().eval()(x_adv).softmax(1)
-        weights = amalgamation.pareto(there.softmax(-1), student)[1].T.numpy()
+        weights = amalgamation.pareto(there.softmax(-1), student)[1].T.detach().numpy()
     said = teacher.each(x)
     outputs = said.softmax(-1) if kind == "pareto" else said
     mixed = torch.tensor(weights[:, :, None] * outputs.numpy()).sum(0)

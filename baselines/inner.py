@@ -1,0 +1,70 @@
+"""The inner attack, which all baselines but natural training share: PGD on the network that is being trained.
+
+They differ in where it starts, what it ascends, and whether batch statistics move meanwhile (A12).
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from ataka.attacks import linf, pgd
+from ataka.attacks.gradient import Loss, summed_cross_entropy
+from ataka.attacks.mode import BatchNorm
+from ataka.settings import Budget, StepSize, hyperparameters, number, reading
+from ataka.training import Batch
+
+ORIGINAL = "for the benchmark methods we follow their original settings"
+"""The paper's sentence about all of them."""
+
+
+@hyperparameters
+class Options:
+    """The attack's budget and steps; each baseline says by ``batchnorm`` what its authors' code does."""
+
+    eps: Budget
+    step_size: StepSize
+    steps: Annotated[int, Field(ge=0)]
+    batchnorm: BatchNorm
+
+
+def batchnorm(default: BatchNorm) -> Any:
+    """The reading of how batch normalisation works while x' is made."""
+    return reading(
+        default,
+        id="A12",
+        sentence=ORIGINAL,
+        values={"train": "the attack uses and moves batch statistics", "eval": "it uses the running ones"},
+    )
+
+
+def attack(
+    options: Options,
+    network: nn.Module,
+    batch: Batch,
+    *,
+    start: Literal["uniform", "gaussian"],
+    clamp_start: bool = False,
+    loss: Loss = summed_cross_entropy,
+) -> Tensor:
+    """x' (B, channels, H, W), up ``loss`` from x + U(-eps, eps), as SAT and ARD start, or x + 0.001 N(0, 1), as TRADES.
+
+    ``clamp_start`` and ``loss`` are pgd.attack's.
+    """
+    eps, source = number(options.eps), batch.stream("start", 0)
+    if start == "uniform":
+        begun = linf.uniform_start(batch.x, eps=eps, generator=source)
+    else:
+        begun = linf.gaussian_start(batch.x, deviation=0.001, generator=source)
+    return pgd.attack(
+        network,
+        batch.x,
+        batch.y,
+        eps=eps,
+        step_size=number(options.step_size),
+        steps=options.steps,
+        start=begun,
+        clamp_start=clamp_start,
+        loss=loss,
+        batchnorm=options.batchnorm,
+    )
