@@ -5,11 +5,12 @@ import re
 import pytest
 import torch
 
-from ataka import config, data, generator, networks, plan, readings
+from ataka import config, data, networks, plan, readings
 from ataka.cli import main
 from ataka.config import HOME
 from ataka.errors import UserError
 from ataka.plan import Run
+from ataka.stages import diagnosing
 from ataka.study import Generator
 from report import tables
 from tests import tiny
@@ -95,7 +96,7 @@ def diagnosed(**changes: object) -> dict[str, float]:
     teachers = networks.teachers("resnet10-w8", "digits", 2, seed=0, device=torch.device("cpu"))
     settings = Generator(**{"eps": "26/255", "step_size": "3/255", "steps": 5} | changes)
     before = [tiny.state(teacher) for teacher in teachers]
-    said = generator.diagnose(settings, [t.eval() for t in teachers], split.pixels(), split.labels, seed=0)
+    said = diagnosing.diagnose(settings, [t.eval() for t in teachers], split.pixels(), split.labels, seed=0)
     assert all(tiny.same(old, tiny.state(teacher)) for old, teacher in zip(before, teachers, strict=True))
     return said
 
