@@ -33,11 +33,11 @@ def particles(
     start: Tensor,
     report: MutableMapping[str, Tensor] | None = None,
 ) -> Tensor:
-    """The particles (n,B,C,H,W) of images x (B,C,H,W) with labels y (B,), from ``start`` (n,B,C,H,W), clamped (A11).
+    """The particles (n,B,C,H,W) of images x (B,C,H,W) with labels y (B,), from ``start`` (n,B,C,H,W).
 
     ``networks``: n, particle i being network i's, or one for all (Table 1). Of kind "svgd" they move by eq. 2, and
     ``report`` receives what svgd.attack says of the kernel; of kind "pgd" each is a PGD of its own, from the same start
-    by the same steps (B3), and there is no kernel to report of.
+    by the same steps (B3), and there is no kernel to report of; a mean loss has the same signs as a sum.
     """
     eps, step_size = number(generator.eps), number(generator.step_size)
     if generator.kind == "svgd":
@@ -54,6 +54,10 @@ def particles(
             start=start,
             update=generator.update,
             gradient_of=generator.gradient_of,
+            repulsion=generator.repulsion,
+            loss=generator.loss,
+            interact=generator.interact,
+            clamp_start=generator.clamp_start,
             batchnorm=generator.batchnorm,
             report=report,
         )
@@ -69,7 +73,7 @@ def particles(
             step_size=step_size,
             steps=generator.steps,
             start=begun,
-            clamp_start=True,
+            clamp_start=generator.clamp_start,
             batchnorm=generator.batchnorm,
         )
         for network, begun in zip(models, start, strict=True)

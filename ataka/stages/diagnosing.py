@@ -54,7 +54,7 @@ def diagnose(generator: Any, networks: Sequence[nn.Module], x: Tensor, y: Tensor
                     step_size=number(generator.step_size),
                     steps=generator.steps,
                     start=begun,
-                    clamp_start=True,
+                    clamp_start=generator.clamp_start,
                 )
                 for network, begun in zip(networks, start, strict=True)
             ]
