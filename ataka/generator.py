@@ -3,24 +3,17 @@
 ``generator`` holds the fields of ataka.study.Generator; n particles, B images.
 """
 
-import math
-from collections.abc import Iterable, MutableMapping, Sequence
-from copy import deepcopy
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from ataka import streams
 from ataka.attacks import pgd, svgd
-from ataka.attacks.gradient import input_gradient
 from ataka.attacks.linf import gaussian_start
-from ataka.attacks.mode import attack_mode, networks_of
+from ataka.attacks.mode import networks_of
 from ataka.settings import number
 
-DIAGNOSED = 64
-"""Images that a generator is diagnosed on."""
 DEVIATION = 0.001
 """Of the Gaussian start, in units of [0,1], as TRADES has it (B3)."""
 
@@ -40,11 +33,11 @@ def particles(
     start: Tensor,
     report: MutableMapping[str, Tensor] | None = None,
 ) -> Tensor:
-    """The particles (n,B,C,H,W) of images x (B,C,H,W) with labels y (B,), from ``start`` (n,B,C,H,W), clamped (A11).
+    """The particles (n,B,C,H,W) of images x (B,C,H,W) with labels y (B,), from ``start`` (n,B,C,H,W).
 
     ``networks``: n, particle i being network i's, or one for all (Table 1). Of kind "svgd" they move by eq. 2, and
     ``report`` receives what svgd.attack says of the kernel; of kind "pgd" each is a PGD of its own, from the same start
-    by the same steps (B3), and there is no kernel to report of.
+    by the same steps (B3), and there is no kernel to report of; a mean loss has the same signs as a sum.
     """
     eps, step_size = number(generator.eps), number(generator.step_size)
     if generator.kind == "svgd":
@@ -61,6 +54,10 @@ def particles(
             start=start,
             update=generator.update,
             gradient_of=generator.gradient_of,
+            repulsion=generator.repulsion,
+            loss=generator.loss,
+            interact=generator.interact,
+            clamp_start=generator.clamp_start,
             batchnorm=generator.batchnorm,
             report=report,
         )
@@ -76,52 +73,9 @@ def particles(
             step_size=step_size,
             steps=generator.steps,
             start=begun,
-            clamp_start=True,
+            clamp_start=generator.clamp_start,
             batchnorm=generator.batchnorm,
         )
         for network, begun in zip(models, start, strict=True)
     ]
     return torch.stack(runs)
-
-
-def diagnose(generator: Any, networks: Sequence[nn.Module], x: Tensor, y: Tensor, *, seed: int) -> dict[str, float]:
-    """What a generator does to trained networks, on images x (B,C,H,W) with labels y (B,): is it an attack at all?
-
-    kernel_offdiagonal_mean  over steps, pairs and images; 0 where particles never felt each other
-    generator_gain           the rise of the mean cross-entropy from x to the particles, over PGD's from the same starts
-                             by the same steps
-    gradient_norm            the median l_2 norm of an image's gradient at x
-    """
-    sources = [streams.generator(seed, "diagnose", index) for index in range(len(networks))]
-    start = draw(generator, x.cpu(), sources).to(x.device)
-    report: dict[str, Tensor] = {}
-    found = particles(generator, deepcopy(networks), x, y, start, report)  # of which batch statistics may move
-    with attack_mode(*networks):
-        norms = torch.stack([input_gradient(network, x, y).flatten(1).norm(dim=1) for network in networks])
-        by_pgd = torch.stack(
-            [
-                pgd.attack(
-                    network,
-                    x,
-                    y,
-                    eps=number(generator.eps),
-                    step_size=number(generator.step_size),
-                    steps=generator.steps,
-                    start=begun,
-                    clamp_start=True,
-                )
-                for network, begun in zip(networks, start, strict=True)
-            ]
-        )
-        clean, gained, most = (_cross_entropy(networks, images, y) for images in ([x] * len(networks), found, by_pgd))
-    return {
-        "kernel_offdiagonal_mean": report["kernel_offdiagonal_mean"].item() if report else 0.0,
-        "generator_gain": (gained - clean) / (most - clean) if most != clean else math.nan,
-        "gradient_norm": norms.median().item(),
-    }
-
-
-@torch.no_grad()
-def _cross_entropy(networks: Sequence[nn.Module], images: Iterable[Tensor], y: Tensor) -> float:
-    pairs = zip(networks, images, strict=True)
-    return torch.stack([functional.cross_entropy(network(x), y) for network, x in pairs]).double().mean().item()

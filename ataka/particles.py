@@ -35,13 +35,14 @@ def measure(
     ataka.study.Generator. Starts are drawn for the whole split first, on the CPU, particle i's from the stream
     ("particles", i) of ``seed``, whatever the kind.
 
-    Raises ValueError for fewer than two particles, which have no distance, and where batch normalisation is to use
-    batch statistics while attacking: these would depend on how the split is cut, and move the network.
+    Raises ValueError for fewer than two particles, which have no distance, and for readings under which an image's
+    particles depend on its batch: here they would depend on how the split is cut.
     """
     if count < 2:
         raise ValueError(f"particles: {count} are too few for a distance")
-    if generator.batchnorm != "eval":
-        raise ValueError(f"particles: batchnorm must be 'eval' to measure a network, not {generator.batchnorm!r}")
+    for name, alone in (("batchnorm", "eval"), ("loss", "sum"), ("interact", "image")):
+        if (value := getattr(generator, name)) != alone:
+            raise ValueError(f"particles: {name} must be {alone!r} to measure images, not {value!r}")
     progress = progress or Progress.silent()
     sources = [streams.generator(seed, "particles", index) for index in range(count)]
     start = draw(generator, split.pixels(), sources)

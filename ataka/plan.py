@@ -21,7 +21,7 @@ from ataka.study import Checkpoint, Ensemble, Method, Study
 
 NATIVE_ENSEMBLE_SETUP = "table2"
 """The teachers' set-up that an ensemble's name leaves unsaid."""
-_SAME_UNDER_IDENTITY = {"kind", "like", "bandwidth", "gamma", "one_over_n", "gradient_of"}
+_SAME_UNDER_IDENTITY = {"kind", "like", "bandwidth", "gamma", "repulsion", "one_over_n", "gradient_of"}
 """The generator's settings that make no difference where its kernel is exactly the identity (A1)."""
 
 

@@ -105,7 +105,9 @@ def _in_force(defaults: Study, path: str, name: str) -> object:
 
 
 def _literals(annotation: object) -> Iterator[str]:
-    if typing.get_origin(annotation) is typing.Literal:
+    if annotation is bool:
+        yield from ("true", "false")
+    elif typing.get_origin(annotation) is typing.Literal:
         yield from map(str, typing.get_args(annotation))
     else:
         for part in typing.get_args(annotation):
@@ -115,6 +117,8 @@ def _literals(annotation: object) -> Iterator[str]:
 def _text(value: object) -> str:
     if isinstance(value, tuple | list):
         return ", ".join(map(_text, value))
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

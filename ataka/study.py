@@ -109,8 +109,17 @@ class Generator(Settings):
         id="A11",
         sentence="we use uniform prior distribution in our experiments",
         values={
-            "uniform": "x + U(-eps, eps), clamped to [0, 1]",
+            "uniform": "x + U(-eps, eps)",
             "gaussian": "x + 0.001 N(0, 1), as TRADES starts: the particles begin, and stay, much nearer to each other",
+        },
+    )
+    clamp_start: bool = reading(
+        True,
+        id="A11",
+        sentence="we use uniform prior distribution in our experiments",
+        values={
+            "true": "the start is clamped to [0, 1] before the first gradient",
+            "false": "the networks see the start as it was drawn, and the first projection follows the first step",
         },
     )
     update: Literal["sign", "raw", "normalised"] = reading(
@@ -142,6 +151,36 @@ class Generator(Settings):
         id="A6",
         sentence="phi(x) = sum_j [k(x'_j, x) grad L(f_{T_i}(x'_j), y) gamma/n grad k(x'_j, x)]",
         values={"repulsion": "1/n on the second term only, as printed", "both": "1/n on both, as Liu and Wang have it"},
+    )
+    repulsion: Literal["away", "towards"] = reading(
+        "away",
+        id="A5",
+        sentence="the second term behaves as a repulsive force",
+        values={
+            "away": "a '+' where eq. 2 prints no sign [A4], and the gradient by x'_j: particles repel each other",
+            "towards": "a '-', or the gradient by x: they attract each other; without effect where the kernel is the "
+            "identity",
+        },
+    )
+    loss: Literal["sum", "mean"] = reading(
+        "sum",
+        id="A8",
+        sentence="grad_{x'_j} L(f_{T_i}(x'_j), y)",
+        values={
+            "sum": "of the loss summed over the batch: an image's gradient is its own, whatever is in its batch",
+            "mean": "of the batch's mean loss: the first term divided by the number of images. Signs are the same, "
+            "so without effect on PGD, and on signed steps where the kernel is the identity",
+        },
+    )
+    interact: Literal["image", "batch"] = reading(
+        "image",
+        id="A10",
+        sentence="the empirical distribution of these samples tends to that of adversarial samples for x",
+        values={
+            "image": "x'_1 to x'_n are the particles of one image",
+            "batch": "those of all images of a batch, as the code of ALD-Regularization has it; n is then their "
+            "number, in 1/n and in the median heuristic, whose median is over all their pairs",
+        },
     )
     gradient_of: Literal["own", "particle", "ensemble"] = reading(
         "own",

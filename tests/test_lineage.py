@@ -225,6 +225,7 @@ def test_particles_that_felt_each_other_are_not_shared(tape: Path) -> None:
         {"generators": {name: {"assignment": "shuffled"} for name in ("svgd", "pgd")}},
         {"generators": {"pgd": {"steps": 3}}},
         {"generators": {"svgd": {"update": "raw"}, "pgd": {"update": "sign"}}},
+        {"generators": {"pgd": {"clamp_start": False}}},
     ],
 )
 def test_generators_that_differ_share_nothing(overrides: dict[str, Any]) -> None:

@@ -130,8 +130,9 @@ def test_both_kinds_start_from_the_same_points(start: str) -> None:
 def test_what_cannot_be_measured_is_refused() -> None:
     with pytest.raises(ValueError, match="too few"):
         particles.measure(network(), tiny.split(3), tiny.generator(), count=1, seed=0)
-    with pytest.raises(ValueError, match="batchnorm"):
-        particles.measure(network(), tiny.split(3), tiny.generator(batchnorm="train"), count=2, seed=0)
+    for name, value in (("batchnorm", "train"), ("loss", "mean"), ("interact", "batch")):
+        with pytest.raises(ValueError, match=name):
+            particles.measure(network(), tiny.split(3), tiny.generator(**{name: value}), count=2, seed=0)
 
 
 # ---- a generator's two kinds
@@ -152,11 +153,12 @@ def both(networks: nn.Module | list[nn.Module], n: int, **settings: Any) -> tupl
     return found[0], found[1]
 
 
+@pytest.mark.parametrize("readings", [{}, {"clamp_start": False}, {"loss": "mean"}, {"interact": "batch"}])
 @pytest.mark.parametrize("shared", [True, False])
-def test_at_the_papers_sigma_svgd_is_pgd_bit_for_bit(shared: bool) -> None:
+def test_at_the_papers_sigma_svgd_is_pgd_bit_for_bit(shared: bool, readings: dict[str, Any]) -> None:
     """From uniform starts. (Gaussian ones of 64 pixels are so near that the kernel is not 0; of CIFAR's 3072 it is.)"""
     networks = tiny.convolutional() if shared else [tiny.convolutional(seed) for seed in range(3)]
-    svgd, pgd = both(networks, 3, bandwidth=1e-3)
+    svgd, pgd = both(networks, 3, bandwidth=1e-3, **readings)
     assert torch.equal(svgd, pgd)
     assert not torch.equal(pgd[0], pgd[1])
 
@@ -165,6 +167,31 @@ def test_at_the_papers_sigma_svgd_is_pgd_bit_for_bit(shared: bool) -> None:
 @pytest.mark.parametrize("gamma", [0.0, 1.0, 100.0])
 def test_one_particle_is_pgd_bit_for_bit(bandwidth: Any, gamma: float) -> None:
     assert torch.equal(*both(tiny.convolutional(), 1, bandwidth=bandwidth, gamma=gamma))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("start", "gaussian"),
+        ("clamp_start", False),
+        ("update", "raw"),
+        ("bandwidth", 0.5),
+        ("gamma", 10.0),
+        ("one_over_n", "both"),
+        ("repulsion", "towards"),
+        ("loss", "mean"),
+        ("interact", "batch"),
+        ("gradient_of", "particle"),
+        ("batchnorm", "train"),
+    ],
+)
+def test_every_reading_of_a_generator_reaches_it(name: str, value: Any) -> None:
+    networks = [tiny.convolutional(seed) for seed in range(3)]
+    default, other = (
+        generators.particles(one, networks, *begin(one, 3))
+        for one in (tiny.generator(**COUPLED), tiny.generator(**COUPLED | {name: value}))
+    )
+    assert not torch.equal(default, other)
 
 
 def test_a_coupled_kernel_is_another_attack() -> None:

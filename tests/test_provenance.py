@@ -11,7 +11,7 @@ import pytest
 
 from ataka import plan, provenance
 from ataka.config import load
-from ataka.plan import Run
+from ataka.plan import Cell, Particles, Run
 
 PACKAGE = "some_method"
 FILES = {
@@ -141,6 +141,18 @@ def test_settings_names_and_messages_never_record_a_tape_again() -> None:
 @pytest.mark.parametrize("name", ["sat", "trades", "mart", "ard", "iad", "rslad"])
 def test_the_shared_inner_attack_is_part_of_each_baselines_code(name: str) -> None:
     assert {"baselines.inner", "ataka.attacks.pgd"} <= provenance._reachable([f"baselines.{name}"])
+
+
+def test_no_artifacts_code_is_a_diagnosis() -> None:
+    """What is noted of the teachers beside their tape: an edit there records nothing again."""
+    study = load("smoke")
+    run = Run("digits", "resnet10-w8", "s-at-aka", 0)
+    tape = plan.tape_of(study, run)
+    assert tape
+    particles = Particles("digits", "resnet10-w8", "natural", 0, "svgd")
+    for node in (tape, run, Cell("digits", "resnet10-w8", "s-at-aka", 0, "pgd"), particles):
+        assert not any(name.startswith("ataka.stages") for name in provenance._reachable(plan.code_of(study, node)))
+    assert "ataka.generator" in provenance._reachable(plan.tape_code(study, tape))
 
 
 def test_each_run_has_its_own_code() -> None:

@@ -11,7 +11,6 @@ from torch import nn
 
 from ataka import data, leases, networks, plan, provenance, resume, store, tape
 from ataka.errors import UserError
-from ataka.generator import DIAGNOSED, diagnose
 from ataka.models.mixture import Mixture
 from ataka.plan import Cell, Node, Particles, Run, Tape
 from ataka.progress import Progress
@@ -89,12 +88,6 @@ def states_of(study: Study, node: Node, folder: Path, progress: Progress, **inpu
 def times(states: resume.States) -> dict[str, Any]:
     """What it took, interruptions left out, and where they were."""
     return {"seconds": states.seconds, "resumed": states.resumed}
-
-
-def diagnosed(generator: Any, teachers: Sequence[nn.Module], images: data.Split, seed: int) -> dict[str, float]:
-    """What the generator does to its trained teachers, on the first few of ``images``."""
-    few = images.first(min(DIAGNOSED, len(images)))
-    return diagnose(generator, teachers, few.pixels(), few.labels, seed=seed)
 
 
 def progress_of(node: Node, verb: str | None = None) -> Progress:

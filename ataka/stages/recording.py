@@ -6,7 +6,6 @@ from ataka.objectives.teachers import Teachers
 from ataka.plan import Tape
 from ataka.stages.common import (
     device_of,
-    diagnosed,
     load_images,
     progress_of,
     reader_of,
@@ -15,6 +14,7 @@ from ataka.stages.common import (
     write_history,
     write_run,
 )
+from ataka.stages.diagnosing import diagnosed
 from ataka.study import Study
 from ataka.training import Failed
 from ataka.training import train as run_training

@@ -16,7 +16,6 @@ from ataka.plan import Run
 from ataka.stages.choosing import chosen_alpha, selection_accuracies, selection_split
 from ataka.stages.common import (
     device_of,
-    diagnosed,
     load,
     load_images,
     progress_of,
@@ -27,6 +26,7 @@ from ataka.stages.common import (
     write_history,
     write_run,
 )
+from ataka.stages.diagnosing import diagnosed
 from ataka.study import Study
 from ataka.training import Failed
 from ataka.training import train as run_training

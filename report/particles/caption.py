@@ -51,10 +51,8 @@ def _diameters(table: ParticleTable, study: Study) -> str:
 def _readings(table: ParticleTable, study: Study) -> Iterator[str]:
     """How the generators move, where they start, and the kernel of each SVGD."""
     generators = _generators(table, study)
-    steps = {
-        label: f"{one.steps} of {one.step_size}, along {'raw gradients' if one.update == 'raw' else 'signs'}"
-        for label, one in generators
-    }
+    along = {"sign": "signs", "raw": "raw gradients", "normalised": "normalised gradients"}
+    steps = {label: f"{one.steps} of {one.step_size}, along {along[one.update]}" for label, one in generators}
     starts = {label: "Gaussian" if one.start == "gaussian" else "uniform in the ball" for label, one in generators}
     kernels = {label: _kernel(one) for label, one in generators if one.kind == "svgd"}
     for what, said in (("Steps", steps), ("Starts", starts), ("SVGD's kernel", kernels)):
@@ -64,7 +62,9 @@ def _readings(table: ParticleTable, study: Study) -> Iterator[str]:
 
 def _kernel(generator: Generator) -> str:
     width = "by the median heuristic" if generator.bandwidth == "median" else f"= {generator.bandwidth:g}"
-    return f"σ {width}, γ = {generator.gamma:g}"
+    attracting = ", attracting" if generator.repulsion == "towards" else ""
+    divided = ", 1/n on both terms" if generator.one_over_n == "both" else ""
+    return f"σ {width}, γ = {generator.gamma:g}{attracting}{divided}"
 
 
 def _alike(said: dict[str, str]) -> str:

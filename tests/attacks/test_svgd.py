@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ataka.attacks import pgd, svgd
+from ataka.attacks.linf import project
 from ataka.models.mixture import Mixture
 
 F64 = torch.float64
@@ -69,11 +70,30 @@ def test_one_over_n_on_both_terms_is_liu_and_wangs_balance() -> None:
     torch.testing.assert_close(literal, 3 * both)
 
 
-def test_repulsion_drives_particles_apart() -> None:
+def test_particles_repel_each_other_or_attract() -> None:
     particles = normal(2, 4, 6)
     before = (particles[0] - particles[1]).norm(dim=1)
-    moved = particles + 0.1 * svgd.phi(particles, torch.zeros_like(particles), bandwidth=2.0, gamma=1.0)
-    assert ((moved[0] - moved[1]).norm(dim=1) > before).all()
+    flat = torch.zeros_like(particles)
+    for repulsion, apart in (("away", True), ("towards", False)):
+        moved = particles + 0.1 * svgd.phi(particles, flat, bandwidth=2.0, gamma=1.0, repulsion=repulsion)
+        assert (((moved[0] - moved[1]).norm(dim=1) > before) == apart).all()
+
+
+@pytest.mark.parametrize("interact", ["image", "batch"])
+@pytest.mark.parametrize("one_over_n", ["repulsion", "both"])
+def test_attraction_is_a_negative_repulsion(interact: str, one_over_n: str) -> None:
+    options = {"bandwidth": 2.0, "interact": interact, "one_over_n": one_over_n}
+    particles, gradients = normal(3, 2, 4), normal(3, 3, 2, 4, seed=1)
+    attracted = svgd.phi(particles, gradients, gamma=0.7, repulsion="towards", **options)
+    assert torch.equal(attracted, svgd.phi(particles, gradients, gamma=-0.7, **options))
+
+
+@pytest.mark.parametrize("interact", ["image", "batch"])
+def test_a_mean_loss_divides_the_driving_term_by_the_batch(interact: str) -> None:
+    particles, gradients = normal(3, 5, 4), normal(3, 3, 5, 4, seed=1)
+    options = {"bandwidth": 2.0, "gamma": 0.7, "one_over_n": "both", "interact": interact}
+    mean = svgd.phi(particles, gradients, loss="mean", **options)
+    torch.testing.assert_close(mean, svgd.phi(particles, gradients / 5, **options), rtol=1e-13, atol=1e-15)
 
 
 def test_kernel_is_symmetric_with_a_diagonal_of_exactly_one() -> None:
@@ -201,6 +221,115 @@ def test_an_infinite_kernel_follows_the_mean_gradient(networks: list[nn.Module],
         torch.testing.assert_close(particle, 1e-3 * sum(gradients), rtol=0, atol=2e-7)
 
 
+def batch_phi(
+    networks: list[nn.Module], particles: Tensor, y: Tensor, sigma: float, gamma: float, gradient_of: str
+) -> Tensor:
+    """Eq. 2 with the sum over all particles of the batch, term by term, every derivative by autograd in float64."""
+    n, images = particles.shape[:2]
+    rows = [(i, b) for i in range(n) for b in range(images)]
+    result = torch.zeros_like(particles)
+    for i, b in rows:
+        for j, other in rows:
+            leaf = particles[j, other].clone().requires_grad_()
+            network = networks[i if gradient_of == "own" else j]
+            (gradient,) = torch.autograd.grad(F.cross_entropy(network(leaf[None]), y[other][None]), leaf)
+            k = torch.exp(-(leaf - particles[i, b]).square().sum() / (2 * sigma**2))
+            (push,) = torch.autograd.grad(k, leaf)
+            result[i, b] += k.detach() * gradient + gamma / len(rows) * push
+    return result
+
+
+@pytest.mark.parametrize("gradient_of", ["own", "particle"])
+@pytest.mark.parametrize("bandwidth", [0.7, "median"])
+def test_a_batch_interacts_as_in_equation_2(
+    gradient_of: str, bandwidth: svgd.Bandwidth, networks: list[nn.Module], x: Tensor, y: Tensor
+) -> None:
+    """A10: a step against a double loop over all 3 x 4 particles."""
+    networks, x, y = [network.double() for network in networks], 0.2 + 0.6 * x[:4].double(), y[:4]
+    start = x + 0.1 * (normal(3, *x.shape).clamp(-1, 1))
+    sigma = bandwidth
+    if sigma == "median":
+        flat = start.flatten(0, 1).flatten(1).numpy()
+        squares = [((a - b) ** 2).sum() for at, a in enumerate(flat) for b in flat[at + 1 :]]
+        sigma = math.sqrt(np.median(squares) / (2 * math.log(12 + 1)))
+    options = {"bandwidth": bandwidth, "gamma": 2.0, "gradient_of": gradient_of, "update": "raw", "interact": "batch"}
+    moved = svgd.attack(networks, x, y, start=start, eps=0.2, step_size=1e-2, steps=1, **options)
+    expected = 1e-2 * batch_phi(networks, start, y, sigma, 2.0, gradient_of)
+    assert 0 < expected.abs().max() < 0.1  # so that no pixel meets a border
+    torch.testing.assert_close(moved - start, expected, rtol=1e-9, atol=1e-13)
+
+
+def test_images_out_of_reach_share_their_weight_and_nothing_else() -> None:
+    """At kernels of 1e-13 and less, where the 1 on the diagonal must leave no trace."""
+    particles = normal(2, 3, 6) + 1000 * torch.arange(3).unsqueeze(1)
+    gradients = normal(2, 3, 6, seed=1)
+    sigma = 0.125 * (particles[0] - particles[1]).norm(dim=1).min().item()
+    options = {"bandwidth": sigma, "gamma": 1e6}
+    flat = torch.zeros_like(gradients)
+    alone, batch = (svgd.phi(particles, flat, interact=interact, **options) for interact in ("image", "batch"))
+    assert (alone != 0).any()
+    torch.testing.assert_close(3 * batch, alone, rtol=1e-8, atol=0)
+    both = {"bandwidth": sigma, "gamma": 0.0, "one_over_n": "both"}
+    alone, batch = (svgd.phi(particles, gradients, interact=interact, **both) for interact in ("image", "batch"))
+    torch.testing.assert_close(3 * batch, alone)
+
+
+@pytest.mark.parametrize("gradient_of", ["own", "particle", "ensemble"])
+def test_a_batch_of_one_image_is_that_image(gradient_of: str, networks: list[nn.Module], x: Tensor, y: Tensor) -> None:
+    networks, x, y = [network.double() for network in networks], x[:1].double(), y[:1]
+    options = {"gradient_of": gradient_of, "update": "raw", **STEPS, **COUPLED}
+    alone, batch = (
+        svgd.attack(networks, x, y, start=draw(x, 3), interact=interact, **options) for interact in ("image", "batch")
+    )
+    torch.testing.assert_close(batch, alone, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("loss", ["sum", "mean"])
+@pytest.mark.parametrize("gradient_of", ["own", "particle", "ensemble"])
+def test_where_no_particle_is_felt_the_batch_changes_no_bit(
+    gradient_of: str, loss: str, networks: list[nn.Module], x: Tensor, y: Tensor
+) -> None:
+    for update in ("sign", "raw"):
+        options = {"gradient_of": gradient_of, "update": update, "loss": loss, **STEPS, **LITERAL}
+        alone, batch = (
+            svgd.attack(networks, x, y, start=draw(x, 3), interact=interact, **options)
+            for interact in ("image", "batch")
+        )
+        assert torch.equal(alone, batch)
+
+
+def test_a_batchs_order_does_not_matter_but_its_images_do(networks: list[nn.Module], x: Tensor, y: Tensor) -> None:
+    networks, x = [network.double() for network in networks], x.double()
+    start, options = draw(x, 3), {"interact": "batch", "update": "raw", **STEPS, **COUPLED}
+    particles = svgd.attack(networks, x, y, start=start, **options)
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    shuffled = svgd.attack(networks, x[order], y[order], start=start[:, order], **options)
+    torch.testing.assert_close(shuffled, particles[:, order], rtol=1e-11, atol=1e-13)
+    fewer = svgd.attack(networks, x[:6], y[:6], start=start[:, :6], **options)
+    assert (fewer - particles[:, :6]).abs().amax((0, 2, 3, 4)).min() > 1e-4
+
+
+def test_a_batch_evaluates_only_what_is_felt(networks: list[nn.Module], x: Tensor, y: Tensor) -> None:
+    """Particle 1 of image 2 lies beside particle 0 of image 5: each network sees the other's, and no more."""
+    start = draw(x, 3)
+    x, y = x.clone(), y.clone()
+    x[2], y[2] = x[5], y[5]
+    start[:, 2] = draw(x, 3, seed=1)[:, 2]
+    start[1, 2] = start[0, 5] + 1e-4
+    options = {"start": start, "interact": "batch", "eps": 0.1, "step_size": 1e-4, "steps": 1, **LITERAL}
+    assert batches_seen(networks, lambda: svgd.attack(networks, x, y, **options)) == [[12, 1], [12, 1], [12]]
+
+
+def test_a_batch_of_the_papers_size_fits_into_memory() -> None:
+    """3 x 128 particles of 3 x 32 x 32: their differences alone would be 3.6 GB."""
+    particles = torch.rand(3, 128, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    result = svgd.phi(particles, particles.flip(0), bandwidth="median", gamma=1.0, interact="batch")
+    assert result.shape == particles.shape
+    assert torch.isfinite(result).all()
+    same = torch.zeros_like(particles) + particles[0, 0]
+    assert (svgd.phi(same, torch.zeros_like(same), bandwidth="median", gamma=1e6, interact="batch") == 0).all()
+
+
 def test_images_do_not_feel_each_other(networks: list[nn.Module], x: Tensor, y: Tensor) -> None:
     """A10: neither the order of the batch nor what else is in it changes an image's particles."""
     start = draw(x, 3)
@@ -297,6 +426,42 @@ def test_raw_update_moves_by_phi(networks: list[nn.Module], x: Tensor, y: Tensor
     torch.testing.assert_close(particles, expected.clamp(x - 0.1, x + 0.1).clamp(0, 1), rtol=0, atol=1e-6)
 
 
+class Recorded(nn.Module):
+    """What a network sees."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network, self.seen = network, []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(x.detach().clone())
+        return self.network(x)
+
+
+@pytest.mark.parametrize("attack", ["svgd", "pgd"])
+def test_the_network_sees_the_start_clamped_or_as_it_is(attack: str, network: nn.Module, x: Tensor, y: Tensor) -> None:
+    """A11: unclamped, the projection comes after the first step; without a step, at once."""
+    start, options = draw(x, 1), {"eps": 0.1, "step_size": 0.03}
+    assert start.min() < 0
+    assert start.max() > 1
+
+    def run(steps: int, **clamp: bool) -> tuple[Tensor, list[Tensor]]:
+        recorded = Recorded(network)
+        if attack == "pgd":
+            return pgd.attack(recorded, x, y, start=start[0], steps=steps, **options, **clamp), recorded.seen
+        found = svgd.attack(recorded, x, y, start=start, steps=steps, **options, **clamp, **LITERAL)
+        return found[0], recorded.seen
+
+    clamped = project(start[0], x, 0.1)
+    for clamp, first in ((True, clamped), (False, start[0])):
+        found, seen = run(2, clamp_start=clamp)
+        assert torch.equal(seen[0], first)
+        assert torch.equal(seen[1], project(first + 0.03 * _gradient(network, first, y).sign(), x, 0.1))
+        assert len(seen) == 2
+        assert torch.equal(run(0, clamp_start=clamp)[0], clamped)
+        assert torch.equal(run(2)[0], found) == (clamp == (attack == "svgd"))
+
+
 def test_reports_how_far_the_kernel_is_from_the_identity(networks: list[nn.Module], x: Tensor, y: Tensor) -> None:
     report: dict[str, Tensor] = {}
     start = draw(x, 3)
@@ -321,7 +486,17 @@ def test_batchnorm_train_sees_whole_batches(networks: list[nn.Module], x: Tensor
         assert not torch.equal(network[1].running_mean, mean)
 
 
-@pytest.mark.parametrize(("option", "value"), [("update", "step"), ("gradient_of", "teacher"), ("one_over_n", "none")])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("update", "step"),
+        ("gradient_of", "teacher"),
+        ("one_over_n", "none"),
+        ("repulsion", "back"),
+        ("loss", "max"),
+        ("interact", "set"),
+    ],
+)
 def test_unknown_readings_are_refused(option: str, value: str, networks: list[nn.Module], x: Tensor, y: Tensor) -> None:
     with pytest.raises(ValueError, match=f"{option} is one of"):
         svgd.attack(networks, x, y, start=draw(x, 3), **STEPS, **COUPLED, **{option: value})

@@ -49,7 +49,7 @@ def refusal(table: ParticleTable, study: Study, root: Path) -> str:
 
 def test_networks_are_the_scales_own_and_the_data_set_its_stand_in(table: ParticleTable, study: Study) -> None:
     sources = table.sources(study)
-    assert len(sources) == 2 * 8
+    assert len(sources) == 2 * 12
     assert sources[0] == Particles("digits", "resnet10-w8", "natural", 0, "pgd")
     assert {(source.arch, source.method) for source in sources} == {
         ("resnet10-w8", "natural"),
@@ -69,7 +69,7 @@ def test_the_collection_holds_every_image_as_it_was_measured(table: ParticleTabl
     page(table, study, root)
     with (root / "table1.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 2 * 8 * 4
+    assert len(rows) == 2 * 12 * 4
     for row in rows:
         del row["collected"]
     assert rows[:4] == studies.particle_rows(study, table.sources(study)[0])  # type: ignore[arg-type]
@@ -112,9 +112,12 @@ def test_the_caption_states_starts_units_and_readings(table: ParticleTable, stud
         "Stand-ins: digits for CIFAR-10.",
         "10 particles for each test image, all generators from the same random numbers, seed 0.",
         "within ‖ε‖∞ ≤ 26/255 none are further apart in ℓ∞ than 2 × 26/255 = 0.2039.",
-        "Steps: 10 of 6/255, along signs; 10 of 6/255, along raw gradients for SVGD (raw gradients).",
+        "Steps: 10 of 6/255, along signs; 10 of 6/255, along raw gradients for SVGD (raw gradients); "
+        "10 of 6/255, along normalised gradients for SVGD (normalised gradients).",
         "Starts: uniform in the ball; Gaussian for PGD (Gaussian starts) and SVGD (Gaussian starts).",
         "SVGD's kernel: σ = 0.001, γ = 1; σ by the median heuristic, γ = 1 for SVGD (median width);",
+        "σ by the median heuristic, γ = 1, attracting for SVGD (median width, attraction);",
+        "σ by the median heuristic, γ = 1, 1/n on both terms for SVGD (median width, 1/n on both terms);",
     ]:
         assert statement in text
     assert "bold" not in text
@@ -170,7 +173,7 @@ def test_a_part_of_the_measurements_is_shown_as_such(
     SOURCE.csv(root).unlink()
     assert main(["render", "table1", "--root", str(root), "--config", CONFIG, "--partial"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "Unfinished: 15 of 16 sets of particles measured so far." in shown
+    assert "Unfinished: 23 of 24 sets of particles measured so far." in shown
     assert "Dashes (–): not measured yet." in shown
     assert (root / "table1.partial.tex").exists()
 
@@ -178,7 +181,7 @@ def test_a_part_of_the_measurements_is_shown_as_such(
 def test_a_collection_is_checked_again_when_it_is_read(table: ParticleTable, study: Study, root: Path) -> None:
     page(table, study, root)
     path = root / "table1.csv"
-    assert len(collect.read(path, table, study, str(root))) == 16
+    assert len(collect.read(path, table, study, str(root))) == 24
     changed = studies.study(particles=studies.SMALL["particles"] | {"count": 9})
     with pytest.raises(UserError, match=r"table1.csv: digits resnet10-w8 natural 0 pgd was made under other settings"):
         collect.read(path, table, changed, str(root))
