@@ -9,6 +9,7 @@ takes a cell in.
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -165,10 +166,17 @@ def source_of(study: Study, tape: Tape) -> Tape | None:
     averaged = "ensemble" in (mine["gradient_of"], other["gradient_of"])  # the gradient then depends on n
     signed = mine["update"] == "sign" or mine["kind"] == other["kind"]  # PGD's steps are signed
     shuffled = mine["assignment"] == "shuffled"  # which particle teacher i sees then depends on n
-    if not alike or averaged or shuffled or not signed or other["bandwidth"] == "median":
+    if not alike or averaged or shuffled or not signed or _feels_more(mine, other):
         return None
     name = ensemble_name(study, tape.dataset, _shared(ensemble))
     return Tape(tape.dataset, name, tape.seed) if name != tape.ensemble else None
+
+
+def _feels_more(mine: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether particles of ``mine`` may feel each other where those of ``other`` did not: its kernel is wider."""
+    if other["bandwidth"] == "median":
+        return True
+    return bool(mine["kind"] == "svgd" and (mine["bandwidth"] == "median" or mine["bandwidth"] > other["bandwidth"]))
 
 
 def members(study: Study, run: Run) -> list[Run]:

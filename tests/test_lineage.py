@@ -232,6 +232,18 @@ def test_generators_that_differ_share_nothing(overrides: dict[str, Any]) -> None
     assert plan.source_of(study(**overrides), Tape(D, f"{TEACHER}-x3-pgd", 0)) is None
 
 
+@pytest.mark.parametrize(("bandwidth", "shares"), [("median", False), (0.5, False), (1e-3, True), (1e-4, True)])
+def test_a_wider_kernel_shares_no_tape_of_a_narrower_one(bandwidth: object, shares: bool) -> None:
+    """Particles that felt nothing at sigma = 1e-3 may feel each other at 0.5."""
+    ensemble = {"generator": "other", "n": 2, "shares": {"generator": "svgd", "n": 3}}
+    changed = study(
+        generators={"other": {"like": "svgd", "bandwidth": bandwidth}},
+        methods={"s-at-aka.other": {"like": "s-at-aka", "ensemble": ensemble}},
+    )
+    source = plan.source_of(changed, Tape(D, f"{TEACHER}-x2-other", 0))
+    assert source == (Tape(D, f"{TEACHER}-x3-svgd", 0) if shares else None)
+
+
 def test_only_smaller_or_other_ensembles_share() -> None:
     shipped = study()
     source = Tape(D, f"{TEACHER}-x3-svgd", 0)
