@@ -26,6 +26,8 @@ AUTOATTACK_ROBUST, AUTOATTACK_FALLEN = 10_000, 150
 """Forwards of the standard version for an image that withstands it and for one that falls early."""
 WITHSTANDS = 0.4
 """The share of images that is taken to withstand AutoAttack."""
+WIDE = 0.04
+"""Kernels wider than this are taken to be felt: then a literal eq. 2 asks each network at every particle (A9)."""
 JOB_SECONDS, WARM_JOB_SECONDS = 3.0, 0.3
 """To start a job: Python and torch; forked from a process that has loaded them."""
 PATIENCE = 3 * 86400
@@ -104,8 +106,11 @@ def _passes(study: Study, node: Node) -> list[tuple[str, str, float]]:
 
 
 def _teachers(study: Study, dataset: str, ensemble: Ensemble, images: int) -> tuple[str, str, float]:
-    arch, steps = study.teacher(dataset), study.generators[ensemble.generator].steps
-    each = ensemble.n * (ATTACK_STEP * steps + UPDATE)
+    arch, generator, n = study.teacher(dataset), study.generators[ensemble.generator], ensemble.n
+    feel = generator.bandwidth == "median" or generator.bandwidth > WIDE
+    everywhere = generator.gradient_of == "ensemble" or (generator.gradient_of == "own" and feel)
+    gradients = n * n if generator.kind == "svgd" and everywhere else n
+    each = ATTACK_STEP * generator.steps * gradients + UPDATE * n
     return arch, dataset, float(images * study.setup(ensemble.setup, dataset, arch).epochs * each)
 
 

@@ -27,6 +27,8 @@ def one_second_a_forward(monkeypatch: pytest.MonkeyPatch) -> None:
     ("node", "forwards"),
     [
         (TAPE, 10 * 64 * 3 * (2 * 2 + 3)),  # 64 images, 3 teachers, 2 attack steps and an update
+        (Tape(D, "wrn10-1-x3-svgd-median", 0), 10 * 64 * (9 * 2 * 2 + 3 * 3)),  # each teacher at every particle
+        (Tape(D, "wrn10-1-x3-svgd-median-particle", 0), 10 * 64 * 3 * (2 * 2 + 3)),
         (Run(D, A, "natural", 0), 64 * 3),
         (Run(D, A, "en-sat", 0, "member1"), 64 * (2 * 2 + 3)),
         (Run(D, A, "en-sat", 0), 0),  # joined
