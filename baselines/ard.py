@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from ataka.attacks import pgd
 from ataka.models.mixture import Mixture
+from ataka.probe import budget
 from ataka.settings import Budget, StepSize, hyperparameters, number, reading
 from ataka.training import Batch
 from baselines.divergence import Reduction, mean_kl
@@ -81,6 +82,9 @@ class ARD:
 
     def __init__(self, options: Options, teacher: Mixture) -> None:
         self.options, self.teacher = options, teacher
+
+    def budgets(self, count: int) -> list[float]:
+        return [budget(self.options) if self.options.alpha else 0.0]
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         (student,) = networks

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ataka.attacks import linf, pgd
+from ataka.probe import budget
 from ataka.settings import Budget, StepSize, hyperparameters, number, reading
 from ataka.training import Batch
 
@@ -59,6 +60,9 @@ class MART:
 
     def __init__(self, options: Options) -> None:
         self.options = options
+
+    def budgets(self, count: int) -> list[float]:
+        return [budget(self.options)]
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         (network,) = networks

@@ -30,6 +30,7 @@ from ataka.attacks import linf, pgd
 from ataka.attacks.gradient import divergence_from
 from ataka.attacks.mode import attack_mode
 from ataka.models.mixture import Mixture
+from ataka.probe import budget
 from ataka.settings import Budget, Share, StepSize, hyperparameters, number, reading
 from ataka.training import Batch
 from baselines.divergence import Reduction, mean_kl
@@ -112,6 +113,9 @@ class RSLAD:
 
     def __init__(self, options: Options, teacher: Mixture) -> None:
         self.options, self.teacher = options, teacher
+
+    def budgets(self, count: int) -> list[float]:
+        return [budget(self.options) if number(self.options.natural_weight) < 1 else 0.0]
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         (student,) = networks

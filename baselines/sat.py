@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ataka.attacks import pgd
+from ataka.probe import budget
 from ataka.settings import Budget, StepSize, hyperparameters, number, reading
 from ataka.training import Batch
 
@@ -48,6 +49,9 @@ class SAT:
 
     def __init__(self, options: Options) -> None:
         self.options = options
+
+    def budgets(self, count: int) -> list[float]:
+        return [budget(self.options)]
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         (network,) = networks

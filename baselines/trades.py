@@ -21,6 +21,7 @@ from torch.nn import functional
 from ataka.attacks import linf, pgd
 from ataka.attacks.gradient import divergence_from
 from ataka.attacks.mode import attack_mode
+from ataka.probe import budget
 from ataka.settings import Budget, StepSize, hyperparameters, number, reading
 from ataka.training import Batch
 from baselines.divergence import mean_kl
@@ -58,6 +59,9 @@ class TRADES:
 
     def __init__(self, options: Options) -> None:
         self.options = options
+
+    def budgets(self, count: int) -> list[float]:
+        return [budget(self.options) if self.options.beta else 0.0]
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         (network,) = networks

@@ -19,7 +19,7 @@ class Candidate(BaseModel):
     """One alpha: how its training ended, and its accuracies (%) where it got so far."""
 
     alpha: float
-    status: Literal["finished", "diverged", "collapsed"]
+    status: Literal["finished", "diverged", "collapsed", "overfitted"]
     n: int | None = None
     clean: float | None = None
     robust: float | None = None

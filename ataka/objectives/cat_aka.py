@@ -15,6 +15,7 @@ from torch.nn import functional
 from ataka import amalgamation
 from ataka.objectives.at_aka import student_loss
 from ataka.objectives.teachers import generate
+from ataka.probe import budget
 from ataka.settings import hyperparameters, reading
 from ataka.training import Batch
 
@@ -63,6 +64,9 @@ class Students:
 
     def __init__(self, options: Options, *, alpha: float, generator: Any) -> None:
         self.options, self.alpha, self.generator = options, alpha, generator
+
+    def budgets(self, count: int) -> list[float]:
+        return [budget(self.generator) if self.options.input == "particle" else 0.0] * count
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         """Of student i: with the target detached its own term of eq. 9, with a live one the whole sum.

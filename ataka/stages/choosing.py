@@ -24,7 +24,7 @@ def chosen_alpha(study: Study, root: str, node: Run) -> float:
 def select(study: Study, root: str, node: Run) -> None:
     """Choose alpha: the candidate of the highest robust accuracy on the selection split; the first of equals.
 
-    A candidate that diverged or predicts a single class is listed and not chosen. UserError if none is left.
+    A candidate that diverged, overfitted or predicts one class is listed and not chosen. UserError if none is left.
     """
     device, progress = device_of(study), progress_of(node, "select")
     settings = plan.selection_settings(study, node.method)

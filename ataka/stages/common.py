@@ -16,6 +16,7 @@ from ataka.models.mixture import Mixture
 from ataka.plan import Cell, Node, Particles, Run, Tape
 from ataka.progress import Progress
 from ataka.study import Study
+from ataka.training import Failed
 
 
 def device_of(study: Study) -> torch.device:
@@ -84,6 +85,16 @@ def states_of(study: Study, node: Node, folder: Path, progress: Progress, **inpu
     }
     environment = {"device": device_name(device_of(study)), "threads": study.threads, "torch": torch.__version__}
     return resume.States(folder / ".resume", identity, environment, progress)
+
+
+def remedy(error: Failed, setup: str) -> str:
+    """What to change after a training under ``setup`` that came to nothing."""
+    if error.status == "overfitted":
+        return (
+            "attack with more and smaller steps, or lower the learning rate; where overfitting is what the study is to "
+            f"show, setups.{setup}.probe.overfitted: record lets it go on"
+        )
+    return f"lower the learning rate (setups.{setup}.learning_rate) or, for a student of AT-AKA, alpha"
 
 
 def times(states: resume.States) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from ataka.stages.common import (
     load_images,
     progress_of,
     reader_of,
+    remedy,
     states_of,
     times,
     write_history,
@@ -59,8 +60,7 @@ def record(study: Study, root: str, node: Tape) -> None:
                 probe=probe.to(device),
             )
         except Failed as error:
-            rate = f"setups.{ensemble.setup}.learning_rate"
-            raise UserError(f"{folder}: {error}; {states.last}; lower the learning rate ({rate})") from None
+            raise UserError(f"{folder}: {error}; {states.last}; {remedy(error, ensemble.setup)}") from None
         weights = []
         for index, teacher in enumerate(teachers):
             path = folder / f"teacher{index}.safetensors"

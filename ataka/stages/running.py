@@ -21,6 +21,7 @@ from ataka.stages.common import (
     load_images,
     progress_of,
     reader_of,
+    remedy,
     require_current,
     states_of,
     times,
@@ -101,10 +102,7 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
             )
         except Failed as error:
             if node.alpha is None:
-                raise UserError(
-                    f"{folder}: {error}; {states.last}; lower the learning rate (setups.{method.setup}.learning_rate) "
-                    "or, for AT-AKA, alpha"
-                ) from None
+                raise UserError(f"{folder}: {error}; {states.last}; {remedy(error, method.setup)}") from None
             status, history = error.status, error.history
             progress.say(f"{status}: {error}; {states.last}; this candidate will not be chosen")
         write_history(folder / "history.csv", history)
