@@ -11,7 +11,7 @@ from ataka.plan import Cell
 from ataka.study import Study
 from report.accuracies import cells
 from report.particles import rows as particle_rows
-from report.sources import Source, read_rows
+from report.sources import Source, read_rows, require_sealed
 
 Bits = NDArray[numpy.bool_]
 
@@ -19,12 +19,20 @@ Bits = NDArray[numpy.bool_]
 def bits(study: Study, root: str, cell: Cell, remedy: str) -> Bits:
     """Whether each test image is still classified correctly, (N,); UserError unless they are the cell's own."""
     path, where = cell.bits(root), cell.csv(root)
-    measured = cells.check(read_rows(where, cells.COLUMNS), study, cell, str(where), remedy)
+    rows = read_rows(where, cells.COLUMNS)
+    measured = cells.check(rows, study, cell, str(where), remedy)
+    require_sealed(rows, where, remedy)
     try:
         found = numpy.load(path, allow_pickle=False)
+        whole = measured.are_its(path)
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{path} can't be read: {error}; {remedy}") from None
-    if found.dtype != bool or found.shape != (measured.n,) or int(found.sum()) != int(measured.fields["correct"]):
+    if (
+        not whole
+        or found.dtype != bool
+        or found.shape != (measured.n,)
+        or int(found.sum()) != int(measured.fields["correct"])
+    ):
         raise UserError(f"{path} isn't of {where}, which has {measured.fields['correct']} of {measured.n}; {remedy}")
     return found  # type: ignore[no-any-return]
 
@@ -34,7 +42,9 @@ def load(study: Study, root: str, source: Source, remedy: str) -> Any:
     if isinstance(source, Cell):
         return bits(study, root, source, remedy)
     path = source.csv(root)
-    found = particle_rows.check(read_rows(path, particle_rows.COLUMNS), study, source, str(path), remedy)
+    rows = read_rows(path, particle_rows.COLUMNS)
+    found = particle_rows.check(rows, study, source, str(path), remedy)
+    require_sealed(rows, path, remedy)
     return {name: numpy.asarray(values) for name, values in found.numbers.items()}
 
 

@@ -1,7 +1,9 @@
 """A cell's numbers, checked: they add up."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ataka.errors import UserError
 from ataka.plan import Cell
@@ -34,6 +36,10 @@ class Measurement:
     ci_high: float
     eps: str
     fields: dict[str, str]
+
+    def are_its(self, bits: Path) -> bool:
+        """Whether a file has the SHA-256 that the cell states of its bits; a cell that states none has no say."""
+        return self.fields.get("bits_sha256") in (None, hashlib.sha256(bits.read_bytes()).hexdigest())
 
     @property
     def rows(self) -> list[dict[str, str]]:
