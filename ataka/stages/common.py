@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,11 @@ def states_of(study: Study, node: Node, folder: Path, progress: Progress, **inpu
     }
     environment = {"device": device_name(device_of(study)), "threads": study.threads, "torch": torch.__version__}
     return resume.States(folder / ".resume", identity, environment, progress)
+
+
+def writing(folder: Path, part: str = "") -> AbstractContextManager[None]:
+    """Within it this process alone writes to ``folder``, or the ``part`` of it; for jobs that keep no states."""
+    return resume.claimed(folder / ".resume" / part)
 
 
 def remedy(error: Failed, setup: str) -> str:

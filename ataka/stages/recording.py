@@ -15,6 +15,7 @@ from ataka.stages.common import (
     times,
     write_history,
     write_run,
+    writing,
 )
 from ataka.study import Study
 from ataka.training import Failed
@@ -36,7 +37,9 @@ def record(study: Study, root: str, node: Tape) -> None:
     source = plan.source_of(study, node)
     if source:
         reader_of(study, root, source, train)  # refuses a tape of other settings or images
-        if tape.share(source.manifest(root), folder, ensemble.n, about):
+        with writing(folder):
+            shared = tape.share(source.manifest(root), folder, ensemble.n, about)
+        if shared:
             progress.say(f"the kernel of {source.ensemble} was exactly the identity: its first {ensemble.n} serve here")
             return
         progress.say(f"the particles of {source.ensemble} felt each other, so these teachers are trained by themselves")

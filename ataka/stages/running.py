@@ -27,6 +27,7 @@ from ataka.stages.common import (
     times,
     write_history,
     write_run,
+    writing,
 )
 from ataka.study import Study
 from ataka.training import Failed
@@ -138,11 +139,12 @@ def _extract(study: Study, root: str, node: Run, joint: Run) -> None:
         more = {"robust": robust, "split": study.selection_of(node.method).split}
         progress_of(node).say(f"member {member} of {joint.method} is the most robust: {robust} %")
     assert isinstance(member, int)
-    store.save_tensors(folder / "model.safetensors", mixture.members[member].state_dict())
-    with store.replacing(folder / "history.csv") as part:
-        shutil.copyfile(joint.folder(root) / "history.csv", part)
     seconds = store.read_json(joint.folder(root) / "run.json")["seconds"]
-    write_run(study, root, node, status="finished", seconds=seconds, member=member, **more)
+    with writing(folder):
+        store.save_tensors(folder / "model.safetensors", mixture.members[member].state_dict())
+        with store.replacing(folder / "history.csv") as part:
+            shutil.copyfile(joint.folder(root) / "history.csv", part)
+        write_run(study, root, node, status="finished", seconds=seconds, member=member, **more)
 
 
 def _import(study: Study, root: str, node: Run) -> None:
@@ -154,9 +156,10 @@ def _import(study: Study, root: str, node: Run) -> None:
     network = networks.build(node.arch, node.dataset, device=torch.device("cpu"))
     checkpoints.load(entry.path, sha256=entry.sha256, network=network)
     folder = node.folder(root)
-    store.save_tensors(folder / "model.safetensors", network.state_dict())
-    store.write_rows(folder / "history.csv", [{"imported": entry.path}])
-    write_run(study, root, node, status="finished", seconds=0.0)
+    with writing(folder):
+        store.save_tensors(folder / "model.safetensors", network.state_dict())
+        store.write_rows(folder / "history.csv", [{"imported": entry.path}])
+        write_run(study, root, node, status="finished", seconds=0.0)
 
 
 def _join(study: Study, root: str, node: Run) -> None:
@@ -168,15 +171,16 @@ def _join(study: Study, root: str, node: Run) -> None:
         for name, tensor in store.load_tensors(member.model(root)).items():
             tensors[f"members.{index}.{name}"] = tensor
     folder = node.folder(root)
-    store.save_tensors(folder / "model.safetensors", tensors)
     rows = [
         {"member": index, **row}
         for index, member in enumerate(members)
         for row in store.read_rows(member.folder(root) / "history.csv")
     ]
-    write_history(folder / "history.csv", rows)
     seconds = sum(store.read_json(member.folder(root) / "run.json")["seconds"] for member in members)
-    write_run(study, root, node, status="finished", seconds=seconds)
+    with writing(folder):
+        store.save_tensors(folder / "model.safetensors", tensors)
+        write_history(folder / "history.csv", rows)
+        write_run(study, root, node, status="finished", seconds=seconds)
 
 
 def _adopt(study: Study, root: str, node: Run, alpha: float) -> None:
@@ -184,9 +188,10 @@ def _adopt(study: Study, root: str, node: Run, alpha: float) -> None:
     chosen = Run(node.dataset, node.arch, node.method, node.seed, f"alpha{alpha:g}")
     require_current(study, root, chosen, history=True)
     candidate, folder = chosen.folder(root), node.folder(root)
-    for name in ("model.safetensors", "history.csv"):
-        with store.replacing(folder / name) as part:
-            shutil.copyfile(candidate / name, part)
     record = store.read_json(candidate / "run.json")
     kept = {name: record[name] for name in ("seconds", "diagnostics") if name in record}
-    write_run(study, root, node, status="finished", alpha=alpha, **kept)
+    with writing(folder):
+        for name in ("model.safetensors", "history.csv"):
+            with store.replacing(folder / name) as part:
+                shutil.copyfile(candidate / name, part)
+        write_run(study, root, node, status="finished", alpha=alpha, **kept)
