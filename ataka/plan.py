@@ -326,8 +326,9 @@ def generator_settings(study: Study, generator: str) -> dict[str, Any]:
 
 
 def setup_settings(study: Study, setup: str, dataset: str, arch: str) -> dict[str, Any]:
-    """A set-up as it is for one data set and network."""
-    return study.setup(setup, dataset, arch).model_dump(mode="json", exclude={"where"})
+    """A set-up as it is for one data set and network; whether overfitting stops it decides no byte of what finishes."""
+    used = study.setup(setup, dataset, arch)
+    return used.model_dump(mode="json", exclude={"where": True, "probe": {"overfitted"}})
 
 
 def run_settings(study: Study, run: Run) -> dict[str, Any]:
@@ -366,6 +367,9 @@ def run_settings(study: Study, run: Run) -> dict[str, Any]:
         settings["selection"] = selection_settings(study, run.method)
     elif not tuned(method):
         settings["alpha"] = method.alpha
+    if tuned(method):  # a candidate that was stopped is kept, as one
+        probe = study.setup(method.setup, run.dataset, run.arch).probe
+        settings["overfitted"] = probe.overfitted if probe else None
     return settings
 
 

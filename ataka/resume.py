@@ -12,7 +12,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -82,32 +82,11 @@ class States:
         path = self._paths()[self._number % 2]
         return f"the last good state is that of {self.latest}, {path}" if self.latest else "no good state was kept"
 
-    # ---- the claim on the folder
+    # ---- its claim on the folder
 
     def __enter__(self) -> "States":
-        with suppress(OSError):  # a file system without locks, or a full one
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.folder / "lock").open("a+")
-            self._claim(self._lock)
+        self._lock = _claim(self.folder)
         return self
-
-    def _claim(self, lock: IO[str]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    lock.seek(0)
-                    holder = lock.read() or "another process"
-                    raise UserError(f"{self.folder}: {holder} is at this; wait for it, or end it") from None
-                time.sleep(0.1)
-            else:
-                break
-        store.sweep(self.folder)
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {platform.node()}")
-        lock.flush()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -118,13 +97,7 @@ class States:
             for path in self._paths():
                 path.unlink(missing_ok=True)
             store.sweep(self.folder)
-        with suppress(OSError):  # the folder is not empty where states are left
-            (self.folder / "lock").unlink(missing_ok=True)
-            for folder in (self.folder, self.folder.parent):
-                if ".resume" in folder.parts:
-                    folder.rmdir()
-        if self._lock:
-            self._lock.close()
+        _release(self.folder, self._lock)
 
     # ---- to go on
 
@@ -196,6 +169,65 @@ class States:
         else:
             self._number, self.latest, self._failed = self._number + 1, where, False
         self._due = time.monotonic() + pause(time.monotonic() - began)
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """The claim alone, for a job that keeps no states: within it no other process writes the same files."""
+    lock = _claim(folder)
+    try:
+        yield
+    finally:
+        _release(folder, lock)
+
+
+def _claim(folder: Path) -> IO[str] | None:
+    """A lock in ``folder``, which the system frees when its holder dies; UserError if another process keeps it.
+
+    None on a file system that has no locks, or no room.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = (folder / "lock").open("a+")
+        except FileNotFoundError:  # the holder was just leaving, and took the folder along
+            continue
+        except OSError:
+            return None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(lock.fileno()), (folder / "lock").stat()):
+                break
+        except FileNotFoundError:  # the lock of one that has just left, which nobody else will look at
+            pass
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                lock.seek(0)
+                holder = lock.read() or "another process"
+                lock.close()
+                raise UserError(f"{folder}: {holder} is at this; wait for it, or end it") from None
+            time.sleep(0.1)
+        except OSError:
+            lock.close()
+            return None
+        lock.close()
+    store.sweep(folder)
+    with suppress(OSError):
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {platform.node()}")
+        lock.flush()
+    return lock
+
+
+def _release(folder: Path, lock: IO[str] | None) -> None:
+    with suppress(OSError):  # the folder is not empty where states are left
+        (folder / "lock").unlink(missing_ok=True)
+        for one in (folder, folder.parent):
+            if ".resume" in one.parts:
+                one.rmdir()
+    if lock:
+        lock.close()
 
 
 def _write(path: Path, content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:

@@ -29,6 +29,19 @@ class Data(Settings):
     split_seed: int = Field(0, ge=0, description="decides which training images are held out for validation")
 
 
+class Probe(Settings):
+    """A short PGD as each epoch ends, on networks that train on adversarial images of themselves (ataka.probe)."""
+
+    images: int = Field(
+        default=128, ge=64, description="the first so many validation images, or all where there are fewer"
+    )
+    steps: int = Field(default=10, ge=1, description="of a quarter of the budget that the network is trained within")
+    overfitted: Literal["stop", "record"] = Field(
+        default="stop",
+        description="whether catastrophic overfitting ends a training: record, where it is the finding of a study",
+    )
+
+
 class Setup(Settings):
     """How a network is trained (appendix A): SGD with momentum and steps in the learning rate."""
 
@@ -62,6 +75,7 @@ class Setup(Settings):
         values="how many epochs are completed when the rate drops; one less reads 'as that epoch begins'",
     )
     decay: float = Field(0.1, gt=0, le=1)
+    probe: Probe | None = Field(Probe(), description="looks for catastrophic overfitting; null: nobody looks")
     where: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="what differs for a data set or a network, by the paper's name of it"
     )

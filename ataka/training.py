@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +19,16 @@ from ataka import streams, tape
 from ataka.attacks.check import AttackError
 from ataka.attacks.mode import attack_mode
 from ataka.data import Specification, Split, to_unit, view
+from ataka.probe import Probes
+from ataka.probe import Settings as ProbeSettings
 from ataka.progress import Progress
 from ataka.resume import State, States
 
 CHECK = 50
 """Steps between two looks at the losses: a look waits for the device."""
 PROBE = 64
-"""Validation images on which a collapse is looked for at each epoch's end; fewer would say too little."""
+"""Validation images on which a collapse is looked for at each epoch's end; fewer would say too little, of
+catastrophic overfitting, too."""
 
 
 def _ignore(name: str, value: Tensor) -> None:
@@ -68,6 +71,17 @@ class Objective(Protocol):
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]: ...
 
 
+@runtime_checkable
+class Adversarial(Objective, Protocol):
+    """An objective that trains networks on adversarial images of themselves, and says so: these are probed.
+
+    ``budgets`` gives, for each of ``count`` networks, the l_inf budget of its images; 0 for one that is not trained so,
+    as a student that sees clean images: whether that is robust is the question, not a condition.
+    """
+
+    def budgets(self, count: int) -> Sequence[float]: ...
+
+
 class Setup(Protocol):
     """The part of a set-up that the loop reads (ataka.study.Setup)."""
 
@@ -89,6 +103,8 @@ class Setup(Protocol):
     def decayed(self) -> Literal["all", "weights"]: ...
     @property
     def augmentation(self) -> Literal["crop-flip", "none"]: ...
+    @property
+    def probe(self) -> ProbeSettings | None: ...
 
 
 def learning_rate(setup: Setup, epoch: int) -> float:
@@ -127,6 +143,16 @@ class Collapsed(Failed):
         super().__init__(text, epoch, history)
 
 
+class Overfitted(Failed):
+    """A network has suddenly lost the robustness that it had been trained to; seen after ``step``, an epoch's last."""
+
+    status = "overfitted"
+
+    def __init__(self, text: str, epoch: int, history: list[dict[str, float]], step: int) -> None:
+        super().__init__(f"{text}; seen as epoch {epoch} ended, after its step {step}", epoch, history)
+        self.step = step
+
+
 def patience(epochs: int) -> int:
     """Epochs in a row that end with a constant prediction before a training of ``epochs`` has collapsed.
 
@@ -153,7 +179,8 @@ def train(
 
     With ``states`` it goes on where an interrupted training stopped: an epoch's end. Raises Diverged in the epoch in
     which a loss or a weight was not finite, within CHECK steps of a loss; Collapsed when PROBE images of ``probe`` have
-    been of one class to a network for ``patience`` epochs.
+    been of one class to a network for ``patience`` epochs; Overfitted as soon as the probe of an Adversarial objective
+    sees it (ataka.probe), unless ``setup.probe`` says to record it.
     """
     progress = progress or Progress.silent()
     device = data.images.device
@@ -161,6 +188,9 @@ def train(
     augments = setup.augmentation == "crop-flip"
     shift, flip = (specification.shift, specification.flip) if augments else (0, False)
     history: list[dict[str, float]] = []
+    probe = probe if probe and len(probe) >= PROBE else None
+    budgets = objective.budgets(len(networks)) if isinstance(objective, Adversarial) else [0.0] * len(networks)
+    probes = Probes(networks, budgets, probe, setup.probe, seed=seed, classes=specification.classes)
     if states:
         states.restore(partial(_take, networks, optimisers, history, writer))
     progress.start(setup.epochs, len(data), done=len(history) * len(data))
@@ -206,17 +236,27 @@ def train(
             batch.update()
             progress.step(stop - start, meter.latest_loss)
         row = {"epoch": epoch + 1, "learning_rate": learning_rate(setup, epoch), **meter.row()}
-        if probe and len(probe) >= PROBE:
-            row["classes"] = min(_classes(network, probe) for network in networks)
-        history.append(row)
-        progress.end_epoch(epoch + 1, row)
         losses = [value for name, value in row.items() if name.startswith("loss")]
         bad = watch.look()
-        if bad or not all(map(math.isfinite, losses)) or not _finite(networks):
+        sound = not bad and all(map(math.isfinite, losses)) and _finite(networks)
+        if probe:
+            row["classes"] = min(_classes(network, probe) for network in networks)
+        try:
+            row |= probes.columns() if sound else {}
+        except AttackError:  # its outputs overflow, though its weights do not yet
+            sound = False
+        history.append(row)
+        progress.end_epoch(epoch + 1, row)
+        if not sound:
             raise Diverged(epoch + 1, history, bad)
         dead = next((age for age, past in enumerate(reversed(history)) if past.get("classes") != 1), len(history))
         if dead >= patience(setup.epochs):
             raise Collapsed(epoch + 2 - dead, epoch + 1, history)
+        if text := probes.overfitted(history):
+            overfitted = Overfitted(text, epoch + 1, history, watch.steps)
+            if setup.probe and setup.probe.overfitted == "stop":
+                raise overfitted
+            progress.say(f"WARNING: {overfitted}; this is recorded, and the training goes on")
         if writer:
             writer.end_epoch(epoch, epoch_view)
         if states:

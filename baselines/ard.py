@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from ataka.attacks.mode import BatchNorm
 from ataka.models.mixture import Mixture
+from ataka.probe import budget
 from ataka.settings import hyperparameters, reading
 from ataka.training import Batch
 from baselines import inner
@@ -72,6 +73,9 @@ class ARD:
 
     def __init__(self, options: Options, teacher: Mixture) -> None:
         self.options, self.teacher = options, teacher
+
+    def budgets(self, count: int) -> list[float]:
+        return [budget(self.options) if self.options.alpha else 0.0]
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         (student,) = networks

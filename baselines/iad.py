@@ -29,6 +29,7 @@ from torch.nn import functional
 
 from ataka.attacks.mode import BatchNorm
 from ataka.models.mixture import Mixture
+from ataka.probe import budget
 from ataka.settings import Share, hyperparameters, number, reading
 from ataka.training import Batch
 from baselines import inner
@@ -141,6 +142,9 @@ class IAD:
 
     def __init__(self, options: Options, teachers: Mapping[str, Mixture]) -> None:
         self.options, self.teachers = options, teachers
+
+    def budgets(self, count: int) -> list[float]:
+        return [budget(self.options) if self.options.version == "II" or self.options.alpha else 0.0]
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         (student,) = networks

@@ -29,6 +29,7 @@ from ataka import amalgamation
 from ataka.attacks.gradient import divergence_from
 from ataka.attacks.mode import BatchNorm, attack_mode
 from ataka.models.mixture import Mixture
+from ataka.probe import budget
 from ataka.settings import Share, hyperparameters, number, reading
 from ataka.training import Batch
 from baselines import inner
@@ -90,6 +91,9 @@ class RSLAD:
 
     def __init__(self, options: Options, teacher: Mixture) -> None:
         self.options, self.teacher = options, teacher
+
+    def budgets(self, count: int) -> list[float]:
+        return [budget(self.options) if number(self.options.natural_weight) < 1 else 0.0]
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         (student,) = networks

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ataka.attacks.mode import BatchNorm
+from ataka.probe import budget
 from ataka.settings import hyperparameters
 from ataka.training import Batch
 from baselines import inner
@@ -39,6 +40,9 @@ class SAT:
 
     def __init__(self, options: Options) -> None:
         self.options = options
+
+    def budgets(self, count: int) -> list[float]:
+        return [budget(self.options)]
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         (network,) = networks

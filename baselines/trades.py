@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from ataka.attacks.gradient import divergence_from
 from ataka.attacks.mode import BatchNorm, attack_mode
+from ataka.probe import budget
 from ataka.settings import hyperparameters
 from ataka.training import Batch
 from baselines import inner
@@ -50,6 +51,9 @@ class TRADES:
 
     def __init__(self, options: Options) -> None:
         self.options = options
+
+    def budgets(self, count: int) -> list[float]:
+        return [budget(self.options) if self.options.beta else 0.0]
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         (network,) = networks

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
-from ataka import plan
+from ataka import plan, provenance
 from ataka.errors import UserError
 from ataka.plan import Run
 from ataka.study import Study
@@ -19,7 +19,7 @@ class Candidate(BaseModel):
     """One alpha: how its training ended, and its accuracies (%) where it got so far."""
 
     alpha: float
-    status: Literal["finished", "diverged", "collapsed"]
+    status: Literal["finished", "diverged", "collapsed", "overfitted"]
     n: int | None = None
     clean: float | None = None
     robust: float | None = None
@@ -38,7 +38,7 @@ class Choice(BaseModel):
 def read(root: str | Path, study: Study, run: Run, remedy: str) -> list[dict[str, object]]:
     """One row for each candidate; UserError if it was chosen under other settings than those in force."""
     path = run.choice(root)
-    choice = _load(path)
+    choice = _load(path, remedy)
     if choice.settings_sha256 != plan.digest(plan.selection_settings(study, run.method)):
         raise UserError(f"{path}: alpha was chosen under other settings; {remedy}")
     chosen = [candidate for candidate in choice.grid if candidate.alpha == choice.alpha]
@@ -67,9 +67,10 @@ def _text(number: float | None) -> str:
     return "" if number is None or math.isnan(number) else str(number)
 
 
-def _load(path: Path) -> Choice:
+def _load(path: Path, remedy: str) -> Choice:
     try:
-        return Choice.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        choice = Choice.model_validate(content)
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror}") from None
     except ValidationError as error:
@@ -77,3 +78,6 @@ def _load(path: Path) -> Choice:
         raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is no valid JSON: {error}") from None
+    if content.get("seal") != provenance.seal(content):
+        raise UserError(f"{path} was changed after it was written: its seal doesn't hold; {remedy}")
+    return choice

@@ -16,7 +16,7 @@ from ataka.errors import UserError
 from ataka.study import Study
 from report import choices
 from report.accuracies import cells
-from report.sources import Source, identity, read_rows
+from report.sources import Source, identity, read_rows, require_sealed
 from report.table import Table
 
 T = TypeVar("T")
@@ -75,9 +75,12 @@ def write(found: Collection, table: Table, stem: Path) -> tuple[Path, Path]:
 
 
 def _sealed(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    """Rows with a seal of what each states; fields that only other rows have are left out of it."""
-    stated = ({name: value for name, value in row.items() if value} for row in rows)
-    return [{**row, "collected": provenance.seal(said)} for row, said in zip(rows, stated, strict=True)]
+    return [{**row, "collected": _collected(row)} for row in rows]
+
+
+def _collected(row: Mapping[str, str]) -> str:
+    """The seal of what a row of a collection states; fields that only other rows have are left out of it."""
+    return provenance.seal({name: value for name, value in row.items() if value and name != "collected"})
 
 
 def read(path: Path, table: Table, study: Study, root: str) -> list[Any]:
@@ -88,22 +91,32 @@ def read(path: Path, table: Table, study: Study, root: str) -> list[Any]:
     expected = {tuple(identity(source).values()): source for source in table.sources(study)}
     columns = list(identity(next(iter(expected.values()))))
     found: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    edited = 0
     for line, fields in enumerate(read_rows(path, table.csv_columns), start=2):
         key = tuple(fields[name] for name in columns)
         if key not in expected:
             raise UserError(f"{path}, line {line}, is none of {table.name}'s {table.noun}: {' '.join(key)}; {remedy}")
         found.setdefault(key, []).append(fields)
-    return [
+        if not edited and fields.get("collected") != _collected(fields):
+            edited = line
+    measurements = [
         table.check(found[key], study, source, f"{path}: {' '.join(key)}", remedy)
         for key, source in expected.items()
         if key in found
     ]
+    if edited:
+        raise UserError(f"{path}, line {edited}, is not what was collected: it was edited or is damaged; {remedy}")
+    return measurements
 
 
 def write_all(root: str) -> tuple[Path, int]:
-    """``{root}/cells.csv``: every cell below ``root``, as it is, and their number."""
+    """``{root}/cells.csv``: every cell below ``root``, as it was measured, and their number."""
     paths = sorted(Path(root, "cells").rglob("*.csv"))
-    rows = [fields for path in paths for fields in read_rows(path, cells.COLUMNS)]
+    rows = []
+    for path in paths:
+        found = read_rows(path, cells.COLUMNS)
+        require_sealed(found, path, f"re-run it: snakemake --cores all --force {path}")
+        rows += found
     target = Path(root, "cells.csv")
     write_csv(_sealed(rows), cells.COLUMNS, target)
     return target, len(rows)
@@ -111,7 +124,9 @@ def write_all(root: str) -> tuple[Path, int]:
 
 def _measurement(table: Table, study: Study, source: Source, root: str, remedy: str) -> Any:
     path = source.csv(root)
-    measurement = table.check(read_rows(path, table.csv_columns), study, source, str(path), remedy)
+    rows = read_rows(path, table.csv_columns)
+    measurement = table.check(rows, study, source, str(path), remedy)
+    require_sealed(rows, path, remedy)
     table.verify(measurement, root, remedy)
     return measurement
 

@@ -9,13 +9,15 @@ from ataka.plan import Cell
 from ataka.study import Study
 from report.accuracies import cells
 from report.particles import rows as particle_rows
-from report.sources import Source, read_rows
+from report.sources import Source, read_rows, require_sealed
 
 
 def bits(study: Study, root: str, cell: Cell, remedy: str) -> cells.Bits:
     """Whether each test image is still classified correctly, (N,); UserError unless they are the cell's own."""
     where = cell.csv(root)
-    measured = cells.check(read_rows(where, cells.COLUMNS), study, cell, str(where), remedy)
+    rows = read_rows(where, cells.COLUMNS)
+    measured = cells.check(rows, study, cell, str(where), remedy)
+    require_sealed(rows, where, remedy)
     return cells.bits(measured, root, remedy)
 
 
@@ -24,7 +26,9 @@ def load(study: Study, root: str, source: Source, remedy: str) -> Any:
     if isinstance(source, Cell):
         return bits(study, root, source, remedy)
     path = source.csv(root)
-    found = particle_rows.check(read_rows(path, particle_rows.COLUMNS), study, source, str(path), remedy)
+    rows = read_rows(path, particle_rows.COLUMNS)
+    found = particle_rows.check(rows, study, source, str(path), remedy)
+    require_sealed(rows, path, remedy)
     return {name: numpy.asarray(values) for name, values in found.numbers.items()}
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ataka import plan
+from ataka import plan, provenance
 from ataka.errors import UserError
 from ataka.plan import Cell, Particles
 from ataka.study import Study
@@ -30,6 +30,15 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         if len(row) != len(header):
             raise UserError(f"{path}, line {line}: {len(row)} fields under {len(header)} column names")
     return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def require_sealed(rows: Sequence[dict[str, str]], path: Path, remedy: str) -> None:
+    """Raise UserError unless every row of a measurement is as it was written."""
+    for line, row in enumerate(rows, start=2):
+        if "seal" not in row:
+            raise UserError(f"{path} has no seal: an older version made it, or a hand; {remedy}")
+        if row["seal"] != provenance.seal(row):
+            raise UserError(f"{path}, line {line}, was changed after it was written: its seal doesn't hold; {remedy}")
 
 
 def identity(source: Source) -> dict[str, str]:

@@ -229,6 +229,39 @@ def test_does_not_write_into_its_batch_or_change_modes(case: Case) -> None:
     assert all(parameter.requires_grad for network in networks for parameter in network.parameters())
 
 
+@every_method
+def test_only_what_trains_on_adversarial_images_of_itself_is_probed_for_its_robustness(case: Case) -> None:
+    """Within the budget that it names, and not where its attack takes no step; one that says nothing isn't probed."""
+    objective = case.objective(case.teachers())
+    networks, batch = [network.train() for network in case.networks()], case.batch(progress=0.9)
+    budgets = [0.0] * len(networks)
+    if isinstance(objective, training.Adversarial):
+        budgets = list(objective.budgets(len(networks)))
+    seen: list[list[float]] = [[] for _ in networks]
+
+    def look(network: nn.Module, given: tuple[Tensor]) -> None:
+        if network.training and torch.is_grad_enabled():
+            seen[networks.index(network)].append(float((given[0] - batch.x).abs().max()))
+
+    for network in networks:
+        network.register_forward_pre_hook(look)
+    for loss in objective.losses(networks, batch):
+        loss.backward()
+    for budget, distances in zip(budgets, seen, strict=True):
+        assert max(distances) <= budget + 1e-6 if budget else True
+        assert budget == 0 or max(distances) > budget / 2
+    attacked = [bool(budget) for budget in budgets]
+    student = case.method.ensemble is not None  # its robustness is the question
+    assert attacked == [
+        max(distances) > 0 and not (student and network is networks[-1])
+        for network, distances in zip(networks, seen, strict=True)
+    ]
+    if isinstance(objective, training.Adversarial) and case.attacking("eval", 0):
+        still = case.objective(case.teachers(), **case.attacking("eval", 0))
+        assert isinstance(still, training.Adversarial)
+        assert not any(still.budgets(len(networks)))
+
+
 UPDATES = {
     "baselines.natural": 1,  # x
     "baselines.sat": 1,  # x'

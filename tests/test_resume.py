@@ -6,6 +6,8 @@ import fcntl
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -362,3 +364,59 @@ def test_states_are_kept_once_a_minute_and_cost_little(monkeypatch: pytest.Monke
         for _ in range(3):
             found.keep("somewhere", lambda: (kept.append(1) or {}, {}))
     assert not kept
+
+
+# ---- jobs that keep no states
+
+
+OTHERS = {
+    "prepared": ("prepare", f"{ROOT}/data/{D}/test.safetensors", ".resume/test"),
+    "extracted": ("train", f"{RUNS}/s-cat-aka.s1/seed0/model.safetensors", ".resume"),
+    "particles": ("particles", f"{ROOT}/particles/{D}/{A}/natural/seed0/pgd.csv", ".resume/pgd"),
+    "shared": ("record", TAPE.replace("-x3-", "-x2-"), ".resume"),
+}
+
+
+@pytest.mark.parametrize("artifact", OTHERS)
+def test_nor_do_two_processes_write_the_same_where_nothing_is_kept(
+    artifact: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(resume, "PATIENCE", 0.0)
+    verb, path, place = OTHERS[artifact]
+    few = {"particles": {"images": 3, "count": 3}}
+    existed = Path(path).exists()
+    folder = Path(path).parent / place
+    folder.mkdir(parents=True)
+    with (folder / "lock").open("w") as other:
+        other.write("process 123 on elsewhere")
+        other.flush()
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert ataka(verb, path, **few) == 2
+    assert f"{folder}: process 123 on elsewhere is at this; wait for it, or end it" in capfd.readouterr().err
+    assert Path(path).exists() == existed
+    made(verb, path, **few)
+    assert Path(path).exists()
+    assert not (Path(path).parent / ".resume").exists()
+
+
+def test_many_at_once_hold_the_lock_one_after_the_other(tmp_path: Path) -> None:
+    """Though each takes the lock and its folder along when it leaves."""
+    script = """
+import sys
+from pathlib import Path
+from ataka import resume
+resume.PATIENCE = 60
+for _ in range(40):
+    with resume.claimed(Path("job/.resume/part")):
+        inside = Path("inside")
+        inside.touch(exist_ok=False)
+        inside.unlink()
+"""
+    jobs = [
+        subprocess.Popen(
+            [sys.executable, "-c", script], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(config.HOME)}
+        )
+        for _ in range(3)
+    ]
+    assert [job.wait(120) for job in jobs] == [0, 0, 0]
+    assert not list((tmp_path / "job").iterdir())

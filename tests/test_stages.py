@@ -16,6 +16,7 @@ from ataka import config, plan, resume, stages, store, training
 from ataka.cli import main
 from ataka.models import build
 from ataka.plan import Cell, Run
+from ataka.probe import Probe
 
 ROOT = "results/smoke"
 D, A = "digits", "resnet10-w8"
@@ -215,6 +216,107 @@ def test_a_run_of_few_epochs_never_collapses(dead: None) -> None:
     made("train", f"{RUNS}/natural/seed7/model.safetensors", setups={"natural": {"epochs": 2}})
     rows = store.read_rows(Path(RUNS, "natural/seed7/history.csv"))
     assert [row["classes"] for row in rows] == ["1", "1"]
+
+
+@pytest.fixture
+def withstood(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How often a network that is probed will still have withstood PGD, to be set; each epoch's state is kept."""
+    left = [0]
+
+    def look(probe: Probe, network: Any) -> tuple[int, int]:
+        left[0] -= 1
+        return 60, 40 if left[0] >= 0 else 1
+
+    monkeypatch.setattr(Probe, "look", look)
+    monkeypatch.setattr(training, "patience", lambda epochs: 9)
+    monkeypatch.setattr(resume, "pause", lambda cost: 0.0)
+    return left
+
+
+@pytest.fixture
+def enough(home: Path, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """A study of its own, with validation images enough for a probe; its settings."""
+    settings = {"data": {"validation": 64}}
+    with contextlib.chdir(tmp_path):
+        made("prepare", f"{ROOT}/data/{D}/train.safetensors", **settings)
+        yield settings
+
+
+def overfitting(settings: dict[str, Any], setup: str, **probe: Any) -> dict[str, Any]:
+    return config._overlay(settings, {"setups": {setup: {"epochs": 4, "batch_size": 8, "probe": probe}}})
+
+
+@pytest.mark.parametrize(("verb", "setup"), [("train", "sat"), ("record", "table2")])
+def test_a_training_that_overfits_fails_and_goes_on_where_that_is_only_recorded(
+    verb: str,
+    setup: str,
+    enough: dict[str, Any],
+    withstood: list[int],
+    refused: Callable[..., str],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    withstood[0] = 6 if verb == "record" else 2
+    path = TAPE if verb == "record" else f"{RUNS}/en-sat/seed0/member0/model.safetensors"
+    said = refused(verb, path, **overfitting(enough, setup))
+    state, which = Path(path).parent / ".resume/1.safetensors", "network 0" if verb == "record" else "the network"
+    assert f"{which} has overfitted catastrophically: 40 of 64 validation images withstood PGD-10" in said
+    assert "in epoch 2, 1 do now, though 60 are right without it; seen as epoch 3 ended, after its step 3" in said
+    assert f"the last good state is that of epoch 2 of 4, {Path(path).parent}/.resume/" in said
+    assert f"setups.{setup}.probe.overfitted: record lets it go on" in said
+    assert state.exists()
+    assert not Path(path).exists()
+    made(verb, path, **overfitting(enough, setup, overfitted="record"))
+    said = capfd.readouterr().err
+    assert "goes on after epoch 2 of 4" in said
+    assert "this is recorded, and the training goes on" in said
+    rows = store.read_rows(Path(path).with_name("history.csv"))
+    column = "probe0" if verb == "record" else "probe"
+    assert [float(row[column]) for row in rows] == [62.5, 62.5, 1.5625, 1.5625]
+
+
+def test_a_candidate_that_overfits_is_listed_and_never_chosen(
+    enough: dict[str, Any], withstood: list[int], refused: Callable[..., str]
+) -> None:
+    settings, run = overfitting(enough, "table4"), f"{RUNS}/s-cat-aka"
+    for alpha in ("0.1", "0.5"):
+        withstood[0] = 6
+        made("train", f"{run}/seed0/alpha{alpha}/model.safetensors", **settings)
+        record = store.read_json(Path(run, f"seed0/alpha{alpha}/run.json"))
+        assert (record["status"], record["settings"]["overfitted"]) == ("overfitted", "stop")
+        assert not Path(run, f"seed0/alpha{alpha}/.resume").exists()
+    said = refused("select", f"{run}/choice.json", **settings)
+    assert "no alpha can be chosen: alpha 0.1 overfitted, alpha 0.5 overfitted" in said
+    recorded = overfitting(enough, "table4", overfitted="record")
+    assert "other settings" in refused("select", f"{run}/choice.json", **recorded)
+    made("train", f"{run}/seed0/alpha0.5/model.safetensors", **recorded)
+    assert store.read_json(Path(run, "seed0/alpha0.5/run.json"))["status"] == "finished"
+    path = Path(run, "seed0/alpha0.1/run.json")
+    store.write_json(
+        path,
+        store.read_json(path)
+        | {"settings_sha256": plan.digest(plan.run_settings(study(**recorded), Run(D, A, "s-cat-aka", 0, "alpha0.1")))},
+    )
+    made("select", f"{run}/choice.json", **recorded)
+    choice = store.read_json(Path(run, "choice.json"))
+    assert choice["alpha"] == 0.5
+    assert choice["grid"][0] == {"alpha": 0.1, "n": 64, "clean": None, "robust": None, "status": "overfitted"}
+
+
+@pytest.mark.usefixtures("withstood")
+def test_natural_training_is_not_probed(enough: dict[str, Any]) -> None:
+    made("train", f"{RUNS}/natural/seed0/model.safetensors", **overfitting(enough, "natural"))
+    assert "probe" not in store.read_rows(Path(RUNS, "natural/seed0/history.csv"))[0]
+
+
+def test_whether_overfitting_ends_a_training_decides_no_byte_of_one_that_finishes() -> None:
+    member, candidate = Run(D, A, "en-sat", 0, "member0"), Run(D, A, "s-cat-aka", 0, "alpha0.1")
+
+    def settings(run: Run, setup: str, **probe: Any) -> dict[str, Any]:
+        return plan.run_settings(study(**overfitting({}, setup, **probe)), run)
+
+    assert settings(member, "sat", overfitted="record") == settings(member, "sat")
+    assert settings(member, "sat", images=64) != settings(member, "sat")
+    assert settings(candidate, "table4", overfitted="record") != settings(candidate, "table4")
 
 
 def test_training_beside_the_teachers_gives_the_tapes_student(candidates: Path) -> None:

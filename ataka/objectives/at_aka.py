@@ -162,6 +162,9 @@ class Online:
     def __init__(self, teachers: Teachers, student: Student) -> None:
         self.teachers, self.student = teachers, student
 
+    def budgets(self, count: int) -> list[float]:
+        return [*self.teachers.budgets(count - 1), 0.0]
+
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         if self.student.options.target == "live":
             yield from self.live_losses(networks, batch)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ataka import amalgamation
 from ataka.objectives.at_aka import Pull, student_loss
 from ataka.objectives.teachers import generate
+from ataka.probe import budget
 from ataka.settings import hyperparameters, reading
 from ataka.training import Batch
 
@@ -50,6 +51,9 @@ class Students:
 
     def __init__(self, options: Options, *, alpha: float, generator: Any) -> None:
         self.options, self.alpha, self.generator = options, alpha, generator
+
+    def budgets(self, count: int) -> list[float]:
+        return [budget(self.generator) if self.options.input == "particle" else 0.0] * count
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         """Of student i: with the target detached its own term of eq. 9, with a live one the whole sum.

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from ataka.attacks.mode import attack_mode
 from ataka.generator import draw, particles
+from ataka.probe import budget
 from ataka.training import Batch
 
 
@@ -27,6 +28,9 @@ class Teachers:
 
     def __init__(self, generator: Any) -> None:
         self.generator = generator
+
+    def budgets(self, count: int) -> list[float]:
+        return [budget(self.generator)] * count
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         particles = generate(self.generator, networks, batch)

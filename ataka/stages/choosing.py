@@ -9,7 +9,16 @@ from ataka.errors import UserError
 from ataka.evaluation import evaluate as run_attack
 from ataka.models.mixture import Mixture
 from ataka.plan import Run
-from ataka.stages.common import data_digest, device_of, digests, load, load_images, progress_of, require_current
+from ataka.stages.common import (
+    data_digest,
+    device_of,
+    digests,
+    load,
+    load_images,
+    progress_of,
+    require_current,
+    writing,
+)
 from ataka.study import Study
 
 
@@ -24,7 +33,7 @@ def chosen_alpha(study: Study, root: str, node: Run) -> float:
 def select(study: Study, root: str, node: Run) -> None:
     """Choose alpha: the candidate of the highest robust accuracy on the selection split; the first of equals.
 
-    A candidate that diverged or predicts a single class is listed and not chosen. UserError if none is left.
+    A candidate that diverged, overfitted or predicts one class is listed and not chosen. UserError if none is left.
     """
     device, progress = device_of(study), progress_of(node, "select")
     settings = plan.selection_settings(study, node.method)
@@ -63,7 +72,8 @@ def select(study: Study, root: str, node: Run) -> None:
         "data_sha256": data_digest(root, node.dataset, choice.split),
         "code_sha256": provenance.code_digest(plan.selection_code(study)),
     }
-    store.write_json(node.choice(root), content)
+    with writing(node.choice(root).parent):
+        store.write_json(node.choice(root), content)
 
 
 def selection_split(study: Study, root: str, node: Run) -> data.Split:

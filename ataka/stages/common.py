@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ataka.models.mixture import Mixture
 from ataka.plan import Cell, Node, Particles, Run, Tape
 from ataka.progress import Progress
 from ataka.study import Study
+from ataka.training import Failed
 
 
 def device_of(study: Study) -> torch.device:
@@ -83,6 +85,21 @@ def states_of(study: Study, node: Node, folder: Path, progress: Progress, **inpu
     }
     environment = {"device": device_name(device_of(study)), "threads": study.threads, "torch": torch.__version__}
     return resume.States(folder / ".resume", identity, environment, progress)
+
+
+def writing(folder: Path, part: str = "") -> AbstractContextManager[None]:
+    """Within it this process alone writes to ``folder``, or the ``part`` of it; for jobs that keep no states."""
+    return resume.claimed(folder / ".resume" / part)
+
+
+def remedy(error: Failed, setup: str) -> str:
+    """What to change after a training under ``setup`` that came to nothing."""
+    if error.status == "overfitted":
+        return (
+            "attack with more and smaller steps, or lower the learning rate; where overfitting is what the study is to "
+            f"show, setups.{setup}.probe.overfitted: record lets it go on"
+        )
+    return f"lower the learning rate (setups.{setup}.learning_rate) or, for a student of AT-AKA, alpha"
 
 
 def times(states: resume.States) -> dict[str, Any]:

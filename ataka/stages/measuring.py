@@ -6,7 +6,7 @@ import torch
 
 from ataka import plan, provenance, store
 from ataka.plan import Particles
-from ataka.stages.common import device_name, device_of, exact, load, load_images, progress_of
+from ataka.stages.common import device_name, device_of, exact, load, load_images, progress_of, writing
 from ataka.study import Study
 
 
@@ -40,4 +40,5 @@ def measure_particles(study: Study, root: str, node: Particles) -> None:
         "code_sha256": provenance.code_digest(plan.code_of(study, node)),
     }
     measured = [{name: exact(value) for name, value in row.items()} for row in rows]
-    store.write_rows(node.csv(root), [store.sealed(about | row | after) for row in measured])
+    with writing(node.csv(root).parent, node.generator):
+        store.write_rows(node.csv(root), [store.sealed(about | row | after) for row in measured])

@@ -1,7 +1,7 @@
 """prepare: cut a data set's splits, once for all jobs."""
 
 from ataka import data, plan, store
-from ataka.stages.common import data_file
+from ataka.stages.common import data_file, writing
 from ataka.study import Study
 
 
@@ -18,4 +18,6 @@ def prepare(study: Study, root: str, dataset: str, part: str) -> None:
     )
     names = ("train", "validation") if part == "train" else ("test",)
     about = plan.data_settings(study, dataset, part)
-    store.save_splits(data_file(root, dataset, part), {name: splits[name] for name in names}, about)
+    path = data_file(root, dataset, part)
+    with writing(path.parent, part):
+        store.save_splits(path, {name: splits[name] for name in names}, about)

@@ -9,10 +9,12 @@ from ataka.stages.common import (
     load_images,
     progress_of,
     reader_of,
+    remedy,
     states_of,
     times,
     write_history,
     write_run,
+    writing,
 )
 from ataka.stages.diagnosing import diagnosed
 from ataka.study import Study
@@ -35,7 +37,9 @@ def record(study: Study, root: str, node: Tape) -> None:
     source = plan.source_of(study, node)
     if source:
         reader_of(study, root, source, train)  # refuses a tape of other settings or images
-        if tape.share(source.manifest(root), folder, ensemble.n, about):
+        with writing(folder):
+            shared = tape.share(source.manifest(root), folder, ensemble.n, about)
+        if shared:
             progress.say(f"the kernel of {source.ensemble} was exactly the identity: its first {ensemble.n} serve here")
             return
         progress.say(f"the particles of {source.ensemble} felt each other, so these teachers are trained by themselves")
@@ -59,8 +63,7 @@ def record(study: Study, root: str, node: Tape) -> None:
                 probe=probe.to(device),
             )
         except Failed as error:
-            rate = f"setups.{ensemble.setup}.learning_rate"
-            raise UserError(f"{folder}: {error}; {states.last}; lower the learning rate ({rate})") from None
+            raise UserError(f"{folder}: {error}; {states.last}; {remedy(error, ensemble.setup)}") from None
         weights = []
         for index, teacher in enumerate(teachers):
             path = folder / f"teacher{index}.safetensors"

@@ -20,11 +20,13 @@ from ataka.stages.common import (
     load_images,
     progress_of,
     reader_of,
+    remedy,
     require_current,
     states_of,
     times,
     write_history,
     write_run,
+    writing,
 )
 from ataka.stages.diagnosing import diagnosed
 from ataka.study import Study
@@ -101,10 +103,7 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
             )
         except Failed as error:
             if node.alpha is None:
-                raise UserError(
-                    f"{folder}: {error}; {states.last}; lower the learning rate (setups.{method.setup}.learning_rate) "
-                    "or, for AT-AKA, alpha"
-                ) from None
+                raise UserError(f"{folder}: {error}; {states.last}; {remedy(error, method.setup)}") from None
             status, history = error.status, error.history
             progress.say(f"{status}: {error}; {states.last}; this candidate will not be chosen")
         write_history(folder / "history.csv", history)
@@ -140,11 +139,12 @@ def _extract(study: Study, root: str, node: Run, joint: Run) -> None:
         more = {"robust": robust, "split": study.selection_of(node.method).split}
         progress_of(node).say(f"member {member} of {joint.method} is the most robust: {robust} %")
     assert isinstance(member, int)
-    store.save_tensors(folder / "model.safetensors", mixture.members[member].state_dict())
-    with store.replacing(folder / "history.csv") as part:
-        shutil.copyfile(joint.folder(root) / "history.csv", part)
     seconds = store.read_json(joint.folder(root) / "run.json")["seconds"]
-    write_run(study, root, node, status="finished", seconds=seconds, member=member, **more)
+    with writing(folder):
+        store.save_tensors(folder / "model.safetensors", mixture.members[member].state_dict())
+        with store.replacing(folder / "history.csv") as part:
+            shutil.copyfile(joint.folder(root) / "history.csv", part)
+        write_run(study, root, node, status="finished", seconds=seconds, member=member, **more)
 
 
 def _import(study: Study, root: str, node: Run) -> None:
@@ -156,9 +156,10 @@ def _import(study: Study, root: str, node: Run) -> None:
     network = networks.build(node.arch, node.dataset, device=torch.device("cpu"))
     checkpoints.load(entry.path, sha256=entry.sha256, network=network)
     folder = node.folder(root)
-    store.save_tensors(folder / "model.safetensors", network.state_dict())
-    store.write_rows(folder / "history.csv", [{"imported": entry.path}])
-    write_run(study, root, node, status="finished", seconds=0.0)
+    with writing(folder):
+        store.save_tensors(folder / "model.safetensors", network.state_dict())
+        store.write_rows(folder / "history.csv", [{"imported": entry.path}])
+        write_run(study, root, node, status="finished", seconds=0.0)
 
 
 def _join(study: Study, root: str, node: Run) -> None:
@@ -170,15 +171,16 @@ def _join(study: Study, root: str, node: Run) -> None:
         for name, tensor in store.load_tensors(member.model(root)).items():
             tensors[f"members.{index}.{name}"] = tensor
     folder = node.folder(root)
-    store.save_tensors(folder / "model.safetensors", tensors)
     rows = [
         {"member": index, **row}
         for index, member in enumerate(members)
         for row in store.read_rows(member.folder(root) / "history.csv")
     ]
-    write_history(folder / "history.csv", rows)
     seconds = sum(store.read_json(member.folder(root) / "run.json")["seconds"] for member in members)
-    write_run(study, root, node, status="finished", seconds=seconds)
+    with writing(folder):
+        store.save_tensors(folder / "model.safetensors", tensors)
+        write_history(folder / "history.csv", rows)
+        write_run(study, root, node, status="finished", seconds=seconds)
 
 
 def _adopt(study: Study, root: str, node: Run, alpha: float) -> None:
@@ -186,9 +188,10 @@ def _adopt(study: Study, root: str, node: Run, alpha: float) -> None:
     chosen = Run(node.dataset, node.arch, node.method, node.seed, f"alpha{alpha:g}")
     require_current(study, root, chosen, history=True)
     candidate, folder = chosen.folder(root), node.folder(root)
-    for name in ("model.safetensors", "history.csv"):
-        with store.replacing(folder / name) as part:
-            shutil.copyfile(candidate / name, part)
     record = store.read_json(candidate / "run.json")
     kept = {name: record[name] for name in ("seconds", "diagnostics") if name in record}
-    write_run(study, root, node, status="finished", alpha=alpha, **kept)
+    with writing(folder):
+        for name in ("model.safetensors", "history.csv"):
+            with store.replacing(folder / name) as part:
+                shutil.copyfile(candidate / name, part)
+        write_run(study, root, node, status="finished", alpha=alpha, **kept)

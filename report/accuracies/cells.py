@@ -1,5 +1,6 @@
 """A cell's numbers, checked: they add up, and are those of the bits beside it."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,10 @@ class Measurement:
     eps: str
     fields: dict[str, str]
 
+    def are_its(self, bits: Path) -> bool:
+        """Whether a file has the SHA-256 that the cell states of its bits; a cell that states none has no say."""
+        return self.fields.get("bits_sha256") in (None, hashlib.sha256(bits.read_bytes()).hexdigest())
+
     @property
     def rows(self) -> list[dict[str, str]]:
         return [self.fields]
@@ -74,9 +79,12 @@ def bits(measurement: Measurement, root: str | Path, remedy: str) -> Bits:
     path, where = measurement.cell.bits(root), measurement.cell.csv(root)
     try:
         found: Any = numpy.load(path)
+        whole = measurement.are_its(path)
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{path} can't be read: {error}; {remedy}") from None
     correct = int(measurement.fields["correct"])
-    if found.dtype != numpy.bool_ or found.shape != (measurement.n,) or found.sum() != correct:
-        raise UserError(f"{path} isn't of {where}, which has {correct} of {measurement.n}; {remedy}")
+    if not whole or found.dtype != numpy.bool_ or found.shape != (measurement.n,) or found.sum() != correct:
+        raise UserError(
+            f"{path} holds other verdicts than those of {where} ({correct} of {measurement.n} correct); {remedy}"
+        )
     return found  # type: ignore[no-any-return]

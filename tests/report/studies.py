@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy
 
-from ataka import config, plan
+from ataka import config, plan, provenance
 from ataka.plan import Cell, Particles, Run
 from ataka.settings import number
 from ataka.study import Study
@@ -148,6 +148,7 @@ def write_cell(
     path = cell.csv(root)
     path.parent.mkdir(parents=True, exist_ok=True)
     row = fields(study, cell, **numbers) | dict(changes or {})
+    row["seal"] = provenance.seal(row)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(row))
         writer.writeheader()
@@ -192,9 +193,9 @@ def write_particles(root: Path, source: Particles, rows: Sequence[Mapping[str, s
     path = source.csv(root)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
+        writer = csv.DictWriter(file, [*rows[0], "seal"])
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({**row, "seal": provenance.seal(row)} for row in rows)
     return path
 
 
@@ -211,7 +212,8 @@ def write_choice(root: Path, study: Study, run: Run, **changes: Any) -> Path:
         "split": study.selection.split,
         "seed": study.seeds[0],
     }
-    path.write_text(json.dumps(choice | {"attack": {}, "grid": grid} | changes))
+    content = choice | {"attack": {}, "grid": grid} | changes
+    path.write_text(json.dumps(content | {"seal": provenance.seal(content)}))
     return path
 
 

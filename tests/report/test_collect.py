@@ -1,15 +1,17 @@
 """The collection takes in what is valid, as it was written, and refuses everything else by name."""
 
 import csv
+import hashlib
 import json
 from pathlib import Path
 
+import numpy
 import pytest
 
 from ataka.errors import UserError
 from ataka.plan import Cell, Run
 from ataka.study import Study
-from report import collect, tables
+from report import collect, evidence, tables
 from tests.report import studies
 
 CELL = Cell("digits", "resnet10-w8", "en-sat", 0, "pgd")
@@ -120,7 +122,7 @@ def test_a_cell_with_two_rows_or_a_cut_one(root: Path, study: Study) -> None:
     whole = path.read_text()
     path.write_text(whole + whole.splitlines()[1] + "\n")
     assert "has 2 rows, a cell has one" in refusal(study, root)
-    path.write_text(whole[:-30])
+    path.write_text(whole[:-100])
     assert "fields under" in refusal(study, root)
 
 
@@ -195,3 +197,69 @@ def test_no_cells_at_all(tmp_path: Path) -> None:
 
 def test_the_tests_cells_have_their_digests(root: Path) -> None:
     assert len(json.loads(RUN.choice(root).read_text())["settings_sha256"]) == 64
+
+
+# ---- edited by hand
+
+
+def edit(path: Path, **changes: str) -> None:
+    """By someone who can count, and who doesn't know of seals."""
+    with path.open(newline="") as file:
+        header, *found = csv.reader(file)
+    for name, value in changes.items():
+        found[0][header.index(name)] = value
+    with path.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *found])
+
+
+SEAL = "line 2, was changed after it was written: its seal doesn't hold"
+
+
+def test_one_number_edited_by_hand_is_refused_wherever_a_cell_is_taken_in(root: Path, study: Study) -> None:
+    path = CELL.csv(root)
+    edit(path, ci_low="40.0000")
+    assert f"{path}, {SEAL}; re-run it: snakemake --cores all {root}/table2.tex --forcerun {path}" in refusal(
+        study, root
+    )
+    table = tables.load("table2")
+    assert len(collect.gather(table, study, str(root)).measurements) == 23  # --partial leaves it out, and says so
+    with pytest.raises(UserError, match=SEAL):
+        evidence.bits(study, str(root), CELL, "make it anew")
+    with pytest.raises(UserError, match=f"{SEAL}; re-run it: snakemake --cores all --force {path}"):
+        collect.write_all(str(root))
+
+
+def test_a_cell_without_a_seal_is_refused(root: Path, study: Study) -> None:
+    path = CELL.csv(root)
+    (row,) = rows(path)
+    del row["seal"]
+    collect.write_csv([row], list(row), path)
+    assert f"{path} has no seal: an older version made it, or a hand; re-run it" in refusal(study, root)
+
+
+def test_bits_that_are_not_those_of_the_cell_are_refused(root: Path, study: Study) -> None:
+    """As many are right, but others."""
+    bits = CELL.bits(root)
+    stated = hashlib.sha256(bits.read_bytes()).hexdigest()
+    studies.write_cell(root, study, CELL, {"bits_sha256": stated})
+    gather(study, root)
+    numpy.save(bits, numpy.load(bits)[::-1])
+    assert f"{bits} holds other verdicts than those of" in refusal(study, root)
+    with pytest.raises(UserError, match=f"{bits} isn't of {CELL.csv(root)}"):
+        evidence.bits(study, str(root), CELL, "make it anew")
+
+
+def test_a_choice_edited_by_hand_is_refused(root: Path, study: Study) -> None:
+    path = RUN.choice(root)
+    path.write_text(path.read_text().replace("60.2", "60.3"))
+    assert f"{path} was changed after it was written: its seal doesn't hold; choose again" in refusal(study, root)
+
+
+def test_a_collection_edited_by_hand_makes_no_table(root: Path, study: Study) -> None:
+    table = tables.load("table2")
+    path, _ = collect.write(gather(study, root), table, root / "table2")
+    edit(path, ci_high="99.0000")
+    with pytest.raises(
+        UserError, match="line 2, is not what was collected: it was edited or is damaged; collect again"
+    ):
+        collect.read(path, table, study, str(root))

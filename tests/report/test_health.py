@@ -150,9 +150,9 @@ def test_without_bits_or_diagnostics_there_is_less_to_check(root: Path, study: S
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda path: numpy.save(path, first(10, 360)), "isn't of"),
-        (lambda path: numpy.save(path, first(10, 11)), "isn't of"),
-        (lambda path: numpy.save(path, numpy.ones(360)), "isn't of"),
+        (lambda path: numpy.save(path, first(10, 360)), "holds other verdicts"),
+        (lambda path: numpy.save(path, first(10, 11)), "holds other verdicts"),
+        (lambda path: numpy.save(path, numpy.ones(360)), "holds other verdicts"),
         (lambda path: path.write_bytes(b"no bits"), "can't be read"),
         (lambda path: path.write_bytes(b""), "can't be read"),
     ],
