@@ -245,7 +245,7 @@ def test_bits_that_are_not_those_of_the_cell_are_refused(root: Path, study: Stud
     gather(study, root)
     numpy.save(bits, numpy.load(bits)[::-1])
     assert f"{bits} holds other verdicts than those of" in refusal(study, root)
-    with pytest.raises(UserError, match=f"{bits} isn't of {CELL.csv(root)}"):
+    with pytest.raises(UserError, match=f"{bits} holds other verdicts than those of {CELL.csv(root)}"):
         evidence.bits(study, str(root), CELL, "make it anew")
 
 

@@ -63,7 +63,9 @@ def test_bits_of_another_cell_are_refused(root: Path, study: Study) -> None:
     cell = union.sources(study)[0]
     right = numpy.load(cell.bits(root))
     numpy.save(cell.bits(root), ~right)
-    with pytest.raises(UserError, match=rf"clean.bits.npy isn't of .*{right.sum()} of 360; re-run it: snakemake"):
+    with pytest.raises(
+        UserError, match=rf"clean.bits.npy holds other verdicts .*{right.sum()} of 360 correct.; re-run it: snakemake"
+    ):
         union.write(study, str(root))
     cell.bits(root).write_bytes(b"")
     with pytest.raises(UserError, match="can't be read"):
