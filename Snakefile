@@ -37,5 +37,8 @@ include: "rules/tables.smk"
 include: "rules/report.smk"
 
 
+flow.refuse_unknown(workflow)
+
+
 onstart:
     flow.announce(workflow)

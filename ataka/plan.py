@@ -561,8 +561,13 @@ def parse(path: str | Path) -> tuple[str, Node]:
             node = kind(**fields | {"seed": int(fields["seed"])})
             if text == file_of(node, root).as_posix() and _is_plain(node):
                 return root, node
-    raise UserError(
-        f"'{text}' is no artifact of a study; such are ROOT/tapes/DATASET/ENSEMBLE/seedN/manifest.json, "
-        "ROOT/runs/DATASET/ARCH/METHOD/seedN/model.safetensors, ROOT/cells/DATASET/ARCH/METHOD/seedN/ATTACK.csv, "
-        "ROOT/particles/DATASET/ARCH/METHOD/seedN/GENERATOR.csv"
+    raise UserError(f"'{text}' is no artifact of a study; {forms()}")
+
+
+def forms(root: str = "ROOT") -> str:
+    """What the paths of artifacts look like."""
+    return (
+        f"such are {root}/tapes/DATASET/ENSEMBLE/seedN/manifest.json, "
+        f"{root}/runs/DATASET/ARCH/METHOD/seedN/model.safetensors, {root}/cells/DATASET/ARCH/METHOD/seedN/ATTACK.csv, "
+        f"{root}/particles/DATASET/ARCH/METHOD/seedN/GENERATOR.csv"
     )

@@ -8,14 +8,14 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ataka import config, plan, warm
 from ataka.config import HOME
-from ataka.errors import UserError
+from ataka.errors import UserError, nearest
 from ataka.plan import Cell, Node, Particles, Run, Tape
 from ataka.provenance import code_digest
 from ataka.study import Study
@@ -24,6 +24,8 @@ from report.claims import sentences
 from report.sources import Source
 from report.table import Table
 
+_ROOMS = ("data", "tapes", "runs", "cells", "particles")
+"""The folders of a results folder in which rules make files."""
 _MISSING = "missing from what was made"
 """Opens the param that names lost measurements; their report's time follows, so that the next loss is another one."""
 
@@ -60,7 +62,8 @@ class Workflow:
             if not self._studies:
                 raise self._mistakes[plan.root_of(config.DEFAULT_SCALE)]
             self._tables = {name: tables.load(name) for name in tables.names()}
-        self.roots = "|".join(re.escape(plan.root_of(scale)) for scale in config.scales())
+        self.roots_by_name = [plan.root_of(scale) for scale in config.scales()]
+        self.roots = "|".join(map(re.escape, self.roots_by_name))
         self.tables = "|".join(map(re.escape, self._tables))
 
     @_mistakes_stop()
@@ -239,6 +242,32 @@ class Workflow:
 
     # ---- before the first job
 
+    @_mistakes_stop()
+    def refuse_unknown(self, workflow: Any) -> None:
+        """Stop at a target below a results folder that no rule makes: Snakemake's own words name no neighbour."""
+
+        def unknown(target: str) -> bool:
+            path = os.path.normpath(target)
+            return Path(path).parts[:1] == ("results",) and not any(rule.is_producer(path) for rule in workflow.rules)
+
+        if any(map(unknown, sys.argv)):  # a target, or another option's value
+            for target in filter(unknown, targets(sys.argv)):
+                raise UserError(f"no rule makes '{target}'{self._advice(os.path.normpath(target))}")
+
+    def _advice(self, path: str) -> str:
+        """The nearest target, for the name of a scale, a table or another file of its folder; else what a path is."""
+        scales = [root.removeprefix("results/") for root in self.roots_by_name if root != "results"]
+        _, *parts = Path(path).parts
+        if len(parts) > 1 and parts[0] not in (*scales, *_ROOMS):
+            return f": '{parts[0]}' is no scale{nearest(parts[0], [*scales, *_ROOMS])}"
+        scale, names = (parts[0], parts[1:]) if parts and parts[0] in scales else ("", parts)
+        root = f"results/{scale}" if scale else "results"
+        if len(names) > 1 and names[0] in _ROOMS:
+            return f"; {plan.forms(root)}"
+        tables = [f"{name}{suffix}" for name in self._tables for suffix in (".tex", ".csv", ".md", ".choices.csv")]
+        files = ["all", *tables, *(f"claims{suffix}" for suffix in (".md", ".tex", ".csv")), "union.csv", "cells.csv"]
+        return nearest(path, [f"{root}/{name}" for name in files] + [f"results/{name}/all" for name in scales])
+
     def announce(self, workflow: Any) -> None:
         """Say what is about to be done and what it will cost; stop a study of days that has no GPU.
 
@@ -268,6 +297,20 @@ class Workflow:
 
 def _files(nodes: Iterable[Node], root: str) -> list[str]:
     return [str(plan.file_of(node, root)) for node in nodes]
+
+
+def targets(arguments: Sequence[str]) -> list[str]:
+    """What Snakemake's command line asks for, or for anew; nothing where Snakemake was started in another way.
+
+    Snakemake reads the Snakefile before it tells the workflow its targets, so its own parser is asked once more.
+    """
+    command, *given = arguments or [""]
+    if Path(command).stem != "snakemake" and Path(command).parts[-2:] != ("snakemake", "__main__.py"):
+        return []
+    from snakemake.cli import get_argument_parser
+
+    asked, _ = get_argument_parser().parse_known_args(given)
+    return [str(target) for target in (*(asked.targets or ()), *(asked.forcerun or ()))]
 
 
 def _evidence(sources: Iterable[Source], root: str) -> list[str]:

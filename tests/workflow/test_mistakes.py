@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from rules.workflow import targets
 from tests.workflow.driver import TABLE, Answer, Checkout, ask_all
 
 CELLS = "results/smoke/cells/digits/resnet10-w8"
@@ -37,7 +38,18 @@ TARGETS = {
         "did you mean 'svgd'?",
     ),
     "an ensemble": ("results/smoke/tapes/digits/wrn10-1/seed0/manifest.json", 2, "'wrn10-1'", "wrn10-1-x"),
-    "a scale": ("results/demoo/table2.tex", 1, "No rule to produce", "results/demoo/table2.tex"),
+    "a scale": ("results/demoo/table2.tex", 2, "no rule makes 'results/demoo/table2.tex'", "did you mean 'demo'?"),
+    "a scale's cell": (f"{CELLS.replace('smoke', 'smok')}/natural/seed0/pgd.csv", 2, "'smok' is no scale", "'smoke'?"),
+    "a table": (
+        "results/smoke/tabel2.tex",
+        2,
+        "'results/smoke/tabel2.tex'",
+        "did you mean 'results/smoke/table2.tex'?",
+    ),
+    "a table of the paper's scale": ("results/tabel2.md", 2, "no rule makes", "did you mean 'results/table2.md'?"),
+    "no file": ("results/smoke", 2, "no rule makes 'results/smoke'", "did you mean 'results/smoke/all'?"),
+    "the seed": (f"{CELLS}/natural/pgd.csv", 2, "no rule makes", "results/smoke/cells/DATASET/ARCH/METHOD/seedN/"),
+    "what is none of ours": ("table2.tex", 1, "No rule to produce table2.tex", "MissingRuleException"),
 }
 
 
@@ -55,6 +67,9 @@ def refused(fresh: Checkout) -> dict[str, Answer]:
         settings
         | targets
         | {
+            "the second of two": lambda: fresh.snakemake("-n", TABLE, "results/smoke/tabel2.tex"),
+            "to be made anew": lambda: fresh.snakemake("-n", TABLE, "--forcerun", "results/smoke/tabel2.tex"),
+            "another option's": lambda: fresh.snakemake("-n", TABLE, "--wrapper-prefix", "results/no/file"),
             "right for another": lambda: fresh.snakemake("-n", "results/demo/table2.tex", "--config", alone),
         }
     )
@@ -87,6 +102,32 @@ def test_a_misspelt_target_says_what_is_wrong(refused: dict[str, Answer], mistak
     assert all(part in answer.text for part in said), answer.text
     assert "Traceback" not in answer.text
     assert not answer.jobs
+
+
+def test_one_of_several_targets_is_enough(refused: dict[str, Answer]) -> None:
+    for name in ("the second of two", "to be made anew"):
+        assert refused[name].code == 2, refused[name].text
+        assert "no rule makes 'results/smoke/tabel2.tex'; did you mean" in refused[name].text
+        assert not refused[name].jobs
+
+
+def test_another_options_value_is_no_target(refused: dict[str, Answer]) -> None:
+    assert refused["another option's"].code == 0, refused["another option's"].text
+    assert refused["another option's"].jobs
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (["/bin/snakemake", "--cores", "2", "-n", "a", "b"], ["a", "b"]),
+        (["/lib/snakemake/__main__.py", "a", "--config", "c=1", "d=2", "--forcerun", "e"], ["a", "e"]),
+        (["/bin/snakemake", "--list"], []),
+        (["/bin/pytest", "a"], []),
+        ([], []),
+    ],
+)
+def test_targets_are_those_of_snakemakes_command_line(command: list[str], expected: list[str]) -> None:
+    assert targets(command) == expected
 
 
 def test_a_failed_job_tells_why_in_the_terminal_and_leaves_nothing(fresh: Checkout, tmp_path: Path) -> None:
