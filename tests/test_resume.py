@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ataka import config, memory, provenance, resume, store
+from ataka import config, memory, provenance, resume, store, training
 from ataka.cli import main
 from ataka.progress import Progress
 
@@ -74,7 +74,9 @@ def states(path: str) -> list[Path]:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One study, each of whose jobs has run without interruption."""
     folder = tmp_path_factory.mktemp("study")
-    with contextlib.chdir(folder):
+    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "PROBE", 16)  # they are watched, and know one class
+        patch.setattr(training, "patience", lambda epochs: EPOCHS + 1)
         for split in ("train", "test"):
             made("prepare", f"{ROOT}/data/{D}/{split}.safetensors")
         made("train", FROZEN)
@@ -149,6 +151,9 @@ def test_a_training_interrupted_again_and_again_ends_as_if_nothing_had_been(
     assert bytes_of(path) == expected
     run = store.read_json(Path(path).parent / "run.json")
     assert [one["after"] for one in run["resumed"]] == after
+    probed = {"independent": 0, "frozen teachers": 1, "replay": 0, "joint": 3, "tape": 3}[shape]
+    (row, *_) = store.read_rows(Path(path).parent / "history.csv")
+    assert sum(name.startswith("probe_clean") for name in row) == probed
     assert not (Path(path).parent / ".resume").exists()
 
 
