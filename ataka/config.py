@@ -46,7 +46,7 @@ def load(scale: str = DEFAULT_SCALE, overrides: Mapping[str, Any] | None = None)
     _require_plain(overrides, "--config")
     raw = _overlay(raw, deepcopy(dict(overrides or {})))  # filled in below, for this scale alone
     raw["scale"] = scale
-    for group in ("methods", "generators"):
+    for group in ("setups", "generators", "methods"):
         _inherit(raw.get(group, {}), group)
     _spread_budget(raw)
     try:
@@ -164,7 +164,7 @@ def _overlay(base: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any
 
 
 def _inherit(entries: Any, group: str) -> None:
-    """Resolve ``like: NAME``: a variant is another method or generator but for what it states."""
+    """Resolve ``like: NAME``: a variant is another set-up, generator or method but for what it states."""
     if not isinstance(entries, dict):
         raise UserError(f"{group} must be a mapping of names to {group}")
 

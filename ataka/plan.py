@@ -328,7 +328,7 @@ def generator_settings(study: Study, generator: str) -> dict[str, Any]:
 def setup_settings(study: Study, setup: str, dataset: str, arch: str) -> dict[str, Any]:
     """A set-up as it is for one data set and network; whether overfitting stops it decides no byte of what finishes."""
     used = study.setup(setup, dataset, arch)
-    return used.model_dump(mode="json", exclude={"where": True, "probe": {"overfitted"}})
+    return used.model_dump(mode="json", exclude={"where": True, "like": True, "probe": {"overfitted"}})
 
 
 def run_settings(study: Study, run: Run) -> dict[str, Any]:

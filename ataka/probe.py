@@ -93,7 +93,10 @@ class Settings(Protocol):
 
 
 class Probes:
-    """A probe for each network of a training that has one of ``budgets``: the eps that it is trained within, or 0."""
+    """A probe for each network of a training that has one of ``budgets``: the eps that it is trained within, or 0.
+
+    With ``otherwise``, an eps, the networks that are trained within none are looked at too, and lose nothing.
+    """
 
     def __init__(
         self,
@@ -104,16 +107,23 @@ class Probes:
         *,
         seed: int,
         classes: int,
+        otherwise: float = 0.0,
     ) -> None:
         self._classes = classes
         self._of: dict[str, tuple[nn.Module, Probe]] = {}
+        self._robust: list[str] = []
         if images is None or settings is None:
             return
         few = images.first(min(settings.images, len(images)))
         for position, (network, eps) in enumerate(zip(networks, budgets, strict=True)):
-            if eps > 0:
-                name = str(position) if len(networks) > 1 else ""
-                self._of[name] = network, Probe.draw(few, eps=eps, steps=settings.steps, seed=seed)
+            name = str(position) if len(networks) > 1 else ""
+            if eps or otherwise:
+                self._of[name] = network, Probe.draw(few, eps=eps or otherwise, steps=settings.steps, seed=seed)
+            if eps:
+                self._robust.append(name)
+
+    def __bool__(self) -> bool:
+        return bool(self._of)
 
     def columns(self) -> dict[str, float]:
         """For the history: per cent of the images that withstand PGD (``probe``) and that are right without it."""
@@ -124,9 +134,14 @@ class Probes:
             found |= {f"probe_clean{name}": 100 * clean / len(probe.images)}
         return found
 
+    def robust(self, row: Mapping[str, float]) -> float:
+        """The mean over the networks, in per cent, of an epoch's ``columns``."""
+        return sum(row[f"probe{name}"] for name in self._of) / len(self._of)
+
     def overfitted(self, history: Sequence[Mapping[str, float]]) -> str | None:
         """What has been lost in the last epoch of ``history``, if it was catastrophic overfitting."""
-        for name, (_, probe) in self._of.items():
+        for name in self._robust:
+            _, probe = self._of[name]
             count = len(probe.images)
             *past, robust = (round(row[f"probe{name}"] * count / 100) for row in history)
             clean = round(history[-1][f"probe_clean{name}"] * count / 100)

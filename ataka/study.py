@@ -75,7 +75,17 @@ class Setup(Settings):
         values="how many epochs are completed when the rate drops; one less reads 'as that epoch begins'",
     )
     decay: float = Field(0.1, gt=0, le=1)
+    checkpoint: Literal["last", "best"] = reading(
+        "last",
+        id="G5",
+        sentence="(which epoch's network is reported is not stated)",
+        values={
+            "last": "that of the last epoch",
+            "best": "that of the epoch which withstood the probe's PGD on most validation images, the first of equals",
+        },
+    )
     probe: Probe | None = Field(Probe(), description="looks for catastrophic overfitting; null: nobody looks")
+    like: str | None = Field(None, description="the set-up that this one is a variant of")
     where: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="what differs for a data set or a network, by the paper's name of it"
     )
@@ -89,9 +99,11 @@ class Setup(Settings):
 
     @model_validator(mode="after")
     def _differences_are_settings_too(self) -> "Setup":
+        if self.checkpoint == "best" and self.probe is None:
+            raise ValueError("checkpoint: best is chosen by the probe, which is null here")
         for name, change in self.where.items():
             for key in change:
-                if key not in type(self).model_fields or key == "where":
+                if key not in type(self).model_fields or key in ("where", "like"):
                     raise ValueError(f"where.{name}.{key}: unknown key{nearest(key, set(type(self).model_fields))}")
             try:
                 self.at([name])
@@ -102,7 +114,7 @@ class Setup(Settings):
 
     def at(self, names: Collection[str]) -> "Setup":
         """This set-up with what differs for the ``names`` of a data set and a network."""
-        settings = self.model_dump(mode="json", exclude={"where"})
+        settings = self.model_dump(mode="json", exclude={"where", "like"})
         for name, change in self.where.items():
             settings |= change if name in names else {}
         return Setup.model_validate(settings)

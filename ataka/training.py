@@ -19,6 +19,7 @@ from ataka import streams, tape
 from ataka.attacks.check import AttackError
 from ataka.attacks.mode import attack_mode
 from ataka.data import Specification, Split, to_unit, view
+from ataka.errors import UserError
 from ataka.probe import Probes
 from ataka.probe import Settings as ProbeSettings
 from ataka.progress import Progress
@@ -104,6 +105,8 @@ class Setup(Protocol):
     @property
     def augmentation(self) -> Literal["crop-flip", "none"]: ...
     @property
+    def checkpoint(self) -> Literal["last", "best"]: ...
+    @property
     def probe(self) -> ProbeSettings | None: ...
 
 
@@ -174,13 +177,15 @@ def train(
     progress: Progress | None = None,
     states: States | None = None,
     probe: Split | None = None,
+    eps: float = 0.0,
 ) -> list[dict[str, float]]:
     """Train ``networks`` in place on ``data`` (on their device); returns the history, a row an epoch.
 
     With ``states`` it goes on where an interrupted training stopped: an epoch's end. Raises Diverged in the epoch in
     which a loss or a weight was not finite, within CHECK steps of a loss; Collapsed when PROBE images of ``probe`` have
     been of one class to a network for ``patience`` epochs; Overfitted as soon as the probe of an Adversarial objective
-    sees it (ataka.probe), unless ``setup.probe`` says to record it.
+    sees it (ataka.probe), unless ``setup.probe`` says to record it. Where the set-up wants the best epoch's networks
+    (G5), those that are trained within no budget are probed within ``eps``; UserError where nothing can be.
     """
     progress = progress or Progress.silent()
     device = data.images.device
@@ -190,9 +195,16 @@ def train(
     history: list[dict[str, float]] = []
     probe = probe if probe and len(probe) >= PROBE else None
     budgets = objective.budgets(len(networks)) if isinstance(objective, Adversarial) else [0.0] * len(networks)
-    probes = Probes(networks, budgets, probe, setup.probe, seed=seed, classes=specification.classes)
+    otherwise = eps if setup.checkpoint == "best" else 0.0
+    facts = {"seed": seed, "classes": specification.classes}
+    probes = Probes(networks, budgets, probe, setup.probe, **facts, otherwise=otherwise)
+    best = Best(networks) if setup.checkpoint == "best" else None
+    if best and not probes:
+        raise UserError(
+            f"checkpoint: best is chosen by a probe, which needs {PROBE} validation images or more (data.validation)"
+        )
     if states:
-        states.restore(partial(_take, networks, optimisers, history, writer))
+        states.restore(partial(_take, networks, optimisers, history, writer, best))
     progress.start(setup.epochs, len(data), done=len(history) * len(data))
     for epoch in range(len(history), setup.epochs):
         epoch_view = view(seed, epoch, len(data), shift=shift, flip=flip)
@@ -257,12 +269,35 @@ def train(
             if setup.probe and setup.probe.overfitted == "stop":
                 raise overfitted
             progress.say(f"WARNING: {overfitted}; this is recorded, and the training goes on")
+        if best:
+            best.see(probes.robust(row))
         if writer:
             writer.end_epoch(epoch, epoch_view)
         if states:
-            make = partial(_state, networks, optimisers, history, writer)
+            make = partial(_state, networks, optimisers, history, writer, best)
             states.keep(f"epoch {epoch + 1} of {setup.epochs}", make)
+    if best:
+        best.give_back()
     return history
+
+
+class Best:
+    """The networks as they were after their best epoch, the first of equals (G5)."""
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        self.networks, self.score = networks, -1.0
+        self.weights: list[dict[str, Tensor]] = [{} for _ in networks]
+
+    def see(self, score: float) -> None:
+        """An epoch has ended with this score."""
+        if score > self.score:
+            self.score = score
+            for kept, network in zip(self.weights, self.networks, strict=True):
+                kept |= {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+    def give_back(self) -> None:
+        for kept, network in zip(self.weights, self.networks, strict=True):
+            network.load_state_dict(kept)
 
 
 def _update(waiting: list["SGD"], rate: float) -> None:
@@ -276,6 +311,7 @@ def _state(
     optimisers: Sequence["SGD"],
     history: list[dict[str, float]],
     writer: tape.Writer | None,
+    best: Best | None,
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """All that the next epoch depends on, beside its number: streams and views are functions of it."""
     tensors: dict[str, Tensor] = {}
@@ -283,7 +319,10 @@ def _state(
         buffers = {str(place): buffer for place, buffer in enumerate(optimiser.buffers) if buffer is not None}
         for kind, held in (("network", network.state_dict()), ("momentum", buffers)):
             tensors |= {f"{kind}{index}.{name}": tensor for name, tensor in held.items()}
-    return tensors, {"history": history, "tape": writer.epochs if writer else []}
+    for index, kept in enumerate(best.weights if best else ()):
+        tensors |= {f"best{index}.{name}": tensor for name, tensor in kept.items()}
+    score = best.score if best else None
+    return tensors, {"history": history, "tape": writer.epochs if writer else [], "best": score}
 
 
 def _take(
@@ -291,12 +330,17 @@ def _take(
     optimisers: Sequence["SGD"],
     history: list[dict[str, float]],
     writer: tape.Writer | None,
+    best: Best | None,
     state: State,
 ) -> None:
     if writer:
         writer.go_on(state.facts["tape"])
+    if best:
+        best.score = state.facts["best"]
     for index, (network, optimiser) in enumerate(zip(networks, optimisers, strict=True)):
         network.load_state_dict(_below(state.tensors, f"network{index}."))
+        if best:
+            best.weights[index] |= _below(state.tensors, f"best{index}.")
         for place, buffer in _below(state.tensors, f"momentum{index}.").items():
             optimiser.buffers[int(place)] = buffer.to(optimiser.parameters[int(place)].device)
     history[:] = state.facts["history"]

@@ -256,6 +256,11 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
         {"setups": {"long": {**NEW_SETUP, "epochs": 2}}, "methods": {"s-at-aka": {"setup": "long"}}},
         "methods.s-at-aka: the student trains 2 epochs (set-up long) but its tape has only 1 (set-up table2)",
     ),
+    "best without a probe": (
+        {"setups": {"table2": {"checkpoint": "best", "probe": None}}},
+        "setups.table2: checkpoint: best is chosen by the probe, which is null here",
+    ),
+    "like nothing": ({"setups": {"mine": {"like": "tabel2"}}}, "setups.mine.like: no setup 'tabel2'; did you mean"),
     "other images than its tape": (
         {"setups": {"plain": {**NEW_SETUP, "augmentation": "none"}}, "methods": {"s-at-aka": {"setup": "plain"}}},
         "augmentation is none (set-up plain) and crop-flip (set-up table2)",

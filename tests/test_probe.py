@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from ataka import data, streams, training
 from ataka.attacks import pgd
+from ataka.errors import UserError
 from ataka.objectives.teachers import Teachers
 from ataka.probe import LEVEL, RECENT, Probe, _tail, budget, lost
 from ataka.training import Batch, Overfitted
@@ -184,6 +185,44 @@ def test_few_images_are_all_used_and_fewer_are_no_probe(turn: list[dict[str, Ten
         assert ("probe" in row) == probed
         if probed:
             assert round(row["probe"] * count / 100, 6).is_integer()
+
+
+# ---- the best epoch (G5)
+
+
+@pytest.mark.parametrize("eps", [24 / 255, 0.0])
+@pytest.mark.parametrize("networks", [1, 2])
+def test_the_best_epochs_networks_are_kept(states: dict[str, dict[str, Tensor]], networks: int, eps: float) -> None:
+    """The first of equals, of whatever is trained; what trains within no budget is looked at, and loses nothing."""
+    weak, strong = states["fragile"], states["robust"]
+    other = {name: tensor.clone() for name, tensor in strong.items()}
+    other["3.bias"] += 1  # the same predictions
+    members = [perceptron() for _ in range(networks)]
+    setup = tiny.setup(
+        epochs=5, batch_size=4, milestones=(), weight_decay=0.0, checkpoint="best", probe={"overfitted": "record"}
+    )
+    history = training.train(
+        members,
+        Scripted([weak, strong, other, weak, weak], eps),
+        DIGITS["train"].first(4),
+        FACTS,
+        setup,
+        seed=0,
+        probe=DIGITS["validation"],
+        eps=24 / 255,
+    )
+    name = "" if networks == 1 else "1"
+    assert len(history) == 5
+    assert [row[f"probe{name}"] > 40 for row in history] == [False, True, True, False, False]
+    assert tiny.same(tiny.state(members[-1]), strong)
+    assert not tiny.same(tiny.state(members[-1]), other)
+
+
+def test_without_enough_images_nobody_could_choose_an_epoch(turn: list[dict[str, Tensor]]) -> None:
+    setup = tiny.setup(epochs=1, milestones=(), checkpoint="best")
+    few = DIGITS["validation"].first(training.PROBE - 1)
+    with pytest.raises(UserError, match="needs 64 validation images or more"):
+        training.train([perceptron()], Scripted(turn), DIGITS["train"], FACTS, setup, seed=0, probe=few)
 
 
 # ---- what it leaves alone

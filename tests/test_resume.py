@@ -25,12 +25,18 @@ TAPE = f"{ROOT}/tapes/{D}/{TEACHER}-x3-svgd/seed0/manifest.json"
 EPOCHS, STEPS = 4, 3
 OVERRIDES: dict[str, Any] = {
     "data": {"train": 24, "validation": 16, "test": 24},
-    "setups": {name: {"epochs": EPOCHS, "batch_size": 8} for name in ("table2", "natural", "rslad", "table4")},
-    "methods": {"en-rslad": {"teachers": {"robust": "natural"}}, "s-cat-aka": {"alpha": 0.5}},
+    "setups": {name: {"epochs": EPOCHS, "batch_size": 8} for name in ("table2", "natural", "rslad", "table4")}
+    | {"best": {"like": "natural", "checkpoint": "best"}},
+    "methods": {
+        "en-rslad": {"teachers": {"robust": "natural"}},
+        "s-cat-aka": {"alpha": 0.5},
+        "natural.best": {"like": "natural", "setup": "best"},
+    },
     "attacks": {"aa": {"chunk": 12}},
 }
 JOBS = {
     "independent": ("train", f"{RUNS}/natural/seed0/model.safetensors"),
+    "best epoch": ("train", f"{RUNS}/natural.best/seed0/model.safetensors"),
     "frozen teachers": ("train", f"{RUNS}/en-rslad/seed0/model.safetensors"),
     "replay": ("train", f"{RUNS}/s-at-aka/seed0/alpha0.5/model.safetensors"),
     "joint": ("train", f"{RUNS}/s-cat-aka/seed0/model.safetensors"),
@@ -151,7 +157,7 @@ def test_a_training_interrupted_again_and_again_ends_as_if_nothing_had_been(
     assert bytes_of(path) == expected
     run = store.read_json(Path(path).parent / "run.json")
     assert [one["after"] for one in run["resumed"]] == after
-    probed = {"independent": 0, "frozen teachers": 1, "replay": 0, "joint": 3, "tape": 3}[shape]
+    probed = {"independent": 0, "best epoch": 1, "frozen teachers": 1, "replay": 0, "joint": 3, "tape": 3}[shape]
     (row, *_) = store.read_rows(Path(path).parent / "history.csv")
     assert sum(name.startswith("probe_clean") for name in row) == probed
     assert not (Path(path).parent / ".resume").exists()

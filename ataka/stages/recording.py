@@ -4,6 +4,7 @@ from ataka import data, networks, plan, store, tape
 from ataka.errors import UserError
 from ataka.objectives.teachers import Teachers
 from ataka.plan import Tape
+from ataka.settings import number
 from ataka.stages.common import (
     device_of,
     load_images,
@@ -61,6 +62,7 @@ def record(study: Study, root: str, node: Tape) -> None:
                 progress=progress,
                 states=states,
                 probe=probe.to(device),
+                eps=number(study.eps),
             )
         except Failed as error:
             raise UserError(f"{folder}: {error}; {states.last}; {remedy(error, ensemble.setup)}") from None

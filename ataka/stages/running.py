@@ -13,6 +13,7 @@ from ataka import config, data, networks, plan, store
 from ataka.errors import UserError
 from ataka.models.mixture import Mixture
 from ataka.plan import Run
+from ataka.settings import number
 from ataka.stages.choosing import chosen_alpha, selection_accuracies, selection_split
 from ataka.stages.common import (
     device_of,
@@ -100,6 +101,7 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
                 progress=progress,
                 states=states,
                 probe=probe.to(device),
+                eps=number(study.eps),
             )
         except Failed as error:
             if node.alpha is None:
