@@ -531,9 +531,9 @@ def test_an_editor_finds_nothing_wrong_with_a_shipped_scale(scale: str) -> None:
     ("overrides", "said"),
     [
         ({"data": {"test": 361}}, r"data\.test: 361 images are asked for, but digits has 360"),
-        ({"data": {"train": 1406}}, "data: 1406 training and 32 validation images .* digits has 1437 training images"),
+        ({"data": {"train": 1374}}, "data: 1374 training and 64 validation images .* digits has 1437 training images"),
         ({"attacks": {"aa": {"images": 17}}}, r"attacks\.aa\.images: 17 images .* the split of digits has 16"),
-        ({"selection": {"attack": {"images": 33}}}, r"selection\.attack\.images: 33 images .* has 32"),
+        ({"selection": {"attack": {"images": 65}}}, r"selection\.attack\.images: 65 images .* has 64"),
     ],
 )
 def test_more_images_than_there_are_are_refused_before_any_job(overrides: dict[str, Any], said: str) -> None:
