@@ -35,6 +35,7 @@ _SPECIAL = {
     "‖": r"$\|$",
     "∞": r"$_\infty$",
     "†": r"$^\dagger$",
+    "∗": r"$^\ast$",
     **{mark: rf"\textsuperscript{{\tiny {letter}}}" for mark, letter in zip(LETTERS, "abcdefgh", strict=True)},
 }
 _PATTERN = re.compile("|".join(map(re.escape, _SPECIAL)))

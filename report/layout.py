@@ -9,6 +9,7 @@ from itertools import pairwise
 
 DASH = "–"
 UNCERTAIN = "†"
+DIFFERS = "∗"
 LETTERS = "ᵃᵇᶜᵈᵉᶠᵍʰ"
 """Marks that a note below the table explains."""
 
@@ -73,7 +74,8 @@ class Layout:
 
     @property
     def has_letters(self) -> bool:
-        return any(set(entry.mark) & set(LETTERS) for entry in self.entries)
+        """Or asterisks: whatever stands above a number, to its right."""
+        return any(set(entry.mark) & {DIFFERS, *LETTERS} for entry in self.entries)
 
     @property
     def has_dash(self) -> bool:

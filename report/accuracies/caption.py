@@ -8,6 +8,7 @@ from ataka.plan import Run
 from ataka.study import CW, PGD, WITHOUT_EPS, AutoAttack, CarliniWagnerL2, Fog, Study
 from report import names
 from report.accuracies.cells import Measurement
+from report.accuracies.differences import Differences
 from report.accuracies.health import Marks
 from report.accuracies.table import AccuracyTable
 from report.caption import Caption, opening, selected_by, selection, stand_ins
@@ -30,7 +31,7 @@ def compose(
         *_seeds(study, measurements),
         *_budget(table, study, measurements),
         *_shortened(table, study),
-        "Best values in bold.",
+        *([] if table.variants else ["Best values in bold."]),
         *_dashes(table, study, measurements, layout),
     ]
     notes = [
@@ -40,6 +41,7 @@ def compose(
         *_shared(table, study),
         *_intervals(table, study, measurements),
         *selection(table, study),
+        *Differences(measurements).notes(),
         *Marks(measurements).notes(),
         *(_published(table, study, layout) if beside_published else ()),
     ]
@@ -164,6 +166,8 @@ def _derived(table: AccuracyTable, study: Study) -> Iterator[str]:
         if column.mean_of:
             of = names.listed([table.heading_of(attack) for attack in column.attacks])
             yield f"{column.heading}: the mean over {of}{per_seed}."
+        if column.note:
+            yield f"{column.heading}: {column.note}."
     headings = {row.method: row.heading(study) for row in table.lines if row.method}
     for row in table.lines:
         if not row.method:

@@ -12,6 +12,7 @@ from ataka.plan import Cell
 from ataka.study import Study
 from report import names, published
 from report.accuracies.cells import Measurement
+from report.accuracies.differences import Differences
 from report.accuracies.health import Marks
 from report.accuracies.table import AccuracyTable, Block, Column, Row
 from report.layout import UNCERTAIN, Entry, Group, Layout, Panel, mark_best
@@ -26,7 +27,8 @@ def lay_out(
     table: AccuracyTable, study: Study, measurements: Sequence[Measurement], *, beside_published: bool = False
 ) -> Layout:
     """The layout of ``table``, the paper's or with its published numbers beside the measured ones."""
-    accuracies, marks = {one.cell: one.accuracy for one in measurements}, Marks(measurements)
+    accuracies = {one.cell: one.accuracy for one in measurements}
+    marks, differences = Marks(measurements), Differences(measurements)
     fields = {replace(one.cell, attack=""): one.fields for one in measurements}
     blocks, columns = table.blocks(study), table.kept_columns(study)
     archs = [used for arch in table.archs if (used := study.stand_in(arch))]
@@ -35,7 +37,9 @@ def lay_out(
         return [
             [_field(study, fields, block, row, column.field) for row in table.lines]
             if column.field
-            else _ranked(table, [_measured(study, accuracies, marks, block, row, column) for row in table.lines])
+            else _ranked(
+                table, [_measured(study, accuracies, marks, differences, block, row, column) for row in table.lines]
+            )
             for column in columns
         ]
 
@@ -73,7 +77,13 @@ def _title(block: Block) -> str:
 
 
 def _measured(
-    study: Study, accuracies: dict[Cell, float], marks: Marks, block: Block, row: Row, column: Column
+    study: Study,
+    accuracies: dict[Cell, float],
+    marks: Marks,
+    differences: Differences,
+    block: Block,
+    row: Row,
+    column: Column,
 ) -> Entry:
     def cells(method: str, seed: int) -> list[Cell]:
         return [Cell(block.dataset, block.arch, method, seed, attack) for attack in column.attacks]
@@ -87,7 +97,7 @@ def _measured(
         return Entry()
     behind = [cell for method in row.methods for seed in study.seeds for cell in cells(method, seed)]
     spread = "" if summary.spread is None else f"{summary.spread:.2f}"
-    return Entry(f"{summary.mean:.2f}", spread, mark=marks.of(behind))
+    return Entry(f"{summary.mean:.2f}", spread, mark=differences.mark(behind) + marks.of(behind))
 
 
 def _field(study: Study, fields: dict[Cell, dict[str, str]], block: Block, row: Row, name: str) -> Entry:
@@ -111,4 +121,4 @@ def _published(table: AccuracyTable, columns: Sequence[Column], block: Block) ->
 
 
 def _ranked(table: AccuracyTable, column: list[Entry]) -> list[Entry]:
-    return mark_best(column, [not row.range_of for row in table.lines])
+    return mark_best(column, [not row.range_of and not table.variants for row in table.lines])

@@ -11,7 +11,7 @@ from ataka.plan import Cell
 from ataka.settings import Settings
 from ataka.study import Study
 from report import names
-from report.accuracies import cells, health
+from report.accuracies import cells, differences, health
 from report.accuracies.cells import Measurement
 from report.sources import Source
 from report.table import Names, Table, refuse_twice
@@ -36,6 +36,7 @@ class Column(Settings):
     mean_of: Names | None = None
     field: str | None = None
     label: str = Field("", description="its heading; of an attack by itself, the attack's own where it is left out")
+    note: str = Field("", description="what it shows, for the caption")
 
     @model_validator(mode="before")
     @classmethod
@@ -114,6 +115,9 @@ class AccuracyTable(Table):
     archs: Names
     columns: tuple[Column, ...] = Field(min_length=1)
     rows: tuple[tuple[Row, ...], ...] = Field(min_length=1, description="in groups divided by some space")
+    variants: bool = Field(
+        False, description="compare each variant with the method that it varies, instead of looking for the best"
+    )
 
     @field_validator("datasets", "archs")
     @classmethod
@@ -195,7 +199,9 @@ class AccuracyTable(Table):
 
     def examined(self, measurements: list[Measurement], study: Study, root: str) -> list[Measurement]:
         found = {one.cell: _bits(one, root, f"make it anew: {one.cell.csv(root)}") for one in measurements}
-        return health.examine(measurements, study, {cell: bits for cell, bits in found.items() if bits is not None})
+        known = {cell: bits for cell, bits in found.items() if bits is not None}
+        examined = health.examine(measurements, study, known)
+        return differences.examine(examined, known) if self.variants else examined
 
     def _refuse_unknown_names(self, study: Study) -> None:
         attacks: Iterable[str] = (attack for column in self.columns for attack in column.attacks)
