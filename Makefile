@@ -17,7 +17,7 @@ demo: $(READY)  ## the paper's five tables at toy scale on embedded data, in min
 	@$(BIN)/python -m report show --root results/demo
 
 test: $(READY)  ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(READY)  ## formatting, lint, types, the workflow's lint, what is generated (the schema, docs/published.md)
 	$(BIN)/ruff check .
