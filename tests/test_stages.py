@@ -243,7 +243,9 @@ def enough(home: Path, tmp_path: Path) -> Iterator[dict[str, Any]]:
 
 
 def overfitting(settings: dict[str, Any], setup: str, **probe: Any) -> dict[str, Any]:
-    return config._overlay(settings, {"setups": {setup: {"epochs": 4, "batch_size": 8, "probe": {"steps": 10} | probe}}})
+    return config._overlay(
+        settings, {"setups": {setup: {"epochs": 4, "batch_size": 8, "probe": {"steps": 10} | probe}}}
+    )
 
 
 @pytest.mark.parametrize(("verb", "setup"), [("train", "sat"), ("record", "table2")])

@@ -1,0 +1,131 @@
+"""The rows of the tables: what trains them, whom they learn from, how their alpha is chosen."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from ataka.settings import Settings, reading
+from ataka.study.attacks import PGD
+
+
+class Selection(Settings):
+    """How alpha is chosen among the candidates, once, on the first seed."""
+
+    alphas: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(min_length=1)
+    attack: PGD
+    split: Literal["validation", "test"] = reading(
+        "validation",
+        id="C1",
+        sentence="alpha is greedily tuned and the best result in terms of accuracy is reported",
+        values={"validation": "by accuracy on held-out training images", "test": "by accuracy on the test set itself"},
+    )
+    collapsed: Literal["refuse", "allow"] = Field(
+        "refuse", description="whether a candidate that predicts one class for every image may be chosen"
+    )
+
+    @field_validator("alphas")
+    @classmethod
+    def _distinct(cls, alphas: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(alphas)) < len(alphas):
+            raise ValueError(f"a candidate is listed twice: {list(alphas)}")
+        for alpha in alphas:
+            if "e" in f"{alpha:g}" or float(f"{alpha:g}") != alpha:
+                raise ValueError(f"{alpha!r} names a folder: write it with six digits at most, from 0.0001 up")
+        return alphas
+
+
+class Shared(Settings):
+    """A larger tape, or one of another generator, whose first teachers may serve."""
+
+    generator: str
+    n: int = Field(ge=1)
+
+
+class Ensemble(Settings):
+    """The teachers whose tape a student replays: a generator's name, how many, trained under which set-up."""
+
+    generator: str
+    n: int = Field(3, ge=1)
+    setup: str = "table2"
+    shares: Shared | None = Field(
+        None, description="the tape whose first n teachers these are, wherever its kernel was exactly the identity (A1)"
+    )
+
+
+class Checkpoint(Settings):
+    """A network that others trained."""
+
+    dataset: str
+    arch: str
+    path: str = Field(description="a file, or PACKAGE:FILE for one within an installed package")
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Where(Settings):
+    """What differs for one data set or network."""
+
+    options: dict[str, Any]
+
+
+class Method(Settings):
+    """A row of a table: what trains it, under which set-up and readings."""
+
+    label: str = Field(description="as the tables print it")
+    like: str | None = Field(
+        None, description="the method that this one is a variant of; it inherits what it leaves out"
+    )
+    objective: str | None = Field(None, description="module of the objective; null: planned, shown as a dash")
+    checkpoints: tuple[Checkpoint, ...] = Field((), description="networks of others, in place of an objective")
+    setup: str = "table2"
+    options: dict[str, Any] = Field(default_factory=dict, description="hyper-parameters of the objective")
+    where: dict[str, Where] = Field(
+        default_factory=dict, description="what differs for a data set or a network, by the paper's name of it"
+    )
+    members: int = Field(1, ge=1, description="networks that are averaged when evaluated, each with a seed of its own")
+    average: Literal["probabilities", "logits"] = reading(
+        "probabilities",
+        id="E1",
+        sentence="we deploy an ensemble model with the same number of sub-models",
+        values={"probabilities": "the mean of the members' probabilities", "logits": "the mean of their logits"},
+    )
+    attacked: Literal["average", "member"] = reading(
+        "average",
+        id="E1",
+        sentence="we deploy an ensemble model with the same number of sub-models",
+        values={
+            "average": "attacks see what is evaluated: the average, end to end",
+            "member": "they see the first member alone, and what they make is shown to the average",
+        },
+    )
+    average_of: str | None = Field(None, description="the method whose members are averaged here, trained for it")
+    generator: str | None = Field(
+        None, description="the particles on which the members train together, in one run (CAT-AKA)"
+    )
+    member_of: str | None = Field(None, description="the method whose members trained together; this is one of them")
+    member: Annotated[int, Field(ge=0)] | Literal["chosen"] | None = reading(
+        None,
+        id="D4",
+        sentence="the student with the best robustness can be selected",
+        values="the member's number from 0, or 'chosen': the most robust on the split that chooses alpha",
+    )
+    teachers: dict[str, str] = Field(
+        default_factory=dict, description="frozen teachers: the part they play, and the method that trained them"
+    )
+    ensemble: Ensemble | None = Field(None, description="the teachers, for a student of AT-AKA")
+    online: bool = Field(False, description="train beside the teachers instead of replaying their tape")
+    alpha: Literal["tuned"] | Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="tuned: chosen from selection.alphas"
+    )
+    chosen_on: Literal["validation", "test"] | None = Field(
+        None, description="the split that chooses alpha, where it is not selection.split (C1)"
+    )
+
+    @property
+    def planned(self) -> bool:
+        """Nothing says yet how to make it."""
+        return self.objective is None and not self.checkpoints and self.member_of is None
+
+    @property
+    def joint(self) -> bool:
+        """Its members train together, in one run."""
+        return self.generator is not None
