@@ -1,5 +1,6 @@
 """A whole, valid study in a temporary folder."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,9 @@ def root(tmp_path: Path, study: Study) -> Path:
     folder = studies.root(tmp_path)
     studies.write(folder, study)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def no_collections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """statsmodels collects garbage in each correction, which takes most of a simulation's time."""
+    monkeypatch.setattr(gc, "collect", lambda *_: 0)
