@@ -85,7 +85,7 @@ def check(root: Path, overrides: Mapping[str, Any]) -> Findings:
 
 
 _COMPUTED = ("claims", "union")
-"""Computed from cells by `report`, which alone could do it again."""
+"""Computed from cells by `report`, which alone could do it again: whether they were edited is what can be seen here."""
 
 
 class _Check:
@@ -136,8 +136,10 @@ class _Check:
         place = path.relative_to(self.root)
         if len(place.parts) == 1:
             self._explained.add(path)
-            if path.suffix == ".csv" and path.name.partition(".")[0] not in _COMPUTED:
-                self._attempt(path, self._choices if path.name.endswith(".choices.csv") else self._table, path)
+            if path.suffix == ".csv":
+                computed = path.name.partition(".")[0] in _COMPUTED
+                of_choices = self._choices if path.name.endswith(".choices.csv") else self._table
+                self._attempt(path, self._computed if computed else of_choices, path)
             return
         if place.match("data/*/train.safetensors") or place.match("data/*/test.safetensors"):
             self._attempt(path, self._data, path)
@@ -319,8 +321,13 @@ class _Check:
             if own - rows[0].keys() or told != [_filled(row) for row in measured]:
                 yield f"{path}: what it has of {source} is not what stands there; {_again(path)}"
                 differs = True
-        if not differs and any(row.get("collected") != _collected(row) for row in rows):
-            yield f"{path} was edited or is damaged: a row is not what was collected; {_again(path)}"
+        if not differs:
+            yield from self._computed(path)
+
+    def _computed(self, path: Path) -> Iterator[str]:
+        """Its rows are as they were written."""
+        if any(row.get("collected") != _collected(row) for row in store.read_rows(path)):
+            yield f"{path} was edited or is damaged: a row is not what was written; {_again(path)}"
 
     def _choices(self, path: Path) -> Iterator[str]:
         """Each row is a candidate of the choice that it names."""

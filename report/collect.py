@@ -5,7 +5,7 @@ settings, or whose numbers don't add up is refused by name. So lost or outdated 
 a stale one.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -69,13 +69,15 @@ def write(found: Collection, table: Table, stem: Path) -> tuple[Path, Path]:
     """``{stem}.csv`` and ``{stem}.choices.csv``."""
     collected, chosen = Path(f"{stem}.csv"), Path(f"{stem}.choices.csv")
     rows = [row for one in found.measurements for row in one.rows]
-    write_csv(_sealed(rows), table.csv_columns, collected)
+    write_csv(sealed(rows), table.csv_columns, collected)
     write_csv(found.choices, choices.COLUMNS, chosen)
     return collected, chosen
 
 
-def _sealed(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    return [{**row, "collected": _collected(row)} for row in rows]
+def sealed(rows: Iterable[Mapping[str, object]]) -> list[dict[str, str]]:
+    """Rows as they will be read, each with the seal of what it states."""
+    texts = ({name: "" if value is None else str(value) for name, value in row.items()} for row in rows)
+    return [{**row, "collected": _collected(row)} for row in texts]
 
 
 def _collected(row: Mapping[str, str]) -> str:
@@ -118,7 +120,7 @@ def write_all(root: str) -> tuple[Path, int]:
         require_sealed(found, path, f"re-run it: snakemake --cores all --force {path}")
         rows += found
     target = Path(root, "cells.csv")
-    write_csv(_sealed(rows), cells.COLUMNS, target)
+    write_csv(sealed(rows), cells.COLUMNS, target)
     return target, len(rows)
 
 

@@ -37,7 +37,7 @@ def write(study: Study, root: str, *, partial: bool = False) -> tuple[Path, int]
             by_network.setdefault(cell.run, {})[cell.attack] = found
     rows = [_row(study, run, attacks) for run, attacks in by_network.items()]
     path = Path(root, "union.partial.csv" if partial else "union.csv")
-    collect.write_csv(rows, COLUMNS, path)
+    collect.write_csv(collect.sealed(rows), COLUMNS, path)
     return path, len(rows)
 
 

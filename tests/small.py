@@ -51,7 +51,7 @@ def settings(folder: Path) -> dict[str, Any]:
 
 
 def make(folder: Path, settings: dict[str, Any]) -> None:
-    """Everything that is ``MADE``, and five collections of it, below ``folder``."""
+    """Everything that is ``MADE``, what was collected of it and what was concluded, below ``folder``."""
     overlaid = ["--config", json.dumps(settings)]
     with contextlib.chdir(folder):
         for verb, path in MADE:
@@ -59,3 +59,5 @@ def make(folder: Path, settings: dict[str, Any]) -> None:
         assert report(["cells", "--root", ROOT]) == 0
         for table in ("table1", "table2"):
             assert report(["collect", table, "--root", ROOT, "--partial", *overlaid]) == 0
+        for concluded in ("claims", "union"):
+            assert report([concluded, "--root", ROOT, "--partial", *overlaid]) == 0

@@ -37,7 +37,7 @@ def found(root: Path, small_settings: dict[str, Any]) -> Verify:
 
 def test_what_was_made_holds(root: Path, small_settings: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "results", "--config", json.dumps(small_settings)]) == 0
-    assert capsys.readouterr().out == f"{len(MADE) + 5} artifacts checked, 0 problems\n"
+    assert capsys.readouterr().out == f"{len(MADE) + 7} artifacts checked, 0 problems\n"
 
 
 def test_problems_are_listed_and_counted_and_the_code_is_2(
@@ -49,7 +49,7 @@ def test_problems_are_listed_and_counted_and_the_code_is_2(
     path = f"{ROOT}/{RUNS}/natural/seed1"
     again = f"make it again: snakemake --cores all --force {path}/model.safetensors"
     assert said.out == f"{path}/history.csv is missing; {again}\n"
-    assert said.err == f"error: {len(MADE) + 5} artifacts checked, 1 problem\n"
+    assert said.err == f"error: {len(MADE) + 7} artifacts checked, 1 problem\n"
 
 
 # ---- damage: what is done, and each line that must be told, by its file and a word of it
@@ -269,6 +269,14 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
     "edited alphas": (
         lambda r: replace(r / "table2.partial.choices.csv", ",no", ",yes"),
         [("table2.partial.choices.csv", f"is not what {ROOT}/{CHOICE} says")],
+    ),
+    "an edited verdict": (
+        lambda r: replace(r / "claims.partial.csv", ",not measured,", ",supported,"),
+        [("claims.partial.csv", "a row is not what was written")],
+    ),
+    "an edited union": (
+        lambda r: replace(r / "union.partial.csv", ",natural,0,", ",natural,1,"),
+        [("union.partial.csv", "a row is not what was written")],
     ),
     "fewer particles": (
         lambda r: replace_rows(r / f"particles/{D}/{A}/natural/seed0/pgd.csv", slice(0, 2)),

@@ -43,7 +43,7 @@ def write(study: Study, root: str, verdicts: Sequence[Verdict], *, partial: bool
 
     stem = Path(root, "claims.partial" if partial else "claims")
     csv = Path(f"{stem}.csv")
-    collect.write_csv([_fields(study, one) for one in verdicts], COLUMNS, csv)
+    collect.write_csv(collect.sealed(_fields(study, one) for one in verdicts), COLUMNS, csv)
     content = {
         "stem": stem.name,
         "head": head(study, verdicts, partial=partial),
