@@ -34,6 +34,8 @@ def explain(
             message = f"unknown key{nearest(str(problem['loc'][-1]), names)}"
         elif problem["type"] == "missing":
             message = "is missing"
+        elif problem["type"] == "union_tag_not_found":
+            message = "has no kind: give one, or correct the name of the attack"
         elif "input" in problem and not isinstance(problem["input"], dict) and "'" not in message:
             message += f" (it is {problem['input']!r})"
         lines.append(f"{where}: {path + ': ' if path else ''}{message}")

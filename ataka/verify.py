@@ -101,7 +101,7 @@ class _Check:
         self._why: dict[Path, str] = {}
 
     def run(self) -> Findings:
-        files = sorted(self._files())
+        files = sorted(self._files(), key=self._order)
         for path in files:
             self._visit(path)
         unfinished = {folder for path in files for folder in path.parents if (folder / _RESUME).is_dir()}
@@ -118,6 +118,11 @@ class _Check:
             some = f"{len(self._aged)} artifacts, such as {self._aged[0]}"
             self._note(f"{self.root}: the code behind {some}, has changed since; snakemake makes them again")
         return self.found
+
+    def _order(self, path: Path) -> tuple[int, Path]:
+        """What is made first comes first: it is to be mended before what came from it."""
+        room = path.relative_to(self.root).parts[0]
+        return (_ROOMS.index(room) if room in _ROOMS else len(_ROOMS), path)
 
     def _files(self) -> Iterator[Path]:
         """Every file below the results folder that belongs to this scale."""
@@ -326,7 +331,10 @@ class _Check:
 
     def _computed(self, path: Path) -> Iterator[str]:
         """Its rows are as they were written."""
-        if any(row.get("collected") != _collected(row) for row in store.read_rows(path)):
+        rows = store.read_rows(path)
+        if any("collected" not in row for row in rows):
+            yield f"{path} has rows without a seal: an older version made it, or a hand; {_again(path)}"
+        elif any(row["collected"] != _collected(row) for row in rows):
             yield f"{path} was edited or is damaged: a row is not what was written; {_again(path)}"
 
     def _choices(self, path: Path) -> Iterator[str]:

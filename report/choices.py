@@ -72,12 +72,12 @@ def _load(path: Path, remedy: str) -> Choice:
         content = json.loads(path.read_text(encoding="utf-8"))
         choice = Choice.model_validate(content)
     except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror}") from None
+        raise UserError(f"{path} can't be read: {error.strerror}; {remedy}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; {remedy}") from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is no valid JSON: {error}") from None
+        raise UserError(f"{path} is no valid JSON: {error}; {remedy}") from None
     if content.get("seal") != provenance.seal(content):
         raise UserError(f"{path} was changed after it was written: its seal doesn't hold; {remedy}")
     return choice

@@ -109,8 +109,8 @@ class Paired(ABC):
 class PairedT(Paired):
     """Differences over seeds, or of a measurement over images: the paired t test.
 
-    Accuracies are counts: differences that are all the same have no spread to test against, and p is 1. A
-    ``continuous`` measurement that is all the same is the same.
+    Accuracies are counts: differences that are all the same have no spread to test against, and p is 1. Of a
+    ``continuous`` measurement that is all the same the sign test says how sure that is: (1/2)^n for n on one side.
     """
 
     differences: Floats
@@ -147,13 +147,13 @@ class PairedT(Paired):
         if self.without_spread and not self.continuous:
             return self.size + 1  # nothing is known yet of the spread
         if distance == 0 or self.without_spread:
-            return math.inf if distance == 0 else self.size
+            return math.inf if distance == 0 else math.ceil(math.log2(1 / level))
         effect, power_of = distance / float(self.differences.std(ddof=1)), TTestPower().power
         return _fewest(lambda n: float(power_of(effect, n, level, alternative="larger")) >= power)
 
     def _p(self, bound: float, alternative: str, on_that_side: bool) -> float:
         if self.without_spread:
-            return 0.0 if self.continuous and on_that_side else 1.0
+            return 0.5**self.size if self.continuous and on_that_side else 1.0
         return float(self._test(bound, alternative).pvalue)
 
     def _test(self, bound: float, alternative: str) -> Any:

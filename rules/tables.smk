@@ -15,7 +15,7 @@ rule collect:
     params:
         settings=flow.table_settings,
         code=flow.collect_code,
-        missing=flow.missing(workflow, "{table}.csv", flow.sources),
+        missing=flow.missing(workflow, "{table}.csv", flow.collected),
     message:
         "collect {wildcards.table}"
     shell:

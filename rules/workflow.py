@@ -60,7 +60,8 @@ class Workflow:
                 self._mistakes[plan.root_of(scale)] = error
         with _mistakes_stop():
             if not self._studies:
-                raise self._mistakes[plan.root_of(config.DEFAULT_SCALE)]
+                asked = [root for root in self._mistakes if any(one.startswith(f"{root}/") for one in sys.argv)]
+                raise self._mistakes[max(asked, key=len, default=plan.root_of(config.DEFAULT_SCALE))]
             self._tables = {name: tables.load(name) for name in tables.names()}
         self.roots_by_name = [plan.root_of(scale) for scale in config.scales()]
         self.roots = "|".join(map(re.escape, self.roots_by_name))
@@ -119,6 +120,9 @@ class Workflow:
     def choices(self, wildcards: Any) -> list[str]:
         found = self._table(wildcards).tuned_runs(self.study(wildcards))
         return [str(run.choice(wildcards.root)) for run in found]
+
+    def collected(self, wildcards: Any) -> list[str]:
+        return self.sources(wildcards) + self.choices(wildcards)
 
     @_mistakes_stop()
     def union_inputs(self, wildcards: Any) -> list[str]:

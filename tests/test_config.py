@@ -260,6 +260,11 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
         {"setups": {"table2": {"checkpoint": "best", "probe": None}}},
         "setups.table2: checkpoint: best is chosen by the probe, which is null here",
     ),
+    "a stand-in of nothing": (
+        {"stand_ins": {"cifar11": "digits"}},
+        "stand_ins: 'cifar11' is neither a data set of the tables nor a network; did you mean 'cifar10'",
+    ),
+    "an attack of nothing": ({"attacks": {"pdg": {"steps": 3}}}, "attacks.pdg: has no kind: give one, or correct"),
     "like nothing": ({"setups": {"mine": {"like": "tabel2"}}}, "setups.mine.like: no setup 'tabel2'; did you mean"),
     "other images than its tape": (
         {"setups": {"plain": {**NEW_SETUP, "augmentation": "none"}}, "methods": {"s-at-aka": {"setup": "plain"}}},

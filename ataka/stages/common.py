@@ -60,7 +60,7 @@ def require_current(study: Study, root: str, node: Run, *, history: bool = False
     """UserError unless a run is of the settings in force, and its files are those that its run.json records."""
     folder, digests = node.folder(root), ("settings_sha256", "model_sha256", "history_sha256")
     record = store.read_json(folder / "run.json", *digests)
-    again = f"train it again: snakemake --forcerun {node.model(root)}"
+    again = f"train it again: snakemake --cores all --force {node.model(root)}"
     if record["settings_sha256"] != plan.digest(plan.run_settings(study, node)):
         raise UserError(f"{node.model(root)} was trained under other settings than those in force; {again}")
     for name in ("model.safetensors", "history.csv") if history else ("model.safetensors",):

@@ -134,6 +134,9 @@ class Study(Settings):
         for dataset, arch in self.teachers.items():
             _architecture(self.stand_ins.get(arch, arch), f"teachers.{dataset}")
         for name, used in self.stand_ins.items():
+            if name not in self.teachers and not _is_architecture(name):
+                advice = nearest(name, self.teachers)
+                raise ValueError(f"stand_ins: '{name}' is neither a data set of the tables nor a network{advice}")
             if _is_architecture(name):
                 _architecture(used, f"stand_ins.{name}")
         return self

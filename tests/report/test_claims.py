@@ -262,7 +262,7 @@ def evidence(study: Study) -> dict[Any, Any]:
         else:
             rows = studies.particle_rows(study, source)
             found[source] = {name: numpy.array([float(row[name]) for row in rows]) for name in ("l1", "l2", "linf")}
-            found[source] |= dict.fromkeys(("ce_mean", "ce_std", "ce_max"), numpy.arange(4.0))
+            found[source] |= dict.fromkeys(("ce_mean", "ce_std", "ce_max"), numpy.arange(float(study.particles.images)))
     return found
 
 
@@ -271,6 +271,7 @@ def judged(study: Study) -> dict[str, Verdict]:
 
 
 SETTINGS = studies.SMALL | {"methods": {}, "attacks": studies.SMALL["attacks"] | {"aa": {"images": 200}}}
+SETTINGS |= {"particles": {**studies.SMALL.get("particles", {}), "images": 40}}
 MANY = {"seeds": [0, 1, 2, 3]}
 EXPECTED = {
     "beats-benchmarks/cifar10/resnet18": "supported",

@@ -82,9 +82,17 @@ def test_differences_of_counts_that_are_all_the_same_prove_nothing() -> None:
 
 def test_measurements_that_are_all_the_same_are_the_same() -> None:
     sample = PairedT(numpy.zeros(100), continuous=True)
-    assert (sample.p_above(), sample.p_below(), sample.p_above(-1), sample.p_below(1)) == (1.0, 1.0, 0.0, 0.0)
+    assert (sample.p_above(), sample.p_below(), sample.p_above(-1), sample.p_below(1)) == (1.0, 1.0, 0.5**100, 0.5**100)
     assert sample.interval(0.95) == (0.0, 0.0)
     assert sample.needed(0, 0.025) == math.inf
+
+
+@pytest.mark.parametrize("n", [4, 5, 6, 30])
+def test_few_measurements_that_are_all_the_same_are_not_much(n: int) -> None:
+    """The sign test: below a bound of 1 nat are n of n."""
+    sample = PairedT(numpy.zeros(n), continuous=True)
+    assert sample.p_below(1) == pytest.approx(stats.binomtest(n, n, alternative="greater").pvalue)
+    assert (sample.p_below(1) < 0.025) == (n >= sample.needed(1, 0.025) == 6)
 
 
 def test_holm_by_hand() -> None:
