@@ -46,18 +46,25 @@ def _is_served(connection: socket.socket) -> bool:
 
 
 def _wait(connection: socket.socket, request: dict[str, Any]) -> int:
-    message = json.dumps(request | {"folder": str(Path.cwd()), "environment": dict(os.environ)}).encode()
-    socket.send_fds(connection, [len(message).to_bytes(_LENGTH)], [0, 1, 2])
-    connection.sendall(message)
-    child = int.from_bytes(_exactly(connection, _LENGTH))
+    child: list[int] = []
+    early: list[int] = []
 
     def forward(number: int, _frame: FrameType | None) -> None:
+        if not child:
+            early.append(number)  # a signal before anybody could tell whom it is for
+            return
         with suppress(ProcessLookupError):
-            os.kill(child, number)
+            os.kill(child[0], number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, forward)
+    message = json.dumps(request | {"folder": str(Path.cwd()), "environment": dict(os.environ)}).encode()
+    socket.send_fds(connection, [len(message).to_bytes(_LENGTH)], [0, 1, 2])
+    connection.sendall(message)
+    child.append(int.from_bytes(_exactly(connection, _LENGTH)))
+    for arrived in early:
+        forward(arrived, None)
     answer = _exactly(connection, _LENGTH)
     return int.from_bytes(answer) if answer else 137  # the child was killed
 

@@ -577,7 +577,7 @@ def test_a_model_of_other_settings_is_not_evaluated(natural: Path, refused: Call
     path = Path(CELLS, "natural/seed0/aa.csv")
     said = refused("evaluate", str(path), setups={"natural": {"learning_rate": 0.2}})
     assert f"{natural}/model.safetensors was trained under other settings than those in force" in said
-    assert f"snakemake --forcerun {natural}/model.safetensors" in said
+    assert f"snakemake --cores all --force {natural}/model.safetensors" in said
     assert not path.exists()
 
 
