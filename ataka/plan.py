@@ -20,6 +20,8 @@ from ataka.errors import UserError, nearest
 from ataka.settings import readings_of
 from ataka.study import Checkpoint, Ensemble, Method, Study
 
+ROOMS = ("data", "tapes", "runs", "cells", "particles")
+"""The folders of a results folder, in the order in which they are made."""
 NATIVE_ENSEMBLE_SETUP = "table2"
 """The teachers' set-up that an ensemble's name leaves unsaid."""
 _SAME_UNDER_IDENTITY = {"kind", "like", "bandwidth", "gamma", "repulsion", "one_over_n", "gradient_of"}
@@ -425,7 +427,7 @@ def readings_in(study: Study, node: Tape | Run) -> dict[str, str]:
         member = f"{study.method(node.method).member} [D4]"
         return readings_in(study, joint) | {"member": member}
     method = study.method(node.method)
-    found = {"average": f"{method.average} [E1]"} if method.members > 1 else {}
+    found = {"average": f"{method.average} [E1]", "attacked": f"{method.attacked} [E1]"} if method.members > 1 else {}
     if method.checkpoints:
         return found
     groups: dict[str, Any] = {
@@ -437,7 +439,7 @@ def readings_in(study: Study, node: Tape | Run) -> dict[str, str]:
     if generator is not None:
         groups["generator"] = study.generators[generator]
     if tuned(method):
-        groups["selection"] = study.selection
+        groups["selection"] = study.selection_of(node.method)
     return found | _told(groups)
 
 
@@ -465,6 +467,8 @@ def readings(study: Study) -> dict[str, str]:
             given = [*readings_of(config.options(study, name))]
             if method.members > 1:
                 given += [("average", "E1", method.average), ("attacked", "E1", method.attacked)]
+            if method.chosen_on is not None:
+                found[f"{name}.chosen_on"] = f"{method.chosen_on} [C1]"
             for path, number, value in given:
                 text = f"{value} [{number}]"
                 shared = found.setdefault(f"{owner}.{path}", text) == text

@@ -388,10 +388,12 @@ class SGD:
     def __init__(self, network: nn.Module, setup: Setup) -> None:
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.buffers: list[Tensor | None] = [None] * len(self.parameters)
-        self.momentum, self.weight_decay = setup.momentum, setup.weight_decay
-        places = range(len(self.parameters))
-        plain = {place for place in places if setup.decayed == "weights" and self.parameters[place].ndim < 2}
-        self.groups = [(set(places) - plain, self.weight_decay), (plain, 0.0)]
+        self.momentum = setup.momentum
+        self.groups: dict[float, list[int]] = {}
+        """Which parameters decay by how much."""
+        for place, parameter in enumerate(self.parameters):
+            spared = setup.decayed == "weights" and parameter.ndim < 2
+            self.groups.setdefault(0.0 if spared else setup.weight_decay, []).append(place)
 
     def zero_grad(self) -> None:
         for parameter in self.parameters:
@@ -401,7 +403,7 @@ class SGD:
     def step(self, learning_rate: float) -> None:
         """Update the parameters that have a gradient."""
         gradients = [parameter.grad for parameter in self.parameters]
-        for group, weight_decay in self.groups:
+        for weight_decay, group in self.groups.items():
             live = [place for place in group if gradients[place] is not None]
             buffers = [self.buffers[place] for place in live]
             sgd(

@@ -21,7 +21,6 @@ from ataka.errors import UserError
 from ataka.plan import Cell, Particles, Run, Tape
 from ataka.study import Study
 
-_ROOMS = ("data", "tapes", "runs", "cells", "particles")
 _ASIDE = ("logs", "benchmarks")
 """What jobs said and took: nothing depends on it."""
 _RESUME = ".resume"
@@ -67,10 +66,12 @@ def roots(path: Path) -> list[Path]:
     if not path.is_dir():
         raise UserError(f"'{path}' is no folder of results; such are results and results/SCALE")
     scales = sorted(path.iterdir()) if path.resolve().name == "results" else []
-    candidates = [path, *(one for one in scales if one.name not in (*_ROOMS, *_ASIDE))]
-    found = [one for one in candidates if any((one / room).is_dir() for room in _ROOMS)]
+    candidates = [path, *(one for one in scales if one.name not in (*plan.ROOMS, *_ASIDE))]
+    found = [one for one in candidates if any((one / room).is_dir() for room in plan.ROOMS)]
     if not found:
-        raise UserError(f"'{path}' holds no results (none of {', '.join(_ROOMS)}); make some, or name another folder")
+        raise UserError(
+            f"'{path}' holds no results (none of {', '.join(plan.ROOMS)}); make some, or name another folder"
+        )
     return found
 
 
@@ -122,7 +123,7 @@ class _Check:
     def _order(self, path: Path) -> tuple[int, Path]:
         """What is made first comes first: it is to be mended before what came from it."""
         room = path.relative_to(self.root).parts[0]
-        return (_ROOMS.index(room) if room in _ROOMS else len(_ROOMS), path)
+        return (plan.ROOMS.index(room) if room in plan.ROOMS else len(plan.ROOMS), path)
 
     def _files(self) -> Iterator[Path]:
         """Every file below the results folder that belongs to this scale."""

@@ -24,8 +24,6 @@ from report.claims import sentences
 from report.sources import Source
 from report.table import Table
 
-_ROOMS = ("data", "tapes", "runs", "cells", "particles")
-"""The folders of a results folder in which rules make files."""
 _MISSING = "missing from what was made"
 """Opens the param that names lost measurements; their report's time follows, so that the next loss is another one."""
 
@@ -63,8 +61,8 @@ class Workflow:
                 asked = [root for root in self._mistakes if any(one.startswith(f"{root}/") for one in sys.argv)]
                 raise self._mistakes[max(asked, key=len, default=plan.root_of(config.DEFAULT_SCALE))]
             self._tables = {name: tables.load(name) for name in tables.names()}
-        self.roots_by_name = [plan.root_of(scale) for scale in config.scales()]
-        self.roots = "|".join(map(re.escape, self.roots_by_name))
+        self.all_roots = [plan.root_of(scale) for scale in config.scales()]
+        self.roots = "|".join(map(re.escape, self.all_roots))
         self.tables = "|".join(map(re.escape, self._tables))
 
     @_mistakes_stop()
@@ -260,13 +258,13 @@ class Workflow:
 
     def _advice(self, path: str) -> str:
         """The nearest target, for the name of a scale, a table or another file of its folder; else what a path is."""
-        scales = [root.removeprefix("results/") for root in self.roots_by_name if root != "results"]
+        scales = [root.removeprefix("results/") for root in self.all_roots if root != "results"]
         _, *parts = Path(path).parts
-        if len(parts) > 1 and parts[0] not in (*scales, *_ROOMS):
-            return f": '{parts[0]}' is no scale{nearest(parts[0], [*scales, *_ROOMS])}"
+        if len(parts) > 1 and parts[0] not in (*scales, *plan.ROOMS):
+            return f": '{parts[0]}' is no scale{nearest(parts[0], [*scales, *plan.ROOMS])}"
         scale, names = (parts[0], parts[1:]) if parts and parts[0] in scales else ("", parts)
         root = f"results/{scale}" if scale else "results"
-        if len(names) > 1 and names[0] in _ROOMS:
+        if len(names) > 1 and names[0] in plan.ROOMS:
             return f"; {plan.forms(root)}"
         tables = [f"{name}{suffix}" for name in self._tables for suffix in (".tex", ".csv", ".md", ".choices.csv")]
         files = ["all", *tables, *(f"claims{suffix}" for suffix in (".md", ".tex", ".csv")), "union.csv", "cells.csv"]

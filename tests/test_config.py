@@ -100,6 +100,7 @@ def test_a_variants_own_reading_is_listed_beside_the_others() -> None:
     readings = plan.readings(config.load("paper", overrides))
     assert readings["at_aka.mse"] == "sum [C2]"
     assert readings["s-at-aka.mean.mse"] == "mean [C2]"
+    assert readings["s-at-aka.alpha-test.chosen_on"] == "test [C1]"
 
 
 # ---- overlays

@@ -77,6 +77,15 @@ def different(first: object, second: object, path: str = "") -> list[str]:
     return [] if first == second else [path]
 
 
+def test_a_run_tells_its_own_readings_not_the_studys() -> None:
+    def told(method: str) -> dict[str, str]:
+        return plan.readings_in(config.load("smoke"), Run("digits", "resnet10-w8", method, 0))
+
+    assert told("s-at-aka")["selection.split"] == "validation [C1]"
+    assert told("s-at-aka.alpha-test")["selection.split"] == "test [C1]"
+    assert (told("en-sat")["attacked"], told("en-sat.member")["attacked"]) == ("average [E1]", "member [E1]")
+
+
 def test_an_average_of_anothers_members_trains_none() -> None:
     study = config.load("smoke")
     run = Run("digits", "resnet10-w8", "en-sat.logits", 0)
