@@ -11,9 +11,11 @@ import sys
 
 sys.path.insert(0, str(workflow.basedir))
 
+from rules.rollback import Rollback
 from rules.workflow import Workflow
 
 flow = Workflow(config)
+rollback = Rollback()
 
 
 wildcard_constraints:
@@ -42,3 +44,12 @@ flow.refuse_unknown(workflow)
 
 onstart:
     flow.announce(workflow)
+    rollback.begin(workflow)
+
+
+onsuccess:
+    rollback.settle(workflow)
+
+
+onerror:
+    rollback.settle(workflow)

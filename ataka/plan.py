@@ -22,6 +22,8 @@ from ataka.study import Checkpoint, Ensemble, Method, Study
 
 ROOMS = ("data", "tapes", "runs", "cells", "particles")
 """The folders of a results folder, in the order in which they are made."""
+BEFORE = ".before"
+"""The folder of a results folder that keeps what is being made again, until it is made (rules/rollback.py)."""
 NATIVE_ENSEMBLE_SETUP = "table2"
 """The teachers' set-up that an ensemble's name leaves unsaid."""
 _SAME_UNDER_IDENTITY = {"kind", "like", "bandwidth", "gamma", "repulsion", "one_over_n", "gradient_of"}

@@ -145,7 +145,10 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
     content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"about": json.dumps(about or {}, sort_keys=True)}  # one key: safetensors keeps no order of keys
     with replacing(path) as part:
+        part.touch()
+        mode = part.stat().st_mode
         save_file(content, part, metadata)
+        part.chmod(mode)  # safetensors lets nobody but its owner read
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

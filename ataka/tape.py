@@ -7,12 +7,14 @@ computed, so it trains exactly as if it had stood beside them.
 """
 
 import os
+import re
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ataka import store
 from ataka.data import View
@@ -31,13 +33,17 @@ def size(channels: int, teachers: int, images: int, classes: int) -> int:
 
 
 class Writer:
-    """Collects one epoch's logits at a time and writes it out when the epoch ends."""
+    """Collects one epoch's logits at a time and writes it out when the epoch ends, below ``part`` of the folder.
 
-    def __init__(self, folder: Path, channels: Sequence[str], *, count: int) -> None:
-        self.folder, self.channels, self.count = folder, tuple(channels), count
+    A tape that lies in the folder under another part stays whole until this one is.
+    """
+
+    def __init__(self, folder: Path, channels: Sequence[str], *, count: int, part: str = "") -> None:
+        self.folder, self.channels, self.count, self.part = folder, tuple(channels), count, part
+        self.place = folder / part
         self.epochs: list[dict[str, str]] = []
+        self.teachers: list[dict[str, str]] = []
         self._logits: dict[str, Tensor] = {}
-        (folder / "manifest.json").unlink(missing_ok=True)  # until it is whole again, this is no tape
 
     def record(self, index: Tensor, channel: str, logits: Tensor) -> None:
         """Keep ``logits`` (n, B, C) of the images ``index`` (B,), if the tape has that ``channel``."""
@@ -52,10 +58,18 @@ class Writer:
         missing = set(self.channels) - set(self._logits)
         if missing:
             raise RuntimeError(f"the teachers recorded nothing for {sorted(missing)}")
-        path = epoch_file(self.folder, epoch)
+        path = epoch_file(self.place, epoch)
         store.save_tensors(path, self._logits)
-        self.epochs.append({"file": path.name, "sha256": store.sha256(path), "view_sha256": view.digest()})
+        self.epochs.append({**_entry(path, self.folder), "view_sha256": view.digest()})
         self._logits = {}
+
+    def keep(self, teachers: Sequence[nn.Module]) -> None:
+        """Write the teachers' weights beside the epochs."""
+        self.teachers = []
+        for index, teacher in enumerate(teachers):
+            path = self.place / f"teacher{index}.safetensors"
+            store.save_tensors(path, teacher.state_dict())
+            self.teachers.append(_entry(path, self.folder))
 
     def go_on(self, epochs: Sequence[Mapping[str, str]]) -> None:
         """Take the ``epochs`` that an interrupted recording wrote; UserError if one is no longer what it was."""
@@ -66,14 +80,16 @@ class Writer:
         self.epochs = [dict(entry) for entry in epochs]
 
     def finish(self, content: Mapping[str, Any]) -> None:
-        """Write the manifest: from now on the tape is whole."""
+        """Write the manifest: from now on this is the folder's tape, and other parts go."""
         manifest = {
             "format": FORMAT,
             "count": self.count,
             "channels": list(self.channels),
             "epochs": self.epochs,
+            "teachers": self.teachers,
         }
         store.write_json(self.folder / "manifest.json", manifest | dict(content))
+        _clear(self.folder, self.part)
 
 
 def share(source: Path, folder: Path, count: int, content: Mapping[str, Any]) -> bool:
@@ -91,7 +107,20 @@ def share(source: Path, folder: Path, count: int, content: Mapping[str, Any]) ->
     origin = {"of": (back / source.name).as_posix(), "sha256": store.sha256(source), "first": count}
     shared = {"epochs": epochs, "teachers": teachers, "shared": origin}
     store.write_json(folder / "manifest.json", theirs | shared | dict(content))
+    _clear(folder)
     return True
+
+
+def _entry(path: Path, folder: Path) -> dict[str, str]:
+    """How a manifest in ``folder`` names a file."""
+    return {"file": path.relative_to(folder).as_posix(), "sha256": store.sha256(path)}
+
+
+def _clear(folder: Path, part: str = "") -> None:
+    """Remove the tapes that lay in ``folder`` before the one of ``part``."""
+    for other in folder.iterdir():
+        if re.fullmatch(r"[0-9a-f]{12}", other.name) and other.name != part:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 class Reader:

@@ -21,8 +21,8 @@ from ataka.errors import UserError
 from ataka.plan import Cell, Particles, Run, Tape
 from ataka.study import Study
 
-_ASIDE = ("logs", "benchmarks")
-"""What jobs said and took: nothing depends on it."""
+_ASIDE = ("logs", "benchmarks", plan.BEFORE)
+"""What jobs said and took, and what was there before them: nothing depends on it."""
 _RESUME = ".resume"
 """Where a job that isn't finished keeps what it needs to go on."""
 
@@ -106,6 +106,11 @@ class _Check:
         for path in files:
             self._visit(path)
         unfinished = {folder for path in files for folder in path.parents if (folder / _RESUME).is_dir()}
+        if (self.root / plan.BEFORE).is_dir():
+            self._note(
+                f"{self.root / plan.BEFORE} keeps what was there before jobs that run now, or whose Snakemake was "
+                "killed: they settle it when they are started again"
+            )
         for folder in sorted(unfinished):
             self._note(f"{folder}: a job here isn't finished; started again, it goes on")
         for path in files:

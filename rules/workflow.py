@@ -8,8 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +22,10 @@ from report import evidence, tables, union
 from report.claims import sentences
 from report.sources import Source
 from report.table import Table
+from rules.mistakes import mistakes_stop
 
 _MISSING = "missing from what was made"
 """Opens the param that names lost measurements; their report's time follows, so that the next loss is another one."""
-
-
-@contextmanager
-def _mistakes_stop() -> Iterator[None]:
-    """The user's mistake ends Snakemake before any job, with its message and exit code 2."""
-    try:
-        yield
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 class Workflow:
@@ -56,7 +46,7 @@ class Workflow:
                 self._studies[plan.root_of(scale)] = config.load(scale, overrides)
             except UserError as error:  # perhaps right for another scale, and only that one is asked for
                 self._mistakes[plan.root_of(scale)] = error
-        with _mistakes_stop():
+        with mistakes_stop():
             if not self._studies:
                 asked = [root for root in self._mistakes if any(one.startswith(f"{root}/") for one in sys.argv)]
                 raise self._mistakes[max(asked, key=len, default=plan.root_of(config.DEFAULT_SCALE))]
@@ -65,7 +55,7 @@ class Workflow:
         self.roots = "|".join(map(re.escape, self.all_roots))
         self.tables = "|".join(map(re.escape, self._tables))
 
-    @_mistakes_stop()
+    @mistakes_stop()
     def study(self, wildcards: Any) -> Study:
         if wildcards.root in self._mistakes:
             raise self._mistakes[wildcards.root]
@@ -73,7 +63,7 @@ class Workflow:
 
     # ---- what an artifact is made from
 
-    @_mistakes_stop()
+    @mistakes_stop()
     def made_from(self, wildcards: Any) -> list[str]:
         """Members of an average, a student's tape or teachers; the choice of alpha, or the images to choose by."""
         study, node = self.study(wildcards), _node(wildcards)
@@ -89,7 +79,7 @@ class Workflow:
             paths.append(self.selection_data(wildcards))
         return paths
 
-    @_mistakes_stop()
+    @mistakes_stop()
     def network(self, wildcards: Any) -> str:
         """What is attacked or measured; a misspelt attack is refused here, before anything is trained for it."""
         study, node = self.study(wildcards), _node(wildcards)
@@ -98,23 +88,23 @@ class Workflow:
         plan.settings_of(study, node)
         return str(node.run.model(wildcards.root))
 
-    @_mistakes_stop()
+    @mistakes_stop()
     def candidates(self, wildcards: Any) -> list[str]:
         study, run = self.study(wildcards), self._selected(wildcards)
         return _files(plan.candidates(study, run), wildcards.root)
 
-    @_mistakes_stop()
+    @mistakes_stop()
     def selection_data(self, wildcards: Any) -> str:
         part = "test" if self.study(wildcards).selection_of(wildcards.method).split == "test" else "train"
         return f"{wildcards.root}/data/{wildcards.dataset}/{part}.safetensors"
 
-    @_mistakes_stop()
+    @mistakes_stop()
     def sources(self, wildcards: Any) -> list[str]:
         """What a table collects: cells, or the measurements of particles."""
         found = self._table(wildcards).sources(self.study(wildcards))
         return [str(source.csv(wildcards.root)) for source in found]
 
-    @_mistakes_stop()
+    @mistakes_stop()
     def choices(self, wildcards: Any) -> list[str]:
         found = self._table(wildcards).tuned_runs(self.study(wildcards))
         return [str(run.choice(wildcards.root)) for run in found]
@@ -122,12 +112,12 @@ class Workflow:
     def collected(self, wildcards: Any) -> list[str]:
         return self.sources(wildcards) + self.choices(wildcards)
 
-    @_mistakes_stop()
+    @mistakes_stop()
     def union_inputs(self, wildcards: Any) -> list[str]:
         """The cells of every table, and their bits."""
         return _evidence(union.sources(self.study(wildcards)), wildcards.root)
 
-    @_mistakes_stop()
+    @mistakes_stop()
     def claims_inputs(self, wildcards: Any) -> list[str]:
         """The cells, their bits and the particles that the claims compare."""
         return _evidence(sentences.sources(self.study(wildcards), sentences.load()), wildcards.root)
@@ -139,43 +129,43 @@ class Workflow:
 
     # Each asks for the wildcards alone: Snakemake does not watch a param whose function takes `output`.
 
-    @_mistakes_stop()
+    @mistakes_stop()
     def settings(self, wildcards: Any) -> str:
         study = self.study(wildcards)
         return plan.digest(plan.settings_of(study, _node(wildcards)))
 
-    @_mistakes_stop()
+    @mistakes_stop()
     def code(self, wildcards: Any) -> str:
         return code_digest(plan.code_of(self.study(wildcards), _node(wildcards)))
 
-    @_mistakes_stop()
+    @mistakes_stop()
     def data_settings(self, wildcards: Any) -> str:
         return plan.digest(plan.data_settings(self.study(wildcards), wildcards.dataset, wildcards.split))
 
     def data_code(self, wildcards: Any) -> str:
         return code_digest(["ataka.data"])
 
-    @_mistakes_stop()
+    @mistakes_stop()
     def selection_settings(self, wildcards: Any) -> str:
         return plan.digest(plan.selection_settings(self.study(wildcards), wildcards.method))
 
     def selection_code(self, wildcards: Any) -> str:
         return code_digest(plan.selection_code(self.study(wildcards)))
 
-    @_mistakes_stop()
+    @mistakes_stop()
     def table_settings(self, wildcards: Any) -> str:
         study = self.study(wildcards)
         sources = self._table(wildcards).sources(study)
         return plan.digest([plan.settings_of(study, source) for source in sources])
 
-    @_mistakes_stop()
+    @mistakes_stop()
     def layout(self, wildcards: Any) -> str:
         """What a table's look depends on beside its numbers: its YAML, its labels, the sentence about the scale."""
         study, table = self.study(wildcards), self._table(wildcards)
         labels = {name: study.method(name).label for name in table.methods(study)}
         return plan.digest([table.model_dump(mode="json"), labels, study.about, study.stand_ins])
 
-    @_mistakes_stop()
+    @mistakes_stop()
     def union_settings(self, wildcards: Any) -> str:
         study = self.study(wildcards)
         return plan.digest([plan.settings_of(study, cell) for cell in union.sources(study)])
@@ -183,7 +173,7 @@ class Workflow:
     def union_code(self, wildcards: Any) -> str:
         return code_digest(["report.union"])
 
-    @_mistakes_stop()
+    @mistakes_stop()
     def claims_settings(self, wildcards: Any) -> str:
         """What the claims are, the measurements that they need, and what their pages print of this scale."""
         study, claims = self.study(wildcards), sentences.load()
@@ -229,7 +219,7 @@ class Workflow:
 
     # ---- what a job asks of the machine
 
-    @_mistakes_stop()
+    @mistakes_stop()
     def threads(self, wildcards: Any) -> int:
         return self.study(wildcards).threads
 
@@ -244,7 +234,7 @@ class Workflow:
 
     # ---- before the first job
 
-    @_mistakes_stop()
+    @mistakes_stop()
     def refuse_unknown(self, workflow: Any) -> None:
         """Stop at a target below a results folder that no rule makes: Snakemake's own words name no neighbour."""
 
@@ -278,7 +268,7 @@ class Workflow:
         from ataka import cost  # measures this machine, so it needs torch
 
         paths = [str(job.output[0]) for job in workflow.dag.needrun_jobs() if job.output]
-        with _mistakes_stop():
+        with mistakes_stop():
             for root, study in self._studies.items():
                 nodes = [node for node in map(_parsed, paths) if node and node[0] == root]
                 if nodes:

@@ -61,3 +61,8 @@ def make(folder: Path, settings: dict[str, Any]) -> None:
             assert report(["collect", table, "--root", ROOT, "--partial", *overlaid]) == 0
         for concluded in ("claims", "union"):
             assert report([concluded, "--root", ROOT, "--partial", *overlaid]) == 0
+
+
+def the(root: Path, pattern: str) -> Path:
+    """The one file below ``root`` that is called so, or would be."""
+    return next(root.glob(pattern), root / pattern)

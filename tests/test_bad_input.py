@@ -6,6 +6,7 @@ The properties throw some 3,000 damaged files and odd values at what reads them;
 import contextlib
 import functools
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from ataka.cli import main
 from ataka.errors import UserError
 from ataka.plan import Run, Tape
 from ataka.study import Study
-from tests.small import CELLS, DATA, ROOT, RUNS, TAPE, TEACHER, A, D
+from tests.small import CELLS, DATA, ROOT, RUNS, TAPE, TEACHER, A, D, the
 
 CPU = torch.device("cpu")
 JUNK = [
@@ -159,9 +160,9 @@ FILES: dict[str, tuple[str, str, int]] = {
     "training images": (f"{DATA}/train.safetensors", "train validation", 300),
     "test images": (f"{DATA}/test.safetensors", "test", 150),
     "a tape's manifest": (f"{TAPE}/manifest.json", "tape", 300),
-    "a tape's epoch": (f"{TAPE}/epoch0000.safetensors", "tape", 200),
+    "a tape's epoch": (f"{TAPE}/*/epoch0000.safetensors", "tape", 200),
     "a shared tape's manifest": (f"{TAPE.replace('x3', 'x2')}/manifest.json", "verified", 100),
-    "a teacher": (f"{TAPE}/teacher1.safetensors", "verified:manifest.json", 60),
+    "a teacher": (f"{TAPE}/*/teacher1.safetensors", "verified:../manifest.json", 60),
     "a model": (f"{HOST}/model.safetensors", "network", 100),
     "a run's record": (f"{HOST}/run.json", "network", 300),
     "a member's history": (f"{RUNS}/en-sat/seed0/member1/history.csv", "average", 100),
@@ -178,14 +179,14 @@ FILES: dict[str, tuple[str, str, int]] = {
 def test_no_damage_goes_unnoticed_and_none_is_a_traceback(name: str, small: Small) -> None:
     place, readers, count = FILES[name]
     entry = plan.checkpoint(small.study, Run(D, A, "published", 0))
-    path = small.root / place if place else Path(str(entry and entry.path))
+    path = the(small.root, place) if place else Path(str(entry and entry.path))
     whole = path.read_bytes()
 
     def read() -> None:
         for reader in readers.split():
             kind, _, beside = reader.partition(":")
             if kind == "verified":
-                small.verified(path.with_name(beside or path.name))
+                small.verified(Path(os.path.normpath(path.parent / (beside or path.name))))
             elif kind in ("train", "validation", "test"):
                 small.images(kind)
             else:
@@ -246,7 +247,7 @@ def another_kind(path: Path) -> None:
 VERBS = [
     ("train", f"{HOST}/model.safetensors", f"{DATA}/train.safetensors"),
     ("train", f"{RUNS}/s-at-aka/seed0/alpha0.1/model.safetensors", f"{TAPE}/manifest.json"),
-    ("train", f"{RUNS}/s-at-aka/seed0/alpha0.1/model.safetensors", f"{TAPE}/epoch0000.safetensors"),
+    ("train", f"{RUNS}/s-at-aka/seed0/alpha0.1/model.safetensors", f"{TAPE}/*/epoch0000.safetensors"),
     ("train", f"{RUNS}/s-at-aka/seed0/model.safetensors", f"{RUNS}/s-at-aka/choice.json"),
     ("train", f"{RUNS}/en-sat/seed0/model.safetensors", f"{RUNS}/en-sat/seed0/member2/model.safetensors"),
     ("train", f"{RUNS}/en-sat/seed0/model.safetensors", f"{RUNS}/en-sat/seed0/member2/run.json"),
@@ -271,7 +272,7 @@ def test_a_broken_file_stops_a_verb(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     folder = small.root.parents[1]
-    path, made = folder / ROOT / broken, folder / ROOT / target
+    path, made = the(folder / ROOT, broken), folder / ROOT / target
     kept, before = path.read_bytes(), {one: one.read_bytes() for one in made.parent.iterdir() if one.is_file()}
     damage(path)
     try:

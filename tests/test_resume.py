@@ -60,7 +60,8 @@ def bytes_of(path: str) -> dict[str, bytes]:
     if path.endswith(".csv"):
         bits = Path(path).with_suffix(".bits.npy")
         return {bits.name: bits.read_bytes()}
-    return {file.name: file.read_bytes() for file in folder.iterdir() if file.name != "run.json" and file.is_file()}
+    files = [file for pattern in ("*", "[!.]*/*") for file in folder.glob(pattern) if file.is_file()]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files if file.name != "run.json"}
 
 
 def remove(path: str) -> None:
@@ -303,7 +304,7 @@ def test_a_recording_whose_files_are_no_longer_whole_begins_anew(
     remove(TAPE)
     interrupt(3 * STEPS + 1)
     assert ataka("record", TAPE) == 130
-    damage(Path(TAPE).with_name("epoch0001.safetensors"))
+    damage(next(Path(TAPE).parent.glob("*/epoch0001.safetensors")))
     made("record", TAPE)
     said = capfd.readouterr().err
     assert f"can't go on after epoch 3 of {EPOCHS}" in said

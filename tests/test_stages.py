@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -136,13 +137,17 @@ def test_a_run_says_what_it_was(natural: Path) -> None:
 def test_equal_jobs_write_equal_bytes(verb: str, artifact: str, request: pytest.FixtureRequest) -> None:
     found: Path = request.getfixturevalue(artifact)
     folder = {"natural": found, "tape": found.parent, "candidates": found / "seed0/alpha0.5"}[artifact]
-    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "run.json"}
+    before = files(folder)
     assert len(before) == (6 if verb == "record" else 2)
-    for path in folder.iterdir():
-        path.unlink()
+    shutil.rmtree(folder)
     torch.manual_seed(12345)  # nothing may hang on the global stream
     made(verb, str(found if verb == "record" else folder / "model.safetensors"))
-    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "run.json"} == before
+    assert files(folder) == before
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    """What equal jobs write alike."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "run.json"}
 
 
 def test_other_seeds_and_members_are_other_networks(averaged: Path, natural: Path) -> None:

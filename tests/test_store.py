@@ -53,6 +53,12 @@ def test_equal_content_is_equal_bytes(tmp_path: Path) -> None:
     assert tiny.same(store.load_tensors(tmp_path / "1"), TENSORS)
 
 
+def test_others_may_read_tensors_if_they_may_read_text(tmp_path: Path) -> None:
+    store.save_tensors(tmp_path / "tensors", TENSORS)
+    (tmp_path / "text").touch()
+    assert (tmp_path / "tensors").stat().st_mode == (tmp_path / "text").stat().st_mode
+
+
 def test_transposed_tensors_survive(tmp_path: Path) -> None:
     store.save_tensors(tmp_path / "t", {"t": TENSORS["b"].T})
     assert torch.equal(store.load_tensors(tmp_path / "t")["t"], TENSORS["b"].T)

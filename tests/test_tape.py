@@ -29,10 +29,12 @@ def teachers(n: int = 2) -> list[nn.Module]:
     return [tiny.convolutional(100 + index) for index in range(n)]
 
 
-def record(folder: Path, *, n: int = 2, count: int = COUNT, seed: int = SEED, **generator: Any) -> list[nn.Module]:
+def record(
+    folder: Path, *, n: int = 2, count: int = COUNT, seed: int = SEED, part: str = "", **generator: Any
+) -> list[nn.Module]:
     """Train teachers, write their tape, return them."""
     asked = tiny.generator(channels=ALL, **generator)
-    writer = tape.Writer(folder, asked.channels, count=count)
+    writer = tape.Writer(folder, asked.channels, count=count, part=part)
     networks, images = teachers(n), tiny.split(count)
     training.train(networks, Teachers(asked), images, tiny.FACTS, tiny.setup(), seed=seed, writer=writer)
     writer.finish({"settings_sha256": "settings", "data_sha256": images.digest()})
@@ -170,6 +172,22 @@ def test_equal_recordings_are_equal_bytes(folder: Path, tmp_path: Path) -> None:
     names = sorted(path.name for path in folder.iterdir())
     assert names == ["epoch0000.safetensors", "epoch0001.safetensors", "manifest.json"]
     assert all((folder / name).read_bytes() == (tmp_path / name).read_bytes() for name in names)
+
+
+def test_a_tape_stays_whole_until_the_one_that_takes_its_place_is(tmp_path: Path) -> None:
+    first, second = "0" * 12, "1" * 12
+    record(tmp_path, part=first)
+    kept = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    writer = tape.Writer(tmp_path, ALL, count=COUNT, part=second)
+    images = tiny.split(COUNT)
+    training.train(
+        teachers(), Teachers(tiny.generator(channels=ALL)), images, tiny.FACTS, tiny.setup(), seed=SEED, writer=writer
+    )
+    assert set(kept) < {*tmp_path.rglob("*")}
+    assert open_tape(tmp_path).epoch(1, view(1), CPU).keys() == {*ALL}
+    writer.finish({"settings_sha256": "settings", "data_sha256": images.digest()})
+    assert {path.name for path in tmp_path.iterdir()} == {second, "manifest.json"}
+    assert open_tape(tmp_path).epoch(1, view(1), CPU).keys() == {*ALL}
 
 
 # ---- what is on the tape

@@ -13,7 +13,7 @@ import pytest
 
 from ataka import config, plan, provenance, stages, store, verify
 from ataka.cli import main
-from tests.small import CELLS, DATA, MADE, ROOT, RUNS, TAPE, A, D
+from tests.small import CELLS, DATA, MADE, ROOT, RUNS, TAPE, A, D, the
 
 
 @pytest.fixture
@@ -196,16 +196,18 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
         [(MODEL, "is missing, though"), (MODEL, "and 2 more came from")],
     ),
     "a flipped byte of a tape's epoch": (
-        lambda r: flip(r / f"{TAPE}/epoch0000.safetensors"),
-        [(f"{TAPE}/epoch0000.safetensors", "SHA-256 is not that in")] * 2,  # both tapes'
+        lambda r: flip(the(r, f"{TAPE}/*/epoch0000.safetensors")),
+        [(f"{TAPE}/", "epoch0000.safetensors is damaged or another's: its SHA-256 is not that in")] * 2,  # both tapes'
     ),
     "a flipped byte of a teacher": (
-        lambda r: flip(r / f"{TAPE}/teacher2.safetensors"),
-        [(f"{TAPE}/teacher2.safetensors", "SHA-256 is not that in")],  # the smaller ensemble has no third
+        lambda r: flip(the(r, f"{TAPE}/*/teacher2.safetensors")),
+        [
+            (f"{TAPE}/", "teacher2.safetensors is damaged or another's: its SHA-256 is not that in")
+        ],  # the smaller ensemble has no third
     ),
     "a deleted epoch": (
-        lambda r: (r / f"{TAPE}/epoch0000.safetensors").unlink(),
-        [(f"{TAPE}/epoch0000.safetensors", "is missing")] * 2,
+        lambda r: the(r, f"{TAPE}/*/epoch0000.safetensors").unlink(),
+        [(f"{TAPE}/", "epoch0000.safetensors is missing")] * 2,
     ),
     "an edited manifest": (
         lambda r: replace(

@@ -45,11 +45,14 @@ def record(study: Study, root: str, node: Tape) -> None:
             return
         progress.say(f"the particles of {source.ensemble} felt each other, so these teachers are trained by themselves")
     teachers = networks.teachers(arch, node.dataset, ensemble.n, seed=node.seed, device=device)
-    writer = tape.Writer(folder, generator.channels, count=len(train))
+    states = states_of(study, node, folder, progress, data=about["data_sha256"])
+    part = plan.digest(states.identity)[:12]
+    writer = tape.Writer(folder, generator.channels, count=len(train), part=part)
     classes = data.specification(node.dataset).classes
-    store.require_space(folder, tape.size(len(generator.channels), ensemble.n, len(train), classes) * setup.epochs)
-    with states_of(study, node, folder, progress, data=about["data_sha256"]) as states:
-        store.sweep(folder)
+    needed = tape.size(len(generator.channels), ensemble.n, len(train), classes) * setup.epochs
+    store.require_space(writer.place, needed)
+    with states:
+        store.sweep(writer.place)
         try:
             history = run_training(
                 teachers,
@@ -66,13 +69,9 @@ def record(study: Study, root: str, node: Tape) -> None:
             )
         except Failed as error:
             raise UserError(f"{folder}: {error}; {states.last}; {remedy(error, ensemble.setup)}") from None
-        weights = []
-        for index, teacher in enumerate(teachers):
-            path = folder / f"teacher{index}.safetensors"
-            store.save_tensors(path, teacher.state_dict())
-            weights.append({"file": path.name, "sha256": store.sha256(path)})
+        writer.keep(teachers)
         write_history(folder / "history.csv", history)
         write_run(study, root, node, status="finished", **times(states))
         peaks = {name: max(row[name] for row in history) for name in history[0] if name.endswith("_max")}
         said = diagnosed(generator, teachers, probe.to(device), node.seed)
-        writer.finish(about | {"teachers": weights, "threads": study.threads, "diagnostics": said} | peaks)
+        writer.finish(about | {"threads": study.threads, "diagnostics": said} | peaks)

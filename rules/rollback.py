@@ -1,0 +1,113 @@
+"""A job that fails leaves what was there before: the files, their times, and what Snakemake had recorded of them.
+
+Snakemake removes a job's outputs before it starts it, and again when it has failed. Its own flag against that,
+`update()`, records the failed job's settings for the file that it restores, so that a stale file would pass for a new
+one. Here hard links in `.before/` of the results folder keep what is about to be made again, until its job has ended.
+"""
+
+import os
+import shutil
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ataka import plan
+from ataka.errors import UserError
+from rules.mistakes import mistakes_stop
+
+_BESIDE = {"manifest.json": ("run.json", "history.csv")}
+"""What belongs to an output and is not declared: a tape that shares another's teachers has none."""
+
+
+class Rollback:
+    """Between ``begin`` and ``settle`` jobs run; a process that dies in between leaves `.before/` to the next one."""
+
+    def __init__(self) -> None:
+        self._jobs: list[Any] = []
+        self._records: dict[str, Any] = {}
+
+    @mistakes_stop()
+    def begin(self, workflow: Any) -> None:
+        """Keep what the jobs are about to make again."""
+        self._jobs = list(workflow.dag.needrun_jobs())
+        for job in self._jobs:
+            kept = [(path, aside) for path, aside in _places(job) if aside.exists()]
+            if kept and not _made(job):
+                continue  # a process died: what is kept there is from before it
+            for path, aside in _places(job):
+                aside.unlink(missing_ok=True)
+                if path.exists():
+                    _keep(path, aside)
+            self._records |= {str(output): workflow.persistence.metadata(output) for output in job.output}
+
+    def settle(self, workflow: Any) -> None:
+        """Put back what jobs that did not finish had removed, and let go of the rest."""
+        back: list[Path] = []
+        for job in self._jobs:
+            kept = [(path, aside) for path, aside in _places(job) if aside.exists()]
+            if _made(job):
+                for _, aside in kept:
+                    aside.unlink()
+            elif kept:
+                workflow.persistence.started(job)  # marks them incomplete, should this be as far as it comes
+                back += [path for path, aside in kept if _put_back(path, aside)]
+                self._restore_records(workflow.persistence, job)
+        for root in {job.wildcards.root for job in self._jobs}:
+            _prune(Path(root, plan.BEFORE))
+        if back:
+            more = f" and {len(back) - 1} more" if len(back) > 1 else ""
+            print(f"put back as it was before: {back[0]}{more}", file=sys.stderr)
+
+    def _restore_records(self, persistence: Any, job: Any) -> None:
+        """A file is current, or not, under the settings that it was made under, not under those of the failed job."""
+        if not all(str(output) in self._records for output in job.output):
+            return  # kept by a process that died; they stay incomplete and are made again
+        for output in job.output:
+            persistence.cleanup_metadata(output)
+            record = self._records[str(output)]
+            if record is not None:
+                persistence._write_record(str(output), record)
+
+
+def _made(job: Any) -> bool:
+    return all(Path(output).exists() for output in job.output)
+
+
+def _places(job: Any) -> list[tuple[Path, Path]]:
+    """Each file that the job makes, and where it is kept meanwhile."""
+    root, found = job.wildcards.root, []
+    for output in map(Path, job.output):
+        for path in (output, *(output.with_name(name) for name in _BESIDE.get(output.name, ()))):
+            found.append((path, Path(root, plan.BEFORE, path.relative_to(root))))
+    return found
+
+
+def _keep(path: Path, aside: Path) -> None:
+    try:
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(path, aside)
+        except OSError:  # a file system without hard links
+            shutil.copy2(path, aside)
+    except OSError as error:
+        raise UserError(
+            f"{path} is about to be made again and can't be kept meanwhile, in {aside}: {error.strerror}"
+        ) from None
+
+
+def _put_back(path: Path, aside: Path) -> bool:
+    """Whether it was gone."""
+    if path.exists() and path.samefile(aside):
+        aside.unlink()
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside.replace(path)
+    return True
+
+
+def _prune(folder: Path) -> None:
+    """Remove empty folders from ``folder`` on downwards, and itself."""
+    for path, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):  # it is not empty
+            Path(path).rmdir()

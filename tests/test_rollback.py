@@ -1,0 +1,151 @@
+"""Does what is about to be made again stay, whatever the file system can do and however far the jobs come?"""
+
+import errno
+import os
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rules.rollback import Rollback
+
+NAMES = ("pgd.csv", "pgd.bits.npy")
+
+
+class Persistence:
+    """What Snakemake knows of each file: the record of its making, and whether it has begun and not ended."""
+
+    def __init__(self, records: dict[str, str]) -> None:
+        self.records, self.incomplete = dict(records), set[str]()
+
+    def metadata(self, path: str) -> str | None:
+        return self.records.get(path)
+
+    def cleanup_metadata(self, path: str) -> None:
+        self.records.pop(path, None)
+        self.incomplete.discard(path)
+
+    def _write_record(self, key: str, record: str) -> None:
+        self.records[key] = record
+
+    def started(self, job: Any) -> None:
+        self.incomplete |= {*job.output}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "results/smoke"
+    (folder / "cells").mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def snakemake(root: Path) -> Any:
+    outputs = [str(root / "cells" / name) for name in NAMES]
+    job = SimpleNamespace(output=outputs, wildcards=SimpleNamespace(root=str(root)))
+    persistence = Persistence(dict.fromkeys(outputs, "as first made"))
+    return SimpleNamespace(dag=SimpleNamespace(needrun_jobs=lambda: [job]), persistence=persistence)
+
+
+def write(root: Path, text: str, *names: str) -> None:
+    for name in names or NAMES:
+        path = root / "cells" / name
+        path.unlink(missing_ok=True)
+        path.write_text(text)
+
+
+def read(root: Path) -> dict[str, str]:
+    return {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()}
+
+
+def whole(text: str) -> dict[str, str]:
+    return {f"cells/{name}": text for name in NAMES}
+
+
+@pytest.fixture(params=["hard links", "copies"])
+def _links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "copies":
+
+        def refuse(*paths: object) -> None:
+            raise OSError(errno.EPERM, "no hard links here")
+
+        monkeypatch.setattr(os, "link", refuse)
+
+
+pytestmark = pytest.mark.usefixtures("_links")
+
+
+@pytest.mark.parametrize("half", [(), NAMES[:1]], ids=["nothing", "one of two files"])
+def test_a_job_that_fails_is_undone(half: tuple[str, ...], root: Path, snakemake: Any) -> None:
+    write(root, "old")
+    time = (root / "cells/pgd.csv").stat().st_mtime_ns
+    rollback = Rollback()
+    rollback.begin(snakemake)
+    for name in NAMES:
+        (root / "cells" / name).unlink()
+    if half:
+        write(root, "new", *half)
+    snakemake.persistence.records = dict.fromkeys(snakemake.persistence.records, "as the failed job")
+    rollback.settle(snakemake)
+    assert read(root) == whole("old")
+    assert (root / "cells/pgd.csv").stat().st_mtime_ns == time
+    assert {*snakemake.persistence.records.values()} == {"as first made"}
+    assert not snakemake.persistence.incomplete
+
+
+def test_what_is_made_stays(root: Path, snakemake: Any) -> None:
+    write(root, "old")
+    rollback = Rollback()
+    rollback.begin(snakemake)
+    write(root, "new")
+    snakemake.persistence.records = dict.fromkeys(snakemake.persistence.records, "anew")
+    rollback.settle(snakemake)
+    assert read(root) == whole("new")
+    assert {*snakemake.persistence.records.values()} == {"anew"}
+    assert not (root / ".before").exists()
+
+
+@pytest.mark.parametrize("there", [NAMES, NAMES[:1], ()], ids=["whole", "half", "nothing"])
+def test_a_job_that_never_began_leaves_things_as_they_are(
+    there: tuple[str, ...], root: Path, snakemake: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if there:
+        write(root, "old", *there)
+    rollback = Rollback()
+    rollback.begin(snakemake)
+    rollback.settle(snakemake)
+    assert read(root) == {f"cells/{name}": "old" for name in there}
+    assert not (root / ".before").exists()
+    assert not snakemake.persistence.incomplete
+
+
+def test_what_a_dead_process_kept_is_not_replaced_by_its_half_made_files(root: Path, snakemake: Any) -> None:
+    write(root, "old")
+    Rollback().begin(snakemake)
+    (root / "cells/pgd.csv").unlink()
+    write(root, "half", "pgd.bits.npy")
+    second = Rollback()
+    second.begin(snakemake)
+    (root / "cells/pgd.bits.npy").unlink()
+    second.settle(snakemake)
+    assert read(root) == whole("old")
+    assert snakemake.persistence.incomplete == {str(root / "cells" / name) for name in NAMES}
+
+
+def test_a_disk_that_can_keep_nothing_stops_before_any_job(
+    root: Path, snakemake: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*paths: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write(root, "old")
+    monkeypatch.setattr(os, "link", full)
+    monkeypatch.setattr(shutil, "copy2", full)
+    with pytest.raises(SystemExit, match="2"):
+        Rollback().begin(snakemake)
+    said = capsys.readouterr().err
+    assert f"error: {root}/cells/pgd.csv is about to be made again and can't be kept meanwhile" in said
+    assert "No space left on device" in said
+    assert whole("old").items() <= read(root).items()
