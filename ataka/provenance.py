@@ -6,7 +6,7 @@ import importlib.util
 import json
 import platform
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -70,6 +70,15 @@ def seal(content: Mapping[str, Any]) -> str:
     """SHA-256 of a JSON object, or of a row of a CSV as text, without its seal."""
     rest = {name: value for name, value in content.items() if name != "seal"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def seals(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """The seal, ``collected``, of each row of a collection: of what it states, its place and their number.
+
+    So no row can be edited, lost or added. Fields that only other rows have are left out.
+    """
+    stated = [{name: value for name, value in row.items() if value and name != "collected"} for row in rows]
+    return [seal({**row, "collected": f"{place} of {len(rows)}"}) for place, row in enumerate(stated, start=1)]
 
 
 def code_digest(modules: Iterable[str]) -> str:

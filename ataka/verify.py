@@ -8,7 +8,7 @@ a table the CSV is checked, row by row, against the measurements that it was col
 import json
 import os
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -340,12 +340,18 @@ class _Check:
         rows = store.read_rows(path)
         if any("collected" not in row for row in rows):
             yield f"{path} has rows without a seal: an older version made it, or a hand; {_again(path)}"
-        elif any(row["collected"] != _collected(row) for row in rows):
-            yield f"{path} was edited or is damaged: a row is not what was written; {_again(path)}"
+        elif not rows or [row["collected"] for row in rows] != provenance.seals(rows):
+            yield f"{path} was edited or is damaged: a row is missing, or not what was written; {_again(path)}"
 
     def _choices(self, path: Path) -> Iterator[str]:
-        """Each row is a candidate of the choice that it names."""
-        for line, row in enumerate(store.read_rows(path), start=2):
+        """Each row is a candidate of the choice that it names, and all are there of each choice behind the table."""
+        rows = store.read_rows(path)
+        listed = Counter((row["dataset"], row["arch"], row["method"]) for row in rows)
+        for run in self._tuned(path):
+            source = run.choice(self.root)
+            if source.is_file() and listed[run.dataset, run.arch, run.method] != len(store.read_json(source)["grid"]):
+                yield f"{path} lacks candidates of {source}, or has more; {_again(path)}"
+        for line, row in enumerate(rows, start=2):
             run = Run(row["dataset"], row["arch"], row["method"], int(row["seed"]))
             source = run.choice(self.root)
             if not source.is_file():
@@ -362,6 +368,15 @@ class _Check:
             ]
             if told not in grid:
                 yield f"{path}, line {line}, is not what {source} says; {_again(path)}"
+
+    def _tuned(self, choices: Path) -> list[Run]:
+        """The runs whose choices of alpha belong to a table's collection."""
+        table = choices.with_name(choices.name.replace(".choices.", "."))
+        if not table.is_file():
+            return []
+        first = self.study.seeds[0]
+        runs = {Run(row["dataset"], row["arch"], row["method"], first) for row in store.read_rows(table)}
+        return [run for run in {plan.tuned_run(self.study, one) for one in runs} if run]
 
     # ---- the parts of a check
 
@@ -424,11 +439,6 @@ def _unsealed(path: Path, rows: list[dict[str, str]]) -> Iterator[str]:
 def _filled(row: Mapping[str, str]) -> dict[str, str]:
     """A row without its empty fields: a table has every measurement's columns."""
     return {name: value for name, value in row.items() if value}
-
-
-def _collected(row: Mapping[str, str]) -> str:
-    """The seal of a row of a collection."""
-    return store.seal({name: value for name, value in _filled(row).items() if name != "collected"})
 
 
 def _number(text: str) -> float | None:

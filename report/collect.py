@@ -66,23 +66,21 @@ def insist(found: Collection, table: Table, root: str) -> None:
 
 
 def write(found: Collection, table: Table, stem: Path) -> tuple[Path, Path]:
-    """``{stem}.csv`` and ``{stem}.choices.csv``."""
+    """``{stem}.csv``, unless there is nothing to write, and ``{stem}.choices.csv``."""
     collected, chosen = Path(f"{stem}.csv"), Path(f"{stem}.choices.csv")
     rows = [row for one in found.measurements for row in one.rows]
-    write_csv(sealed(rows), table.csv_columns, collected)
+    if rows:
+        write_csv(sealed(rows), table.csv_columns, collected)
+    else:
+        collected.unlink(missing_ok=True)
     write_csv(found.choices, choices.COLUMNS, chosen)
     return collected, chosen
 
 
 def sealed(rows: Iterable[Mapping[str, object]]) -> list[dict[str, str]]:
-    """Rows as they will be read, each with the seal of what it states."""
-    texts = ({name: "" if value is None else str(value) for name, value in row.items()} for row in rows)
-    return [{**row, "collected": _collected(row)} for row in texts]
-
-
-def _collected(row: Mapping[str, str]) -> str:
-    """The seal of what a row of a collection states; fields that only other rows have are left out of it."""
-    return provenance.seal({name: value for name, value in row.items() if value and name != "collected"})
+    """Rows as they will be read, each with its seal."""
+    texts = [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
+    return [{**row, "collected": seal} for row, seal in zip(texts, provenance.seals(texts), strict=True)]
 
 
 def read(path: Path, table: Table, study: Study, root: str) -> list[Any]:
@@ -93,21 +91,23 @@ def read(path: Path, table: Table, study: Study, root: str) -> list[Any]:
     expected = {tuple(identity(source).values()): source for source in table.sources(study)}
     columns = list(identity(next(iter(expected.values()))))
     found: dict[tuple[str, ...], list[dict[str, str]]] = {}
-    edited = 0
-    for line, fields in enumerate(read_rows(path, table.csv_columns), start=2):
+    rows = read_rows(path, table.csv_columns)
+    for line, fields in enumerate(rows, start=2):
         key = tuple(fields[name] for name in columns)
         if key not in expected:
             raise UserError(f"{path}, line {line}, is none of {table.name}'s {table.noun}: {' '.join(key)}; {remedy}")
         found.setdefault(key, []).append(fields)
-        if not edited and fields.get("collected") != _collected(fields):
-            edited = line
     measurements = [
         table.check(found[key], study, source, f"{path}: {' '.join(key)}", remedy)
         for key, source in expected.items()
         if key in found
     ]
+    seals = enumerate(zip(rows, provenance.seals(rows), strict=True), start=2)
+    edited = [line for line, (fields, seal) in seals if fields.get("collected") != seal]
+    if len(edited) == len(rows):  # their number is part of every seal
+        raise UserError(f"{path} is not what was collected: a row is missing, or all were edited; {remedy}")
     if edited:
-        raise UserError(f"{path}, line {edited}, is not what was collected: it was edited or is damaged; {remedy}")
+        raise UserError(f"{path}, line {edited[0]}, is not what was collected: it was edited or is damaged; {remedy}")
     return measurements
 
 
@@ -119,6 +119,8 @@ def write_all(root: str) -> tuple[Path, int]:
         found = read_rows(path, cells.COLUMNS)
         require_sealed(found, path, f"re-run it: snakemake --cores all --force {path}")
         rows += found
+    if not rows:
+        raise UserError(f"there are no cells below {root}; make some: snakemake --cores all {root}/table2.tex")
     target = Path(root, "cells.csv")
     write_csv(sealed(rows), cells.COLUMNS, target)
     return target, len(rows)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy
 
+from ataka.errors import UserError
 from ataka.plan import Cell, Run
 from ataka.study import Study
 from report import collect, tables
@@ -36,6 +37,8 @@ def write(study: Study, root: str, *, partial: bool = False) -> tuple[Path, int]
             found = bits(study, root, cell, f"{remedy} {cell.csv(root)}")
             by_network.setdefault(cell.run, {})[cell.attack] = found
     rows = [_row(study, run, attacks) for run, attacks in by_network.items()]
+    if not rows:
+        raise UserError(f"nothing is measured yet below {root}; make it: snakemake --cores all {root}/union.csv")
     path = Path(root, "union.partial.csv" if partial else "union.csv")
     collect.write_csv(collect.sealed(rows), COLUMNS, path)
     return path, len(rows)

@@ -210,6 +210,26 @@ def test_no_damage_goes_unnoticed_and_none_is_a_traceback(name: str, small: Smal
     read()
 
 
+@pytest.mark.parametrize("name", ["table2.partial.csv", "table1.partial.csv", "cells.csv", "union.partial.csv"])
+def test_no_row_is_lost_unnoticed(name: str, small: Small) -> None:
+    path = small.root / name
+    whole = path.read_bytes()
+    rows = whole.splitlines(keepends=True)
+    assert len(rows) > 2
+    try:
+        for kept in ([*rows[:place], *rows[place + 1 :]] for place in range(len(rows))):
+            path.write_bytes(b"".join(kept))
+            with pytest.raises(UserError, match=name):
+                small.verified(path)
+        for place in range(len(rows)):
+            path.write_bytes(b"".join(rows[:place]))
+            with pytest.raises(UserError, match=name):
+                small.verified(path)
+    finally:
+        path.write_bytes(whole)
+    small.verified(path)
+
+
 # ---- the verbs on broken files: code 2, a message that names the file, and nothing is overwritten
 
 

@@ -272,13 +272,27 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
         lambda r: replace(r / "table2.partial.choices.csv", ",no", ",yes"),
         [("table2.partial.choices.csv", f"is not what {ROOT}/{CHOICE} says")],
     ),
+    "lost alphas": (
+        lambda r: replace_rows(r / "table2.partial.choices.csv", slice(0, 1)),
+        [("table2.partial.choices.csv", f"lacks candidates of {ROOT}/{CHOICE}")],
+    ),
+    "no alphas": (
+        lambda r: (r / "table2.partial.choices.csv").write_text(
+            (r / "table2.partial.choices.csv").read_text().splitlines(keepends=True)[0]
+        ),
+        [("table2.partial.choices.csv", f"lacks candidates of {ROOT}/{CHOICE}")],
+    ),
+    "a lost measurement": (
+        lambda r: replace_rows(r / "table2.partial.csv", slice(0, 2)),
+        [("table2.partial.csv", "a row is missing")],
+    ),
     "an edited verdict": (
         lambda r: replace(r / "claims.partial.csv", ",not measured,", ",supported,"),
-        [("claims.partial.csv", "a row is not what was written")],
+        [("claims.partial.csv", "a row is missing, or not what was written")],
     ),
     "an edited union": (
         lambda r: replace(r / "union.partial.csv", ",natural,0,", ",natural,1,"),
-        [("union.partial.csv", "a row is not what was written")],
+        [("union.partial.csv", "a row is missing, or not what was written")],
     ),
     "fewer particles": (
         lambda r: replace_rows(r / f"particles/{D}/{A}/natural/seed0/pgd.csv", slice(0, 2)),

@@ -104,8 +104,8 @@ def test_what_was_killed_again_and_again_comes_out_the_same(
 ) -> None:
     checkout, said = killed
     for folder in (f"{RUNS}/natural/seed0", STUDENT, TAPE, str(Path(CELL).parent)):
-        files = {path.name for path in (undisturbed.folder / folder).iterdir()}
-        assert {path.name for path in (checkout.folder / folder).iterdir()} == files
+        files = made(undisturbed.folder / folder)
+        assert made(checkout.folder / folder) == files
         for name in files - {"run.json", "aa.csv"}:
             assert (checkout.folder / folder / name).read_bytes() == (undisturbed.folder / folder / name).read_bytes()
     rows = [next(csv.DictReader((one.folder / CELL).open())) for one in (undisturbed, checkout)]
@@ -113,6 +113,10 @@ def test_what_was_killed_again_and_again_comes_out_the_same(
         del row["seconds"], row["finished_at"], row["seal"]
     assert rows[0] == rows[1]
     assert said.count(": goes on after ") >= 3, said
+
+
+def made(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
 def test_runs_tell_how_often_they_went_on(killed: tuple[Checkout, str]) -> None:
