@@ -190,7 +190,7 @@ def test_every_cell_there_is(root: Path, study: Study) -> None:
 
 
 def test_no_cells_at_all(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there are no cells below .*; make some: snakemake --cores all"):
+    with pytest.raises(UserError, match=r"there are no cells below .*; make some: snakemake --cores all"):
         collect.write_all(str(tmp_path))
     assert not (tmp_path / "cells.csv").exists()
 
