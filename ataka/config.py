@@ -41,10 +41,13 @@ def load(scale: str = DEFAULT_SCALE, overrides: Mapping[str, Any] | None = None)
         raise UserError(f"no scale '{scale}' in config/{nearest(scale, scales())}")
     raw = read_yaml(HOME / "config/paper.yaml")
     raw["methods"] = read_yaml(HOME / "config/methods.yaml")
-    if scale != DEFAULT_SCALE:
-        raw = _overlay(raw, read_yaml(HOME / f"config/{scale}.yaml"))
+    layers = [{}] if scale == DEFAULT_SCALE else [read_yaml(HOME / f"config/{scale}.yaml")]
     _require_plain(overrides, "--config")
-    raw = _overlay(raw, deepcopy(dict(overrides or {})))  # filled in below, for this scale alone
+    layers.append(deepcopy(dict(overrides or {})))  # filled in below, for this scale alone
+    unlike: dict[tuple[str, ...], list[str]] = {}
+    for layer in layers:
+        unlike |= _unlike(raw, layer)
+        raw = _overlay(raw, layer)
     raw["scale"] = scale
     for group in ("setups", "generators", "methods"):
         _inherit(raw.get(group, {}), group)
@@ -52,7 +55,7 @@ def load(scale: str = DEFAULT_SCALE, overrides: Mapping[str, Any] | None = None)
     try:
         study = Study.model_validate(raw)
     except ValidationError as error:
-        raise UserError(explain(error, f"config ({scale})")) from None
+        raise UserError(explain(error, f"config ({scale})", unlike=unlike)) from None
     _check_numbers(study.model_dump(), f"config ({scale}): ")
     _check_objectives(study)
     _check_sizes(study)
@@ -161,6 +164,12 @@ def _overlay(base: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any
         below = merged.get(key)
         merged[key] = _overlay(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
     return merged
+
+
+def _unlike(base: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[tuple[str, ...], list[str]]:
+    """The entries of groups that ``upper`` has and ``base`` has not, perhaps by a slip, each with those of ``base``."""
+    groups = (group for group in ("attacks", "generators", "setups", "methods") if isinstance(upper.get(group), dict))
+    return {(group, name): [*base[group]] for group in groups for name in upper[group] if name not in base[group]}
 
 
 def _inherit(entries: Any, group: str) -> None:

@@ -1,6 +1,7 @@
 """A validation error in the user's words: the key's path, what is wrong, and the nearest valid name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,15 +11,20 @@ from ataka.study import Study
 
 
 def explain(
-    error: ValidationError, where: str, known: Mapping[str, Any] | None = None, below: tuple[str, ...] = ()
+    error: ValidationError,
+    where: str,
+    known: Mapping[str, Any] | None = None,
+    below: tuple[str, ...] = (),
+    unlike: Mapping[tuple[str, ...], Sequence[str]] = MappingProxyType({}),
 ) -> str:
     """One line a mistake, each opening with ``where``.
 
     ``known`` names the keys that are valid below the path ``below``, where that is not a study's own settings.
+    ``unlike`` are the entries of groups (attacks, methods, ...) that are new, each with the names that aren't.
     """
-    lines, met = [], set()
-    study_eps = {problem["msg"] for problem in error.errors() if (*below, *problem["loc"]) == ("eps",)}
-    for problem in error.errors():
+    lines, met, problems = [], set(), error.errors()
+    study_eps = {problem["msg"] for problem in problems if (*below, *problem["loc"]) == ("eps",)}
+    for problem in problems:
         location = (*below, *problem["loc"])
         if len(location) > 1 and location[-1] == "eps" and problem["msg"] in study_eps:
             continue  # the same mistake, spread from the study's eps
@@ -27,6 +33,14 @@ def explain(
             if inherited in met:
                 continue  # the same mistake, in a variant that inherits it
             met.add(inherited)
+        if problem["type"] == "too_short" and any(one["loc"][:-1] == problem["loc"] for one in problems):
+            continue  # for want of those that are told by themselves
+        entry = tuple(map(str, location[:2]))
+        if entry in unlike and problem["type"] in ("missing", "union_tag_not_found"):
+            lacking = [str(one["loc"][-1]) for one in problems if one["type"] == "missing" and one["loc"][:2] == entry]
+            near = nearest(entry[1], unlike[entry])
+            lines.append(f"{where}: {'.'.join(entry)} is new and lacks its {', '.join(lacking) or 'kind'}{near}")
+            continue
         path = ".".join(str(step) for place, step in enumerate(location) if not _is_tag(place, location))
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
@@ -34,9 +48,16 @@ def explain(
             message = f"unknown key{nearest(str(problem['loc'][-1]), names)}"
         elif problem["type"] == "missing":
             message = "is missing"
+        elif problem["type"] in ("tuple_type", "list_type"):
+            message = f"should be a list, such as [{problem['input']}]"
+        elif problem["type"] == "too_short":
+            message = "must not be empty"
         elif problem["type"] == "union_tag_not_found":
-            message = "has no kind: give one, or correct the name of the attack"
-        elif "input" in problem and not isinstance(problem["input"], dict) and "'" not in message:
+            message = "has no kind: give one"
+        elif problem["type"] == "union_tag_invalid":
+            kinds = problem["ctx"]["expected_tags"].replace("'", "").split(", ")
+            message = f"no kind '{problem['ctx']['tag']}'{nearest(problem['ctx']['tag'], kinds)}"
+        elif "input" in problem and not isinstance(problem["input"], dict) and repr(problem["input"]) not in message:
             message += f" (it is {problem['input']!r})"
         lines.append(f"{where}: {path + ': ' if path else ''}{message}")
     return "\n".join(dict.fromkeys(lines))

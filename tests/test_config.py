@@ -170,7 +170,10 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     "type": ({"setups": {"table2": {"epochs": "many"}}}, "setups.table2.epochs: Input should be a valid integer"),
     "half an epoch": ({"setups": {"table2": {"epochs": 1.5}}}, "setups.table2.epochs"),
     "no mapping": ({"setups": {"table2": 3}}, "setups.table2: Input should be a valid dictionary"),
-    "missing": ({"setups": {"new": {"epochs": 1}}}, "setups.new.batch_size: is missing"),
+    "missing": (
+        {"setups": {"new": {"epochs": 1}}},
+        "setups.new is new and lacks its batch_size, learning_rate, momentum",
+    ),
     "eps by zero": ({"eps": "8/0"}, "config (smoke): eps: '8/0' divides by zero"),
     "eps in words": ({"eps": "8/abc"}, "eps: '8/abc' is no number; write it like '8/255' or 0.003"),
     "eps too large": ({"eps": "300/255"}, "eps: '300/255' is out of range: it must be at least 0 and at most 1"),
@@ -252,7 +255,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
         {"attacks": {"aa": {"queries": None}}},
         "attacks.aa: version: shortened needs iterations, target_classes and queries",
     ),
-    "kind": ({"attacks": {"pgd": {"kind": "pdg"}}}, "attacks.pgd: Input tag 'pdg'"),
+    "kind": ({"attacks": {"pgd": {"kind": "pdg"}}}, "attacks.pgd: no kind 'pdg'; did you mean 'pgd'?"),
     "longer than its tape": (
         {"setups": {"long": {**NEW_SETUP, "epochs": 2}}, "methods": {"s-at-aka": {"setup": "long"}}},
         "methods.s-at-aka: the student trains 2 epochs (set-up long) but its tape has only 1 (set-up table2)",
@@ -265,7 +268,16 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
         {"stand_ins": {"cifar11": "digits"}},
         "stand_ins: 'cifar11' is neither a data set of the tables nor a network; did you mean 'cifar10'",
     ),
-    "an attack of nothing": ({"attacks": {"pdg": {"steps": 3}}}, "attacks.pdg: has no kind: give one, or correct"),
+    "an attack of nothing": (
+        {"attacks": {"pdg": {"steps": 3}}},
+        "attacks.pdg is new and lacks its kind; did you mean 'pgd'?",
+    ),
+    "a misspelt method": (
+        {"methods": {"s-at-akaa": {"setup": "sat"}}},
+        "methods.s-at-akaa is new and lacks its label; did you mean 's-at-aka'?",
+    ),
+    "one seed": ({"seeds": 3}, "seeds: should be a list, such as [3]"),
+    "no seed": ({"seeds": []}, "seeds: must not be empty"),
     "like nothing": ({"setups": {"mine": {"like": "tabel2"}}}, "setups.mine.like: no setup 'tabel2'; did you mean"),
     "other images than its tape": (
         {"setups": {"plain": {**NEW_SETUP, "augmentation": "none"}}, "methods": {"s-at-aka": {"setup": "plain"}}},
