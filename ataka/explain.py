@@ -42,25 +42,30 @@ def explain(
             lines.append(f"{where}: {'.'.join(entry)} is new and lacks its {', '.join(lacking) or 'kind'}{near}")
             continue
         path = ".".join(str(step) for place, step in enumerate(location) if not _is_tag(place, location))
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            names = known if known is not None else _siblings(problem["loc"])
-            message = f"unknown key{nearest(str(problem['loc'][-1]), names)}"
-        elif problem["type"] == "missing":
-            message = "is missing"
-        elif problem["type"] in ("tuple_type", "list_type"):
-            message = f"should be a list, such as [{problem['input']}]"
-        elif problem["type"] == "too_short":
-            message = "must not be empty"
-        elif problem["type"] == "union_tag_not_found":
-            message = "has no kind: give one"
-        elif problem["type"] == "union_tag_invalid":
-            kinds = problem["ctx"]["expected_tags"].replace("'", "").split(", ")
-            message = f"no kind '{problem['ctx']['tag']}'{nearest(problem['ctx']['tag'], kinds)}"
-        elif "input" in problem and not isinstance(problem["input"], dict) and repr(problem["input"]) not in message:
-            message += f" (it is {problem['input']!r})"
-        lines.append(f"{where}: {path + ': ' if path else ''}{message}")
+        lines.append(f"{where}: {path + ': ' if path else ''}{_message(problem, known)}")
     return "\n".join(dict.fromkeys(lines))
+
+
+def _message(problem: Any, known: Mapping[str, Any] | None) -> str:
+    """What is wrong, and what would be right."""
+    message, given = str(problem["msg"]).removeprefix("Value error, "), problem.get("input")
+    match problem["type"]:
+        case "extra_forbidden" | "unexpected_keyword_argument":
+            names = known if known is not None else _siblings(problem["loc"])
+            return f"unknown key{nearest(str(problem['loc'][-1]), names)}"
+        case "missing":
+            return "is missing"
+        case "tuple_type" | "list_type":
+            return f"should be a list, such as [{given}]"
+        case "too_short":
+            return "must not be empty"
+        case "union_tag_not_found":
+            return "has no kind: give one"
+        case "union_tag_invalid":
+            tag, kinds = problem["ctx"]["tag"], problem["ctx"]["expected_tags"].replace("'", "").split(", ")
+            return f"no kind '{tag}'{nearest(tag, kinds)}"
+    told = "input" not in problem or isinstance(given, dict) or repr(given) in message
+    return message if told else f"{message} (it is {given!r})"
 
 
 def _is_tag(position: int, location: tuple[Any, ...]) -> bool:
