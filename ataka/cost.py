@@ -46,7 +46,7 @@ def announce(study: Study, nodes: Sequence[Node], *, local: bool) -> None:
     print(f"to do: {work}; about {duration(seconds / at_once)} on {device} (within a factor of three)")
     print("open sentences of the paper are read as follows (docs/readings.md):")
     by_question: dict[str, list[str]] = {}
-    for setting, value in plan.readings(study).items():
+    for setting, value in plan.all_readings(study).items():
         chosen, _, question = value.rpartition(" [")
         by_question.setdefault(question.rstrip("]"), []).append(f"{setting} {chosen}")
     for question, settings in sorted(by_question.items()):

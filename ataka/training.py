@@ -228,20 +228,7 @@ def train(
                 update=partial(_update, waiting, learning_rate(setup, epoch)),
                 progress=epoch / setup.epochs,
             )
-            bad: int | None
-            try:
-                for position, loss in enumerate(objective.losses(networks, batch)):
-                    optimisers[position].zero_grad()
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    waiting.append(optimisers[position])
-                    batch.log(f"loss{position}" if len(networks) > 1 else "loss", loss.detach())
-                    watch.see(loss.detach())
-            except AttackError:
-                if _finite(networks):
-                    raise
-                bad = watch.look() or watch.steps + 1  # an attack loses its way in NaN
-            else:
-                bad = watch.end_step()
+            bad = _backward(networks, objective, optimisers, batch, waiting, watch)
             if bad:
                 row = {"epoch": epoch + 1, "learning_rate": learning_rate(setup, epoch), **meter.row()}
                 raise Diverged(epoch + 1, [*history, row], bad)
@@ -279,6 +266,32 @@ def train(
     if best:
         best.give_back()
     return history
+
+
+def _backward(
+    networks: Sequence[nn.Module],
+    objective: Objective,
+    optimisers: Sequence["SGD"],
+    batch: Batch,
+    waiting: list["SGD"],
+    watch: "Watch",
+) -> int | None:
+    """Back-propagate each network's loss as it comes, so that only one graph is alive; its optimiser then waits.
+
+    Returns the step with the first loss that is not finite, if it is known already.
+    """
+    try:
+        for position, loss in enumerate(objective.losses(networks, batch)):
+            optimisers[position].zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            waiting.append(optimisers[position])
+            batch.log(f"loss{position}" if len(networks) > 1 else "loss", loss.detach())
+            watch.see(loss.detach())
+    except AttackError:
+        if _finite(networks):
+            raise
+        return watch.look() or watch.steps + 1  # an attack loses its way in NaN
+    return watch.end_step()
 
 
 class Best:

@@ -83,7 +83,7 @@ def test_like_inherits_all_but_what_is_stated() -> None:
 
 
 def test_the_readings_in_force_are_listed() -> None:
-    readings = plan.readings(config.load("paper"))
+    readings = plan.all_readings(config.load("paper"))
     assert readings["generators.*.update"] == "sign [A7]"
     assert readings["generators.svgd-raw.update"] == "raw [A7]"
     assert readings["at_aka.mse"] == "sum [C2]"
@@ -97,7 +97,7 @@ def test_the_readings_in_force_are_listed() -> None:
 
 def test_a_variants_own_reading_is_listed_beside_the_others() -> None:
     overrides = {"methods": {"s-at-aka.mean": {"like": "s-at-aka", "options": {"mse": "mean"}}}}
-    readings = plan.readings(config.load("paper", overrides))
+    readings = plan.all_readings(config.load("paper", overrides))
     assert readings["at_aka.mse"] == "sum [C2]"
     assert readings["s-at-aka.mean.mse"] == "mean [C2]"
     assert readings["s-at-aka.alpha-test.chosen_on"] == "test [C1]"
@@ -518,7 +518,7 @@ def test_a_spoilt_file_loads_or_is_refused(mutations: list[tuple[tuple[Any, ...]
     except UserError as error:
         told = str(error).splitlines()
     else:
-        told = [json.dumps(study.model_dump(mode="json"), allow_nan=False), *plan.readings(study)]
+        told = [json.dumps(study.model_dump(mode="json"), allow_nan=False), *plan.all_readings(study)]
     assert all(told)
     assert told
 

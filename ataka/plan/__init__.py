@@ -1,0 +1,92 @@
+"""What a study consists of: its artifacts, where each lies, what it is made from, and what decides its bytes.
+
+Four kinds of artifact have a name of their own: a `Tape` (the teachers' recorded logits), a `Run` (one training), a
+`Cell` (one number of a table) and `Particles` (the measurements behind Table 1). Each knows its path below the results
+folder and its settings; the SHA-256 of those settings is what Snakemake watches and what a table compares before it
+takes a cell in.
+"""
+
+from ataka.plan.artifacts import (
+    BEFORE,
+    ROOMS,
+    Cell,
+    Node,
+    Particles,
+    Run,
+    Tape,
+    file_of,
+    forms,
+    parse,
+    root_of,
+    scale_of,
+)
+from ataka.plan.code import attack_code, code_of, run_code, selection_code, tape_code
+from ataka.plan.lineage import (
+    candidates,
+    checkpoint,
+    ensemble_of,
+    frozen_teachers,
+    made_from,
+    members,
+    needs,
+    require_known,
+    source_of,
+    tape_of,
+    together,
+    tuned,
+    tuned_run,
+)
+from ataka.plan.readings import all_readings, readings_in
+from ataka.plan.settings import (
+    cell_settings,
+    data_settings,
+    digest,
+    particles_settings,
+    run_settings,
+    selection_settings,
+    settings_of,
+    tape_settings,
+)
+
+__all__ = [
+    "BEFORE",
+    "ROOMS",
+    "Cell",
+    "Node",
+    "Particles",
+    "Run",
+    "Tape",
+    "all_readings",
+    "attack_code",
+    "candidates",
+    "cell_settings",
+    "checkpoint",
+    "code_of",
+    "data_settings",
+    "digest",
+    "ensemble_of",
+    "file_of",
+    "forms",
+    "frozen_teachers",
+    "made_from",
+    "members",
+    "needs",
+    "parse",
+    "particles_settings",
+    "readings_in",
+    "require_known",
+    "root_of",
+    "run_code",
+    "run_settings",
+    "scale_of",
+    "selection_code",
+    "selection_settings",
+    "settings_of",
+    "source_of",
+    "tape_code",
+    "tape_of",
+    "tape_settings",
+    "together",
+    "tuned",
+    "tuned_run",
+]

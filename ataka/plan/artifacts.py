@@ -1,0 +1,170 @@
+"""The four kinds of artifact, where each lies below a results folder, and from a path back to the artifact."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ataka.config import DEFAULT_SCALE
+from ataka.errors import UserError
+
+ROOMS = ("data", "tapes", "runs", "cells", "particles")
+"""The folders of a results folder, in the order in which they are made."""
+BEFORE = ".before"
+"""The folder of a results folder that keeps what is being made again, until it is made (rules/rollback.py)."""
+
+
+@dataclass(frozen=True)
+class Tape:
+    """What an ensemble of teachers said about every image in every epoch."""
+
+    dataset: str
+    ensemble: str
+    seed: int
+
+    def folder(self, root: str | Path) -> Path:
+        return Path(root, "tapes", self.dataset, self.ensemble, f"seed{self.seed}")
+
+    def manifest(self, root: str | Path) -> Path:
+        return self.folder(root) / "manifest.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training. ``part`` is empty, ``member2`` of an averaged ensemble, or the candidate ``alpha0.5``."""
+
+    dataset: str
+    arch: str
+    method: str
+    seed: int
+    part: str = ""
+
+    def folder(self, root: str | Path) -> Path:
+        return Path(root, "runs", self.dataset, self.arch, self.method, f"seed{self.seed}", self.part)
+
+    def model(self, root: str | Path) -> Path:
+        return self.folder(root) / "model.safetensors"
+
+    def choice(self, root: str | Path) -> Path:
+        """Where the alpha chosen for this data set, network and method is written."""
+        return self.folder(root).parents[1 if self.part else 0] / "choice.json"
+
+    @property
+    def member(self) -> int | None:
+        return int(self.part.removeprefix("member")) if self.part.startswith("member") else None
+
+    @property
+    def alpha(self) -> float | None:
+        return float(self.part.removeprefix("alpha")) if self.part.startswith("alpha") else None
+
+
+@dataclass(frozen=True)
+class Particles:
+    """What a network says of one generator's particles: a row of Table 1."""
+
+    dataset: str
+    arch: str
+    method: str
+    seed: int
+    generator: str
+
+    def csv(self, root: str | Path) -> Path:
+        folder = Path(root, "particles", self.dataset, self.arch, self.method, f"seed{self.seed}")
+        return folder / f"{self.generator}.csv"
+
+    @property
+    def run(self) -> Run:
+        return Run(self.dataset, self.arch, self.method, self.seed)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a table: a run under an attack."""
+
+    dataset: str
+    arch: str
+    method: str
+    seed: int
+    attack: str
+
+    def csv(self, root: str | Path) -> Path:
+        return Path(root, "cells", self.dataset, self.arch, self.method, f"seed{self.seed}", f"{self.attack}.csv")
+
+    def bits(self, root: str | Path) -> Path:
+        return self.csv(root).with_suffix(".bits.npy")
+
+    @property
+    def run(self) -> Run:
+        return Run(self.dataset, self.arch, self.method, self.seed)
+
+
+Node = Tape | Run | Cell | Particles
+
+
+def root_of(scale: str) -> str:
+    """``results`` for the default scale, ``results/demo`` and so on for the others."""
+    return "results" if scale == DEFAULT_SCALE else f"results/{scale}"
+
+
+def scale_of(root: str) -> str:
+    """The scale whose results folder ``root`` is."""
+    return Path(root).name if Path(root).name != "results" else DEFAULT_SCALE
+
+
+def file_of(node: Node, root: str | Path) -> Path:
+    """The file that an artifact is named by."""
+    if isinstance(node, Tape):
+        return node.manifest(root)
+    return node.model(root) if isinstance(node, Run) else node.csv(root)
+
+
+_ARCH = r"(?P<arch>(?:timm/)?[^/]+)"
+_SEED = r"seed(?P<seed>\d{1,9})"
+_PATTERNS = (
+    (Tape, re.compile(rf"tapes/(?P<dataset>[^/]+)/(?P<ensemble>[^/]+)/{_SEED}/manifest\.json")),
+    (
+        Run,
+        re.compile(
+            rf"runs/(?P<dataset>[^/]+)/{_ARCH}/(?P<method>[^/]+)/{_SEED}"
+            r"(?:/(?P<part>member\d{1,3}|alpha\d{1,3}(?:\.\d{1,9})?))?/model\.safetensors"
+        ),
+    ),
+    (
+        Cell,
+        re.compile(rf"cells/(?P<dataset>[^/]+)/{_ARCH}/(?P<method>[^/]+)/{_SEED}/(?P<attack>[^/]+)\.csv"),
+    ),
+    (
+        Particles,
+        re.compile(rf"particles/(?P<dataset>[^/]+)/{_ARCH}/(?P<method>[^/]+)/{_SEED}/(?P<generator>[^/]+)\.csv"),
+    ),
+)
+
+
+def _is_plain(node: Node) -> bool:
+    """Whether it is called as the study calls it: ``member02`` and ``alpha0.50`` are other names of the same."""
+    if not isinstance(node, Run) or not node.part:
+        return True
+    return node.part in (f"member{node.member}", f"alpha{node.alpha:g}" if node.alpha is not None else "")
+
+
+def parse(path: str | Path) -> tuple[str, Node]:
+    """The results folder and the artifact that a path names; UserError for a path that is none of a study's."""
+    text = Path(path).as_posix()
+    for kind, form in _PATTERNS:
+        match = re.fullmatch(rf"(?:(?P<root>.*?)/)?{form.pattern}", text, re.ASCII)
+        if match:
+            fields: dict[str, Any] = {name: value or "" for name, value in match.groupdict().items()}
+            root = fields.pop("root")
+            node = kind(**fields | {"seed": int(fields["seed"])})
+            if text == file_of(node, root).as_posix() and _is_plain(node):
+                return root, node
+    raise UserError(f"'{text}' is no artifact of a study; {forms()}")
+
+
+def forms(root: str = "ROOT") -> str:
+    """What the paths of artifacts look like."""
+    return (
+        f"such are {root}/tapes/DATASET/ENSEMBLE/seedN/manifest.json, "
+        f"{root}/runs/DATASET/ARCH/METHOD/seedN/model.safetensors, {root}/cells/DATASET/ARCH/METHOD/seedN/ATTACK.csv, "
+        f"{root}/particles/DATASET/ARCH/METHOD/seedN/GENERATOR.csv"
+    )

@@ -1,0 +1,48 @@
+"""The modules whose code decides an artifact's bytes."""
+
+from ataka import models
+from ataka.plan.artifacts import Cell, Node, Run, Tape
+from ataka.study import Study
+
+
+def tape_code(study: Study, tape: Tape) -> tuple[str, ...]:
+    return (
+        "ataka.training",
+        "ataka.networks",
+        "ataka.objectives.teachers",
+        *models.sources(study.teacher(tape.dataset)),
+    )
+
+
+def run_code(study: Study, run: Run) -> tuple[str, ...]:
+    method = study.method(run.method)
+    modules = ["ataka.networks", *models.sources(run.arch)]
+    if method.checkpoints:
+        modules.append("ataka.checkpoints")
+    if method.objective is not None:
+        modules += ["ataka.training", method.objective]
+    if method.members > 1 and not run.part:
+        modules.append("ataka.models.mixture")
+    if method.member == "chosen":
+        modules += selection_code(study)
+    if method.online or method.teachers:
+        modules.extend(models.sources(study.teacher(run.dataset)))
+    return tuple(modules)
+
+
+def selection_code(study: Study) -> tuple[str, ...]:
+    return ("ataka.evaluation", f"ataka.attacks.{study.selection.attack.kind}")
+
+
+def attack_code(study: Study, attack: str) -> tuple[str, ...]:
+    kind = study.attack(attack).kind
+    return ("ataka.evaluation", f"ataka.attacks.{kind}", *(["ataka.diagnostics"] if kind == "pgd" else []))
+
+
+def code_of(study: Study, node: Node) -> tuple[str, ...]:
+    """The modules whose code decides an artifact's bytes."""
+    if isinstance(node, Tape):
+        return tape_code(study, node)
+    if isinstance(node, Run):
+        return run_code(study, node)
+    return attack_code(study, node.attack) if isinstance(node, Cell) else ("ataka.particles",)

@@ -1,0 +1,69 @@
+"""How a study, and each training of it, reads the paper's open sentences."""
+
+from typing import Any
+
+from ataka import config
+from ataka.plan.artifacts import Run, Tape
+from ataka.plan.lineage import ensemble_of, together, tuned
+from ataka.settings import readings_of
+from ataka.study import Study
+
+
+def readings_in(study: Study, node: Tape | Run) -> dict[str, str]:
+    """The readings that a training is made under: setting to value, with the question's number."""
+    if isinstance(node, Tape):
+        ensemble, arch = ensemble_of(study, node), study.teacher(node.dataset)
+        setup = study.setup(ensemble.setup, node.dataset, arch)
+        return _told({"generator": study.generators[ensemble.generator], "setup": setup, "data": study.data})
+    if joint := together(study, node):
+        member = f"{study.method(node.method).member} [D4]"
+        return readings_in(study, joint) | {"member": member}
+    method = study.method(node.method)
+    found = {"average": f"{method.average} [E1]", "attacked": f"{method.attacked} [E1]"} if method.members > 1 else {}
+    if method.checkpoints:
+        return found
+    groups: dict[str, Any] = {
+        "options": config.options(study, node.method, node.dataset, node.arch),
+        "setup": study.setup(method.setup, node.dataset, node.arch),
+        "data": study.data,
+    }
+    generator = method.generator or (method.ensemble.generator if method.ensemble else None)
+    if generator is not None:
+        groups["generator"] = study.generators[generator]
+    if tuned(method):
+        groups["selection"] = study.selection_of(node.method)
+    return found | _told(groups)
+
+
+def _told(groups: dict[str, Any]) -> dict[str, str]:
+    return {path: f"{value} [{number}]" for path, number, value in readings_of(groups)}
+
+
+def all_readings(study: Study) -> dict[str, str]:
+    """How the study reads the paper's open sentences: setting to value, with the question's number.
+
+    Hyper-parameters that several methods share under one value are listed once.
+    """
+    found: dict[str, str] = {}
+    for path, number, value in readings_of(study):
+        group, _, name = path.partition(".")
+        if group in ("generators", "setups", "attacks"):  # what they share is listed once
+            entry, _, field = name.partition(".")
+            if found.setdefault(f"{group}.*.{field}", f"{value} [{number}]") != f"{value} [{number}]":
+                found[f"{group}.{entry}.{field}"] = f"{value} [{number}]"
+        elif group != "methods":
+            found[path] = f"{value} [{number}]"
+    for name, method in study.methods.items():
+        if method.objective is not None:
+            owner = method.objective.rsplit(".", 1)[-1]
+            given = [*readings_of(config.options(study, name))]
+            if method.members > 1:
+                given += [("average", "E1", method.average), ("attacked", "E1", method.attacked)]
+            if method.chosen_on is not None:
+                found[f"{name}.chosen_on"] = f"{method.chosen_on} [C1]"
+            for path, number, value in given:
+                text = f"{value} [{number}]"
+                shared = found.setdefault(f"{owner}.{path}", text) == text
+                if not shared:  # a variant's own reading
+                    found[f"{name}.{path}"] = text
+    return found

@@ -1,0 +1,142 @@
+"""The settings that decide an artifact's bytes, and their digest."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import Any
+
+from ataka import config
+from ataka.errors import UserError, nearest
+from ataka.plan.artifacts import Cell, Node, Particles, Run, Tape
+from ataka.plan.lineage import (
+    checkpoint,
+    ensemble_name,
+    ensemble_of,
+    frozen_teachers,
+    members,
+    tape_of,
+    together,
+    tuned,
+)
+from ataka.study import Study
+
+
+def digest(settings: Any) -> str:
+    """SHA-256 of settings in canonical JSON."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def data_settings(study: Study, dataset: str, split: str) -> dict[str, Any]:
+    """What decides one prepared split: ``train`` (with validation) or ``test``."""
+    data = study.data
+    settings: dict[str, Any] = {"dataset": dataset, "split": split, "split_seed": data.split_seed}
+    if split == "train":
+        return settings | {"train": data.train, "validation": data.validation}
+    return settings | {"test": data.test}
+
+
+def tape_settings(study: Study, tape: Tape) -> dict[str, Any]:
+    """What decides a tape, whoever replays it."""
+    ensemble = ensemble_of(study, tape)
+    return {
+        "arch": study.teacher(tape.dataset),
+        "n": ensemble.n,
+        "generator": generator_settings(study, ensemble.generator),
+        "setup": setup_settings(study, ensemble.setup, tape.dataset, study.teacher(tape.dataset)),
+        "data": data_settings(study, tape.dataset, "train"),
+        "seed": tape.seed,
+    }
+
+
+def generator_settings(study: Study, generator: str) -> dict[str, Any]:
+    return study.generators[generator].model_dump(mode="json", exclude={"like"})
+
+
+def setup_settings(study: Study, setup: str, dataset: str, arch: str) -> dict[str, Any]:
+    """A set-up as it is for one data set and network; whether overfitting stops it decides no byte of what finishes."""
+    used = study.setup(setup, dataset, arch)
+    return used.model_dump(mode="json", exclude={"where": True, "like": True, "probe": {"overfitted"}})
+
+
+def run_settings(study: Study, run: Run) -> dict[str, Any]:
+    """What decides a trained network: method, readings, set-up, data, seed, and whatever it learns from."""
+    method = study.method(run.method)
+    settings: dict[str, Any] = {"arch": run.arch, "part": run.part}
+    if method.members > 1 and (method.joint or not run.part):
+        settings |= {"members": method.members, "average": method.average}
+        if method.average_of is not None:
+            settings["average_of"] = run_settings(study, members(study, run)[0])
+    if joint := together(study, run):
+        settings |= {"of": run_settings(study, joint), "member": method.member}
+        return settings | ({"selection": selection_settings(study, run.method)} if method.member == "chosen" else {})
+    if method.checkpoints:
+        parts = members(study, run) or [run]
+        return settings | {"checkpoints": [one.sha256 for part in parts if (one := checkpoint(study, part))]}
+    settings |= {
+        "objective": method.objective,
+        "options": asdict(config.options(study, run.method, run.dataset, run.arch)),
+        "setup": setup_settings(study, method.setup, run.dataset, run.arch),
+        "data": data_settings(study, run.dataset, "train"),
+        "seed": run.seed,
+    }
+    tape = tape_of(study, run)
+    if tape is not None:
+        settings["tape"] = tape_settings(study, tape)
+    elif method.ensemble:
+        online = Tape(run.dataset, ensemble_name(study, run.dataset, method.ensemble), run.seed)
+        settings["teachers"] = tape_settings(study, online)
+    if method.generator is not None:
+        settings["generator"] = generator_settings(study, method.generator)
+    if method.teachers:
+        frozen = frozen_teachers(study, run)
+        settings["frozen"] = {role: run_settings(study, teacher) for role, teacher in frozen.items()}
+    if tuned(method) and not run.part:
+        settings["selection"] = selection_settings(study, run.method)
+    elif not tuned(method):
+        settings["alpha"] = method.alpha
+    if tuned(method):  # a candidate that was stopped is kept, as one
+        probe = study.setup(method.setup, run.dataset, run.arch).probe
+        settings["overfitted"] = probe.overfitted if probe else None
+    return settings
+
+
+def selection_settings(study: Study, method: str) -> dict[str, Any]:
+    """What decides which alpha of a method is chosen."""
+    selection = study.selection_of(method)
+    settings = selection.model_dump(mode="json") | {"seed": study.seeds[0]}
+    if selection.split == "test":
+        settings["test"] = study.data.test
+    return settings
+
+
+def cell_settings(study: Study, cell: Cell) -> dict[str, Any]:
+    """What decides a cell: the run, the test images and the attack."""
+    method = study.method(cell.method)
+    settings = {
+        "run": run_settings(study, cell.run),
+        "test": data_settings(study, cell.dataset, "test"),
+        "attack": study.attack(cell.attack).model_dump(mode="json"),
+    }
+    return settings | ({"attacked": method.attacked} if method.members > 1 else {})
+
+
+def particles_settings(study: Study, node: Particles) -> dict[str, Any]:
+    """What decides the measurements of one generator's particles: the network, the images, the generator."""
+    if node.generator not in study.generators:
+        raise UserError(f"no generator '{node.generator}' in config/{nearest(node.generator, study.generators)}")
+    return {
+        "run": run_settings(study, node.run),
+        "test": data_settings(study, node.dataset, "test"),
+        "generator": generator_settings(study, node.generator),
+        "count": study.particles.count,
+        "images": study.particles.images,
+    }
+
+
+def settings_of(study: Study, node: Node) -> dict[str, Any]:
+    """What decides an artifact's bytes."""
+    if isinstance(node, Tape):
+        return tape_settings(study, node)
+    if isinstance(node, Run):
+        return run_settings(study, node)
+    return cell_settings(study, node) if isinstance(node, Cell) else particles_settings(study, node)
