@@ -39,7 +39,8 @@ class Rollback:
                 aside.unlink(missing_ok=True)
                 if path.exists():
                     _keep(path, aside)
-            self._records |= {str(output): workflow.persistence.metadata(output) for output in job.output}
+            if not workflow.persistence._filter_incomplete_keys(map(str, job.output)):
+                self._records |= {str(output): workflow.persistence.metadata(output) for output in job.output}
 
     def settle(self, workflow: Any) -> None:
         """Put back what jobs that did not finish had removed, and let go of the rest."""
@@ -62,7 +63,7 @@ class Rollback:
     def _restore_records(self, persistence: Any, job: Any) -> None:
         """A file is current, or not, under the settings that it was made under, not under those of the failed job."""
         if not all(str(output) in self._records for output in job.output):
-            return  # kept by a process that died; they stay incomplete and are made again
+            return  # a process had died over them; they stay incomplete and are made again
         for output in job.output:
             persistence.cleanup_metadata(output)
             record = self._records[str(output)]
@@ -84,16 +85,16 @@ def _places(job: Any) -> list[tuple[Path, Path]]:
 
 
 def _keep(path: Path, aside: Path) -> None:
-    try:
-        aside.parent.mkdir(parents=True, exist_ok=True)
+    reason: str | None = None
+    for keep in (os.link, os.link, shutil.copy2):  # twice: another Snakemake may just have removed an empty folder
         try:
-            os.link(path, aside)
-        except OSError:  # a file system without hard links
-            shutil.copy2(path, aside)
-    except OSError as error:
-        raise UserError(
-            f"{path} is about to be made again and can't be kept meanwhile, in {aside}: {error.strerror}"
-        ) from None
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            keep(path, aside)
+        except OSError as error:  # without hard links on the file system, it is copied
+            reason = error.strerror
+        else:
+            return
+    raise UserError(f"{path} is about to be made again and can't be kept meanwhile, in {aside}: {reason}")
 
 
 def _put_back(path: Path, aside: Path) -> bool:

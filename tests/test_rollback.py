@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +23,9 @@ class Persistence:
 
     def metadata(self, path: str) -> str | None:
         return self.records.get(path)
+
+    def _filter_incomplete_keys(self, keys: Iterable[str]) -> set[str]:
+        return self.incomplete & {*keys}
 
     def cleanup_metadata(self, path: str) -> None:
         self.records.pop(path, None)
@@ -130,6 +134,12 @@ def test_what_a_dead_process_kept_is_not_replaced_by_its_half_made_files(root: P
     second.begin(snakemake)
     (root / "cells/pgd.bits.npy").unlink()
     second.settle(snakemake)
+    assert read(root) == whole("old")
+    assert snakemake.persistence.incomplete == {str(root / "cells" / name) for name in NAMES}
+    third = Rollback()
+    third.begin(snakemake)
+    (root / "cells/pgd.bits.npy").unlink()
+    third.settle(snakemake)
     assert read(root) == whole("old")
     assert snakemake.persistence.incomplete == {str(root / "cells" / name) for name in NAMES}
 

@@ -184,6 +184,7 @@ def test_what_a_killed_snakemake_left_is_put_back_by_the_next_that_fails_and_the
     now = state(killed.checkout)
     assert {path for path in now if "/.resume/" not in path} == {*killed.before}
     assert all(now[path] == content for path, content in killed.before.items())
+    killed.checkout.snakemake(NATURAL, *diverge("natural"))  # and once more
     answer = killed.checkout.snakemake(NATURAL)
     assert answer.jobs == ["train digits resnet10-w8 natural seed 0"]
     again = state(killed.checkout)
