@@ -40,6 +40,7 @@ include: "rules/report.smk"
 
 
 flow.refuse_unknown(workflow)
+rollback.recover(flow.all_roots)
 
 
 onstart:

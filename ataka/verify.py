@@ -109,7 +109,7 @@ class _Check:
         if (self.root / plan.BEFORE).is_dir():
             self._note(
                 f"{self.root / plan.BEFORE} keeps what was there before jobs that run now, or whose Snakemake was "
-                "killed: they settle it when they are started again"
+                "killed: the next start of Snakemake puts it back"
             )
         for folder in sorted(unfinished):
             self._note(f"{folder}: a job here isn't finished; started again, it goes on")

@@ -5,9 +5,11 @@ Snakemake removes a job's outputs before it starts it, and again when it has fai
 one. Here hard links in `.before/` of the results folder keep what is about to be made again, until its job has ended.
 """
 
+import fcntl
 import os
 import shutil
 import sys
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,16 +23,41 @@ _BESIDE = {"manifest.json": ("run.json", "history.csv")}
 
 
 class Rollback:
-    """Between ``begin`` and ``settle`` jobs run; a process that dies in between leaves `.before/` to the next one."""
+    """Between ``begin`` and ``settle`` jobs run; what a process that dies in between leaves is the next one's."""
 
     def __init__(self) -> None:
         self._jobs: list[Any] = []
         self._records: dict[str, Any] = {}
+        self._live: dict[Path, int | None] = {}
+        """The folders that are in use, each with the descriptor that holds a shared lock on it, if one can."""
+
+    def recover(self, roots: Iterable[str]) -> None:
+        """Put back what a process that died had kept and its jobs had removed; it will be made again where needed.
+
+        Snakemake may have recorded it as made by a job that had failed, so its time says that it is older than all.
+        """
+        for folder in (Path(root, plan.BEFORE) for root in roots):
+            if not folder.is_dir() or (descriptor := _lock(folder, fcntl.LOCK_EX)) is None:
+                continue
+            back = []
+            for aside in [path for path in folder.rglob("*") if path.is_file()]:
+                path = folder.parent / aside.relative_to(folder)
+                if path.exists():  # it was made, or had not been removed yet
+                    aside.unlink()
+                elif _put_back(path, aside):
+                    os.utime(path, (0, 0))
+                    back.append(path)
+            _prune(folder)
+            os.close(descriptor)
+            _tell(back)
 
     @mistakes_stop()
     def begin(self, workflow: Any) -> None:
         """Keep what the jobs are about to make again."""
         self._jobs = list(workflow.dag.needrun_jobs())
+        for folder in {Path(job.wildcards.root, plan.BEFORE) for job in self._jobs}:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._live[folder] = _lock(folder, fcntl.LOCK_SH)
         for job in self._jobs:
             kept = [(path, aside) for path, aside in _places(job) if aside.exists()]
             if kept and not _made(job):
@@ -54,11 +81,11 @@ class Rollback:
                 workflow.persistence.started(job)  # marks them incomplete, should this be as far as it comes
                 back += [path for path, aside in kept if _put_back(path, aside)]
                 self._restore_records(workflow.persistence, job)
-        for root in {job.wildcards.root for job in self._jobs}:
-            _prune(Path(root, plan.BEFORE))
-        if back:
-            more = f" and {len(back) - 1} more" if len(back) > 1 else ""
-            print(f"put back as it was before: {back[0]}{more}", file=sys.stderr)
+        for folder, descriptor in self._live.items():
+            _prune(folder)
+            if descriptor is not None:
+                os.close(descriptor)
+        _tell(back)
 
     def _restore_records(self, persistence: Any, job: Any) -> None:
         """A file is current, or not, under the settings that it was made under, not under those of the failed job."""
@@ -105,6 +132,23 @@ def _put_back(path: Path, aside: Path) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside.replace(path)
     return True
+
+
+def _lock(folder: Path, kind: int) -> int | None:
+    """A descriptor that holds the lock; None if others have it, or on a file system without locks."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _tell(back: Sequence[Path]) -> None:
+    if back:
+        more = f" and {len(back) - 1} more" if len(back) > 1 else ""
+        print(f"put back as it was before: {back[0]}{more}", file=sys.stderr)
 
 
 def _prune(folder: Path) -> None:

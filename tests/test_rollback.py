@@ -144,6 +144,23 @@ def test_what_a_dead_process_kept_is_not_replaced_by_its_half_made_files(root: P
     assert snakemake.persistence.incomplete == {str(root / "cells" / name) for name in NAMES}
 
 
+def test_the_next_process_puts_back_what_a_dead_one_kept(root: Path, snakemake: Any) -> None:
+    write(root, "old")
+    dead = Rollback()
+    dead.begin(snakemake)
+    (root / "cells/pgd.csv").unlink()
+    alive = Rollback()
+    alive.recover([str(root)])
+    assert not (root / "cells/pgd.csv").exists()  # the other may still be at it
+    for descriptor in dead._live.values():
+        os.close(descriptor or 0)
+    alive.recover([str(root), str(root / "none")])
+    assert read(root) == whole("old")
+    assert (root / "cells/pgd.csv").stat().st_mtime == 0  # so that Snakemake makes it again
+    assert (root / "cells/pgd.bits.npy").stat().st_mtime > 0
+    assert not (root / ".before").exists()
+
+
 def test_a_disk_that_can_keep_nothing_stops_before_any_job(
     root: Path, snakemake: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -384,6 +384,19 @@ def test_a_job_that_is_not_finished_is_a_note(root: Path, found: Verify) -> None
     assert all("a job here isn't finished; started again, it goes on" in note for note in findings.notes)
 
 
+def test_what_is_kept_from_before_is_a_note(root: Path, found: Verify) -> None:
+    kept = root / ".before" / CELL
+    kept.parent.mkdir(parents=True)
+    shutil.copy(root / CELL, kept)
+    findings = found()
+    assert findings.problems == []
+    (note,) = findings.notes
+    assert note.startswith(
+        f"{ROOT}/.before keeps what was there before jobs that run now, or whose Snakemake was killed"
+    )
+    assert verify.roots(Path("results")) == [Path(ROOT)]
+
+
 def test_a_scale_that_is_not_known_and_one_that_is(
     root: Path, small_settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
