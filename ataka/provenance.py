@@ -81,6 +81,22 @@ def seals(rows: Sequence[Mapping[str, str]]) -> list[str]:
     return [seal({**row, "collected": f"{place} of {len(rows)}"}) for place, row in enumerate(stated, start=1)]
 
 
+_COMMENT = {".tex": "% sealed: {}", ".md": "<!-- sealed: {} -->"}
+
+
+def sealed_page(text: str, suffix: str) -> str:
+    """``text`` with a last line that LaTeX or Markdown doesn't show: the SHA-256 of what stands before it."""
+    return f"{text}{_COMMENT[suffix].format(hashlib.sha256(text.encode()).hexdigest())}\n"
+
+
+def holds(page: str, suffix: str) -> bool | None:
+    """Whether a page is as ``sealed_page`` wrote it; None if it has no seal at all."""
+    text = "".join(page.splitlines(keepends=True)[:-1])
+    if _COMMENT[suffix].split("{}")[0] not in page:
+        return None
+    return page == sealed_page(text, suffix)
+
+
 def code_digest(modules: Iterable[str]) -> str:
     """SHA-256 of the syntax trees of ``modules`` and what they import of their own packages, bar docstrings.
 

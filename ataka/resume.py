@@ -213,10 +213,9 @@ def _claim(folder: Path) -> IO[str] | None:
             return None
         lock.close()
     store.sweep(folder)
-    with suppress(OSError):
+    with suppress(OSError):  # at once, so that a full disk is not met again when the lock is closed
         lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {platform.node()}")
-        lock.flush()
+        os.write(lock.fileno(), f"process {os.getpid()} on {platform.node()}".encode())
     return lock
 
 

@@ -8,10 +8,9 @@ import csv
 import hashlib
 import io
 import json
-import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +19,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ataka.atomic import replacing as replacing
 from ataka.data import Split
 from ataka.errors import UserError
 from ataka.provenance import seal as seal
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A sibling to write to; when the block ends well it is flushed to disk and moved in place of ``path``.
-
-    Raises UserError if the disk can't take it; ``path`` is then as it was.
-    """
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        with part.open("rb") as written:
-            os.fsync(written.fileno())
-        part.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"can't write {path}: {getattr(error, 'strerror', None) or error}") from None
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def require_space(folder: Path, needed: int) -> None:

@@ -2,7 +2,7 @@
 
 A *problem* is a file that isn't what its provenance says: edited, damaged, swapped, stale, or made from something that
 has changed since. A *note* is worth knowing and no mistake: code that has changed, a file that no artifact explains. Of
-a table the CSV is checked, row by row, against the measurements that it was collected from; its looks are `report`'s.
+a table the CSV is checked, row by row, against the measurements that it was collected from; its pages, by their seals.
 """
 
 import json
@@ -147,7 +147,9 @@ class _Check:
         place = path.relative_to(self.root)
         if len(place.parts) == 1:
             self._explained.add(path)
-            if path.suffix == ".csv":
+            if path.suffix in (".tex", ".md"):
+                self._page(path)
+            elif path.suffix == ".csv":
                 computed = path.name.partition(".")[0] in _COMPUTED
                 of_choices = self._choices if path.name.endswith(".choices.csv") else self._table
                 self._attempt(path, self._computed if computed else of_choices, path)
@@ -179,6 +181,19 @@ class _Check:
             checks: dict[type, Callable[..., Iterator[str]]]
             checks = {Tape: self._tape, Run: self._run, Cell: self._cell, Particles: self._particles}
             self._attempt(path, checks[type(node)], node)
+
+    def _page(self, path: Path) -> None:
+        """A rendered table, or verdicts; notes of the user's own are none of these."""
+        measured = path.with_name(f"{path.stem.removesuffix('.published')}.csv")
+        text = path.read_bytes().decode("utf-8", "replace")
+        sealed = provenance.holds(text, path.suffix)
+        if sealed is None and not measured.is_file():
+            return
+        self.found.checked += 1
+        if not sealed:
+            self._problem(f"{path} was edited or is damaged: its seal doesn't hold; {_again(path)}")
+        elif not measured.is_file():
+            self._problem(f"{measured} is missing, though {path} is there; {_again(measured)}")
 
     def _attempt(self, path: Path, check: Callable[..., Iterator[str]], *given: Any) -> None:
         self.found.checked += 1
@@ -368,6 +383,8 @@ class _Check:
             ]
             if told not in grid:
                 yield f"{path}, line {line}, is not what {source} says; {_again(path)}"
+        if rows:
+            yield from self._computed(path)
 
     def _tuned(self, choices: Path) -> list[Run]:
         """The runs whose choices of alpha belong to a table's collection."""
@@ -455,4 +472,6 @@ def _differ(made: Any, in_force: Any, place: str = "") -> str:
 
 
 def _again(path: Path) -> str:
+    if ".partial." in path.name:
+        return "delete it, and make it again with --partial"
     return f"make it again: snakemake --cores all --force {path}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ataka import config, plan
+from ataka.atomic import replacing
 from ataka.errors import UserError
 from ataka.study import Study
 from report import tables
@@ -82,7 +83,8 @@ def published(options: argparse.Namespace) -> None:
 
     path, text = published_facts.PAGE, published_facts.page()
     if not options.check:
-        path.write_text(text, encoding="utf-8")
+        with replacing(path) as part:
+            part.write_text(text, encoding="utf-8")
         print(f"written: {path}")
     elif not path.exists() or path.read_text(encoding="utf-8") != text:
         raise UserError(f"{path} is not what the published numbers give; run: python -m report published")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ataka import provenance
+from ataka.atomic import replacing
 from ataka.errors import UserError
 from ataka.study import Study
 from report import choices
@@ -73,7 +74,7 @@ def write(found: Collection, table: Table, stem: Path) -> tuple[Path, Path]:
         write_csv(sealed(rows), table.csv_columns, collected)
     else:
         collected.unlink(missing_ok=True)
-    write_csv(found.choices, choices.COLUMNS, chosen)
+    write_csv(sealed(found.choices), choices.COLUMNS, chosen)
     return collected, chosen
 
 
@@ -152,8 +153,8 @@ def write_csv(rows: Iterable[Mapping[str, object]], columns: list[str], path: Pa
 
     frame = pandas.DataFrame(list(rows), dtype=object)
     extra = [name for name in frame.columns if name not in columns]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frame.reindex(columns=[*columns, *extra]).to_csv(path, index=False, na_rep="", lineterminator="\n")
+    with replacing(path) as part:
+        frame.reindex(columns=[*columns, *extra]).to_csv(part, index=False, na_rep="", lineterminator="\n")
 
 
 def _snakemake(root: str, table: Table) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ataka.atomic import replacing
+from ataka.provenance import sealed_page
 from report import latex, markdown, names
 from report.page import Page
 
@@ -16,11 +18,16 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 def write(page: Page) -> tuple[Path, Path]:
     """``{stem}.tex`` and ``{stem}.md``."""
-    page.stem.parent.mkdir(parents=True, exist_ok=True)
     paths = Path(f"{page.stem}.tex"), Path(f"{page.stem}.md")
     for path, text in zip(paths, (tex(page), md(page)), strict=True):
-        path.write_text(text, encoding="utf-8")
+        write_sealed(path, text)
     return paths
+
+
+def write_sealed(path: Path, text: str) -> None:
+    """A page, whole or not at all; its last line tells whether it was edited since."""
+    with replacing(path) as part:
+        part.write_text(sealed_page(text, path.suffix), encoding="utf-8")
 
 
 def tex(page: Page) -> str:

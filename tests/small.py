@@ -58,7 +58,7 @@ def make(folder: Path, settings: dict[str, Any]) -> None:
             assert main([verb, f"{ROOT}/{path}", *overlaid]) == 0
         assert report(["cells", "--root", ROOT]) == 0
         for table in ("table1", "table2"):
-            assert report(["collect", table, "--root", ROOT, "--partial", *overlaid]) == 0
+            assert report(["render", table, "--root", ROOT, "--partial", *overlaid]) == 0
         for concluded in ("claims", "union"):
             assert report([concluded, "--root", ROOT, "--partial", *overlaid]) == 0
 

@@ -316,6 +316,16 @@ def test_a_recording_whose_files_are_no_longer_whole_begins_anew(
 # ---- what stands in the way
 
 
+def test_a_full_disk_keeps_no_job_from_its_claim_or_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with resume.claimed(tmp_path / ".resume"):
+        assert (tmp_path / ".resume/lock").read_bytes() == b""
+    assert not (tmp_path / ".resume").exists()
+
+
 def test_a_full_disk_does_not_stop_a_training(
     natural: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

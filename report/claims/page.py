@@ -39,7 +39,7 @@ class Block:
 
 def write(study: Study, root: str, verdicts: Sequence[Verdict], *, partial: bool = False) -> list[Path]:
     """All three files; ``partial`` ones have a name of their own."""
-    from report.render import environment
+    from report.render import environment, write_sealed
 
     stem = Path(root, "claims.partial" if partial else "claims")
     csv = Path(f"{stem}.csv")
@@ -56,7 +56,7 @@ def write(study: Study, root: str, verdicts: Sequence[Verdict], *, partial: bool
     for suffix, escape in filters.items():
         path = Path(f"{stem}.{suffix}")
         template = environment(text=escape).get_template(f"claims.{suffix}")
-        path.write_text(template.render(content), encoding="utf-8")
+        write_sealed(path, template.render(content))
         written.append(path)
     return written
 

@@ -54,6 +54,7 @@ def test_the_grid_of_alpha_is_listed(root: Path, study: Study) -> None:
     _, chosen = collect.write(gather(study, root), tables.load("table2"), root / "table2")
     table = rows(chosen)
     assert len(table) == 4 * 2
+    assert len(table[0].pop("collected")) == 64
     assert table[0] == {
         "dataset": "digits",
         "arch": "resnet10-w8",
