@@ -24,7 +24,7 @@ wildcard_constraints:
     ensemble=r"[^/]+",
     arch=r"(timm/)?[^/]+",
     method=r"[^/]+",
-    seed=r"\d+",
+    seed=r"0|[1-9]\d*",
     part=r"(/(member\d+|alpha[\d.]+))?",
     attack=r"[^/]+",
     generator=r"[^/]+",

@@ -115,6 +115,8 @@ class States:
             if content["environment"] != self.environment:
                 self._say(f"what was done before was done under {content['environment']}: bits may differ")
             return True
+        if any(path.exists() for path in self._paths()):
+            self._say("begins anew")
         return False
 
     def _found(self) -> Iterator[tuple[int, dict[str, Any], State]]:
@@ -126,7 +128,9 @@ class States:
             try:
                 content, tensors = _read(path)
             except (UserError, ValueError, KeyError) as error:
-                self._say(f"WARNING: {path} is damaged and not used ({error})")
+                self._say(
+                    f"WARNING: {path} is damaged and not used ({str(error).removesuffix('; delete it and run again')})"
+                )
                 continue
             if content["format"] != FORMAT or content["identity"] != self.identity:
                 theirs = content["identity"] if content["format"] == FORMAT else {"format": content["format"]}

@@ -120,6 +120,8 @@ class _Check:
         for path, needed_by in sorted(self._missing.items()):
             more = f" and {len(needed_by) - 1} more" if len(needed_by) > 1 else ""
             self._problem(f"{path} is missing, and {needed_by[0]}{more} came from it; {_again(path)}")
+        if any("other settings than those in force" in problem for problem in self.found.problems):
+            self._note(f"{self.root}: if this study was made under --config, give the same to verify")
         if self._aged:
             some = f"{len(self._aged)} artifacts, such as {self._aged[0]}"
             self._note(f"{self.root}: the code behind {some}, has changed since; snakemake makes them again")
@@ -337,6 +339,10 @@ class _Check:
             run = row["dataset"], row["arch"], row["method"], int(row["seed"])
             node = Cell(*run, row["attack"]) if "attack" in row else Particles(*run, row["generator"])
             taken[node.csv(self.root)].append(_filled(row))
+        others = sorted({int(row["seed"]) for row in rows} - {*self.study.seeds})
+        if others and path.stem != "cells":
+            seeds, now = (", ".join(map(str, some)) for some in (others, self.study.seeds))
+            self._note(f"{path} has seeds that are not those in force: {seeds} beside {now}; give verify the --config")
         for source, told in taken.items():
             if not source.is_file():
                 self._missing[source].append(path)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ataka import config, plan, warm
+from ataka import config, data, plan, warm
 from ataka.config import HOME
 from ataka.errors import UserError, nearest
 from ataka.plan import Cell, Node, Particles, Run, Tape
@@ -70,6 +70,7 @@ class Workflow:
         if isinstance(node, Tape):
             return _files(plan.needs(study, node), wildcards.root)
         run = _run(wildcards)
+        plan.parse(run.model(wildcards.root))  # refuses another name of it, such as alpha0.50
         plan.require_known(study, run)
         paths = _files(plan.needs(study, run), wildcards.root)
         method = study.method(run.method)
@@ -140,6 +141,7 @@ class Workflow:
 
     @mistakes_stop()
     def data_settings(self, wildcards: Any) -> str:
+        data.specification(wildcards.dataset)  # refuses one that there is not
         return plan.digest(plan.data_settings(self.study(wildcards), wildcards.dataset, wildcards.split))
 
     def data_code(self, wildcards: Any) -> str:
@@ -255,6 +257,12 @@ class Workflow:
         scale, names = (parts[0], parts[1:]) if parts and parts[0] in scales else ("", parts)
         root = f"results/{scale}" if scale else "results"
         if len(names) > 1 and names[0] in plan.ROOMS:
+            try:
+                plan.parse(path)
+            except plan.OtherName as error:
+                return f": {error}"
+            except UserError:
+                pass
             return f"; {plan.forms(root)}"
         tables = [f"{name}{suffix}" for name in self._tables for suffix in (".tex", ".csv", ".md", ".choices.csv")]
         files = ["all", *tables, *(f"claims{suffix}" for suffix in (".md", ".tex", ".csv")), "union.csv", "cells.csv"]

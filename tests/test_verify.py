@@ -383,6 +383,17 @@ def test_the_setting_that_differs_is_named(found: Verify) -> None:
     assert any("(setup.learning_rate was 0.1, is 0.2)" in line for line in lines)
 
 
+def test_what_was_made_under_config_is_told_how_to_be_checked(found: Verify) -> None:
+    hint = f"{ROOT}: if this study was made under --config, give the same to verify"
+    assert hint in found(setups={"natural": {"learning_rate": 0.2}}).notes
+    notes = found(seeds=[1]).notes
+    assert (
+        f"{ROOT}/table2.partial.csv has seeds that are not those in force: 0 beside 1; give verify the --config"
+        in notes
+    )
+    assert found().notes == []
+
+
 def test_changed_code_is_a_note(found: Verify, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found().notes == []
     monkeypatch.setattr(provenance, "code_digest", lambda modules: "0" * 64)

@@ -1,7 +1,7 @@
 """The four kinds of artifact, where each lies below a results folder, and from a path back to the artifact."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -140,15 +140,22 @@ _PATTERNS = (
 )
 
 
-def _is_plain(node: Node) -> bool:
-    """Whether it is called as the study calls it: ``member02`` and ``alpha0.50`` are other names of the same."""
+class OtherName(UserError):
+    """A path that would name an artifact if it were spelt as the study spells it."""
+
+
+def _plain(node: Node) -> Node:
+    """As the study calls it: ``member02`` and ``alpha0.50`` are other names of the same."""
     if not isinstance(node, Run) or not node.part:
-        return True
-    return node.part in (f"member{node.member}", f"alpha{node.alpha:g}" if node.alpha is not None else "")
+        return node
+    return replace(node, part=f"alpha{node.alpha:g}" if node.alpha is not None else f"member{node.member}")
 
 
 def parse(path: str | Path) -> tuple[str, Node]:
-    """The results folder and the artifact that a path names; UserError for a path that is none of a study's."""
+    """The results folder and the artifact that a path names.
+
+    UserError for a path that is none of a study's, OtherName for one that a study doesn't call so (`seed00`).
+    """
     text = Path(path).as_posix()
     for kind, form in _PATTERNS:
         match = re.fullmatch(rf"(?:(?P<root>.*?)/)?{form.pattern}", text, re.ASCII)
@@ -156,8 +163,9 @@ def parse(path: str | Path) -> tuple[str, Node]:
             fields: dict[str, Any] = {name: value or "" for name, value in match.groupdict().items()}
             root = fields.pop("root")
             node = kind(**fields | {"seed": int(fields["seed"])})
-            if text == file_of(node, root).as_posix() and _is_plain(node):
+            if text == file_of(_plain(node), root).as_posix():
                 return root, node
+            raise OtherName(f"'{text}' is another name of {file_of(_plain(node), root)}: use that one")
     raise UserError(f"'{text}' is no artifact of a study; {forms()}")
 
 

@@ -49,6 +49,19 @@ TARGETS = {
     "a table of the paper's scale": ("results/tabel2.md", 2, "no rule makes", "did you mean 'results/table2.md'?"),
     "no file": ("results/smoke", 2, "no rule makes 'results/smoke'", "did you mean 'results/smoke/all'?"),
     "the seed": (f"{CELLS}/natural/pgd.csv", 2, "no rule makes", "results/smoke/cells/DATASET/ARCH/METHOD/seedN/"),
+    "a seed's other name": (
+        f"{CELLS}/natural/seed00/pgd.csv",
+        2,
+        "is another name of",
+        f"{CELLS}/natural/seed0/pgd.csv",
+    ),
+    "an alpha's other name": (
+        f"{CELLS.replace('cells', 'runs')}/s-at-aka/seed0/alpha0.50/model.safetensors",
+        2,
+        "is another name of",
+        "s-at-aka/seed0/alpha0.5/model.safetensors: use that one",
+    ),
+    "a data set's images": ("results/smoke/data/digit/test.safetensors", 2, "no data set 'digit'", "'digits'"),
     "what is none of ours": ("table2.tex", 1, "No rule to produce table2.tex", "MissingRuleException"),
 }
 
