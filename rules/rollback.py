@@ -37,7 +37,7 @@ class Rollback:
         Snakemake may have recorded it as made by a job that had failed, so its time says that it is older than all.
         """
         for folder in (Path(root, plan.BEFORE) for root in roots):
-            if not folder.is_dir() or (descriptor := _lock(folder, fcntl.LOCK_EX)) is None:
+            if not folder.is_dir() or (descriptor := _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)) is None:
                 continue
             back = []
             for aside in [path for path in folder.rglob("*") if path.is_file()]:
@@ -136,9 +136,12 @@ def _put_back(path: Path, aside: Path) -> bool:
 
 def _lock(folder: Path, kind: int) -> int | None:
     """A descriptor that holds the lock; None if others have it, or on a file system without locks."""
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # another has just removed it
+        return None
+    try:
+        fcntl.flock(descriptor, kind)
     except OSError:
         os.close(descriptor)
         return None
