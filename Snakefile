@@ -40,7 +40,7 @@ include: "rules/report.smk"
 
 
 flow.refuse_unknown(workflow)
-rollback.recover(flow.all_roots)
+rollback.recover(workflow, flow.all_roots)
 
 
 onstart:

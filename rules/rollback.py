@@ -31,11 +31,14 @@ class Rollback:
         self._live: dict[Path, int | None] = {}
         """The folders that are in use, each with the descriptor that holds a shared lock on it, if one can."""
 
-    def recover(self, roots: Iterable[str]) -> None:
+    def recover(self, workflow: Any, roots: Iterable[str]) -> None:
         """Put back what a process that died had kept and its jobs had removed; it will be made again where needed.
 
         Snakemake may have recorded it as made by a job that had failed, so its time says that it is older than all.
+        A cluster's job reads the Snakefile, too; on its machine the lock of the Snakemake that sent it may not be seen.
         """
+        if not workflow.is_main_process:
+            return
         for folder in (Path(root, plan.BEFORE) for root in roots):
             if not folder.is_dir() or (descriptor := _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)) is None:
                 continue
