@@ -168,8 +168,9 @@ def _overlay(base: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any
 
 def _unlike(base: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[tuple[str, ...], list[str]]:
     """The entries of groups that ``upper`` has and ``base`` has not, perhaps by a slip, each with those of ``base``."""
-    groups = (group for group in ("attacks", "generators", "setups", "methods") if isinstance(upper.get(group), dict))
-    return {(group, name): [*base[group]] for group in groups for name in upper[group] if name not in base[group]}
+    groups = ((group, base.get(group), upper.get(group)) for group in ("attacks", "generators", "setups", "methods"))
+    both = [(group, there, new) for group, there, new in groups if isinstance(there, dict) and isinstance(new, dict)]
+    return {(group, name): [*there] for group, there, new in both for name in new if name not in there}
 
 
 def _inherit(entries: Any, group: str) -> None:

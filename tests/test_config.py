@@ -95,6 +95,14 @@ def test_the_readings_in_force_are_listed() -> None:
     assert "natural.average" not in readings
 
 
+def test_a_group_that_is_none_is_refused_as_such() -> None:
+    for base in ({}, {"attacks": None}, {"attacks": 3}):
+        assert config._unlike(base, {"attacks": {"pgd": {}}}) == {}
+    assert config._unlike({"attacks": {"pgd": {}}}, {"attacks": {"pgd": {}, "pdg": {}}}) == {
+        ("attacks", "pdg"): ["pgd"]
+    }
+
+
 def test_a_variants_own_reading_is_listed_beside_the_others() -> None:
     overrides = {"methods": {"s-at-aka.mean": {"like": "s-at-aka", "options": {"mse": "mean"}}}}
     readings = plan.all_readings(config.load("paper", overrides))
