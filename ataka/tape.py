@@ -21,6 +21,12 @@ from ataka.data import View
 from ataka.errors import UserError
 
 FORMAT = 1
+_DIGITS = 12
+
+
+def part_of(digest: str) -> str:
+    """The part of a folder for a tape that is what it is by the SHA-256 ``digest``."""
+    return digest[:_DIGITS]
 
 
 def epoch_file(folder: Path, epoch: int) -> Path:
@@ -119,7 +125,7 @@ def _entry(path: Path, folder: Path) -> dict[str, str]:
 def _clear(folder: Path, part: str = "") -> None:
     """Remove the tapes that lay in ``folder`` before the one of ``part``."""
     for other in folder.iterdir():
-        if re.fullmatch(r"[0-9a-f]{12}", other.name) and other.name != part:
+        if re.fullmatch(rf"[0-9a-f]{{{_DIGITS}}}", other.name) and other.name != part:
             shutil.rmtree(other, ignore_errors=True)
 
 

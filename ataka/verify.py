@@ -196,6 +196,8 @@ class _Check:
             self._problem(f"{path} was edited or is damaged: its seal doesn't hold; {_again(path)}")
         elif not measured.is_file():
             self._problem(f"{measured} is missing, though {path} is there; {_again(measured)}")
+        elif path.stat().st_mtime_ns < measured.stat().st_mtime_ns:
+            self._note(f"{path} is older than {measured} and may show other numbers; snakemake renders it again")
 
     def _attempt(self, path: Path, check: Callable[..., Iterator[str]], *given: Any) -> None:
         self.found.checked += 1
@@ -354,15 +356,10 @@ class _Check:
                 yield f"{path}: what it has of {source} is not what stands there; {_again(path)}"
                 differs = True
         if not differs:
-            yield from self._computed(path)
+            yield from _edited(path, rows)
 
     def _computed(self, path: Path) -> Iterator[str]:
-        """Its rows are as they were written."""
-        rows = store.read_rows(path)
-        if any("collected" not in row for row in rows):
-            yield f"{path} has rows without a seal: an older version made it, or a hand; {_again(path)}"
-        elif not rows or [row["collected"] for row in rows] != provenance.seals(rows):
-            yield f"{path} was edited or is damaged: a row is missing, or not what was written; {_again(path)}"
+        yield from _edited(path, store.read_rows(path))
 
     def _choices(self, path: Path) -> Iterator[str]:
         """Each row is a candidate of the choice that it names, and all are there of each choice behind the table."""
@@ -390,7 +387,7 @@ class _Check:
             if told not in grid:
                 yield f"{path}, line {line}, is not what {source} says; {_again(path)}"
         if rows:
-            yield from self._computed(path)
+            yield from _edited(path, rows)
 
     def _tuned(self, choices: Path) -> list[Run]:
         """The runs whose choices of alpha belong to a table's collection."""
@@ -457,6 +454,14 @@ def _unsealed(path: Path, rows: list[dict[str, str]]) -> Iterator[str]:
     for line, row in enumerate(rows, start=2):
         if row["seal"] != store.seal(row):
             yield f"{path}, line {line}, was changed after it was written: its seal doesn't hold; {_again(path)}"
+
+
+def _edited(path: Path, rows: list[dict[str, str]]) -> Iterator[str]:
+    """Unless the rows of a collection are as they were written."""
+    if any("collected" not in row for row in rows):
+        yield f"{path} has rows without a seal: an older version made it, or a hand; {_again(path)}"
+    elif not rows or [row["collected"] for row in rows] != provenance.seals(rows):
+        yield f"{path} was edited or is damaged: a row is missing, or not what was written; {_again(path)}"
 
 
 def _filled(row: Mapping[str, str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -392,6 +393,13 @@ def test_what_was_made_under_config_is_told_how_to_be_checked(found: Verify) -> 
         in notes
     )
     assert found().notes == []
+
+
+def test_a_page_older_than_its_numbers_is_a_note(root: Path, found: Verify) -> None:
+    page = root / "table2.partial.tex"
+    os.utime(page, (0, 0))
+    (note,) = found().notes
+    assert note.startswith(f"{page} is older than {ROOT}/table2.partial.csv and may show other numbers")
 
 
 def test_changed_code_is_a_note(found: Verify, monkeypatch: pytest.MonkeyPatch) -> None:

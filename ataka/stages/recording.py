@@ -46,7 +46,7 @@ def record(study: Study, root: str, node: Tape) -> None:
         progress.say(f"the particles of {source.ensemble} felt each other, so these teachers are trained by themselves")
     teachers = networks.teachers(arch, node.dataset, ensemble.n, seed=node.seed, device=device)
     states = states_of(study, node, folder, progress, data=about["data_sha256"])
-    part = plan.digest(states.identity)[:12]
+    part = tape.part_of(plan.digest(states.identity))
     writer = tape.Writer(folder, generator.channels, count=len(train), part=part)
     classes = data.specification(node.dataset).classes
     needed = tape.size(len(generator.channels), ensemble.n, len(train), classes) * setup.epochs
