@@ -2,7 +2,7 @@
 
 import sys
 
-from ataka import warm
+from ataka.machine import warm
 
 if __name__ == "__main__":
     sys.exit(warm.run("ataka.cli", sys.argv[1:]))

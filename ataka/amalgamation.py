@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ataka.settings import hyperparameters, reading
+from ataka.study.fields import hyperparameters, reading
 
 NAMES = ("naive", "linear", "soft", "pareto")
 Followed = Literal["hardest", "easiest"]

@@ -11,14 +11,17 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ataka import config, plan, provenance
+from ataka import plan
 from ataka.errors import UserError
-from ataka.study import Study
+from ataka.files import provenance
+from ataka.plan import digests
+from ataka.study import Study, config
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except RuntimeError as error:
-        from ataka.memory import out_of_memory  # torch is there, as the error is
+        from ataka.machine.memory import out_of_memory  # torch is there, as the error is
 
         if not out_of_memory(error):
             raise
@@ -127,54 +130,48 @@ def _node(given: argparse.Namespace, kind: type, path: str | None = None) -> tup
     study = config.load(plan.scale_of(root), _overrides(given))
     plan.require_known(study, node)
     provenance.git_state()  # and the code, as they are now: a job of days may see them change
-    provenance.code_digest(plan.code_of(study, node))
+    digests.code_digest(plan.code_of(study, node))
     return study, root, node
 
 
-def _prepare(given: argparse.Namespace) -> None:
-    from ataka import stages
+def _stage(verb: str) -> Callable[..., None]:
+    """The function of a stage: ``verb`` names its module and itself. Stages need torch, so they are loaded on use."""
+    stage: Callable[..., None] = getattr(import_module(f"ataka.stages.{verb}"), verb)
+    return stage
 
+
+def _prepare(given: argparse.Namespace) -> None:
     path = Path(given.path)
     if len(path.parts) < 4 or path.parts[-3] != "data" or path.name not in ("train.safetensors", "test.safetensors"):
         raise UserError(f"'{path}' is no prepared split: ROOT/data/DATASET/train.safetensors or test.safetensors")
     root = path.parents[2].as_posix()
-    stages.prepare(config.load(plan.scale_of(root), _overrides(given)), root, path.parent.name, path.stem)
+    _stage("prepare")(config.load(plan.scale_of(root), _overrides(given)), root, path.parent.name, path.stem)
 
 
 def _record(given: argparse.Namespace) -> None:
-    from ataka import stages
-
-    stages.record(*_node(given, plan.Tape))
+    _stage("record")(*_node(given, plan.Tape))
 
 
 def _train(given: argparse.Namespace) -> None:
-    from ataka import stages
-
-    stages.train(*_node(given, plan.Run))
+    _stage("train")(*_node(given, plan.Run))
 
 
 def _select(given: argparse.Namespace) -> None:
-    from ataka import stages
-
     path = Path(given.path)
     if path.name != "choice.json":
         raise UserError(f"'{path}' is no choice of alpha: ROOT/runs/DATASET/ARCH/METHOD/choice.json")
     study, root, node = _node(given, plan.Run, (path.parent / "seed0/model.safetensors").as_posix())
     if not plan.tuned(study.method(node.method)):
         raise UserError(f"{node.method} has no alpha to choose: methods.{node.method}.alpha is not 'tuned'")
-    stages.select(study, root, node)
+    _stage("select")(study, root, node)
 
 
 def _evaluate(given: argparse.Namespace) -> None:
-    from ataka import stages
-
-    stages.evaluate(*_node(given, plan.Cell))
+    _stage("evaluate")(*_node(given, plan.Cell))
 
 
 def _particles(given: argparse.Namespace) -> None:
-    from ataka import stages
-
-    stages.measure_particles(*_node(given, plan.Particles))
+    _stage("particles")(*_node(given, plan.Particles))
 
 
 def _verify(given: argparse.Namespace) -> None:
@@ -188,7 +185,7 @@ def _schema(given: argparse.Namespace) -> None:
 
 
 def _readings(given: argparse.Namespace) -> None:
-    from ataka import readings
+    from ataka.study import switches as readings
 
     _generate("docs/readings.md", readings.document(config.load()), "readings", check=given.check)
 

@@ -12,13 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ataka import attacks, memory, streams
+from ataka import attacks, streams
 from ataka.attacks import attack_mode
-from ataka.data import Split, to_unit
+from ataka.datasets.images import Split, to_unit
 from ataka.errors import UserError
-from ataka.progress import Progress
-from ataka.resume import State, States
-from ataka.settings import number
+from ataka.files.resume import State, States
+from ataka.machine import memory
+from ataka.machine.progress import Progress
+from ataka.study.fields import number
 
 _AMOUNTS = ("eps", "step_size")
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ataka.attacks import pgd, svgd
 from ataka.attacks.linf import gaussian_start
 from ataka.attacks.mode import networks_of
-from ataka.settings import number
+from ataka.study.fields import number
 
 DEVIATION = 0.001
 """Of the Gaussian start, in units of [0,1], as TRADES has it (B3)."""

@@ -3,12 +3,12 @@
 import torch
 from torch import nn
 
-from ataka import data, models, streams
+from ataka import datasets, models, streams
 
 
 def build(arch: str, dataset: str, *, device: torch.device) -> nn.Module:
     """A network that fits the data set, with weights from torch's global stream."""
-    facts = data.specification(dataset)
+    facts = datasets.specification(dataset)
     network = models.build(arch, classes=facts.classes, channels=facts.channels, mean=facts.mean, std=facts.std)
     return network.to(device)
 

@@ -14,10 +14,10 @@ from torch.nn import functional
 
 from ataka import streams
 from ataka.attacks import attack_mode, svgd
-from ataka.data import Split, to_unit
+from ataka.datasets.images import Split, to_unit
 from ataka.generator import draw, particles
-from ataka.memory import in_pieces
-from ataka.progress import Progress
+from ataka.machine.memory import in_pieces
+from ataka.machine.progress import Progress
 
 
 def measure(

@@ -16,10 +16,16 @@ from typing import Any
 
 import numpy
 
-from ataka import config, plan, provenance, stages, store
+from ataka import plan
 from ataka.errors import UserError
-from ataka.plan import Cell, Particles, Run, Tape
-from ataka.study import Study
+from ataka.files.disk import sha256
+from ataka.files.prepared import load_split
+from ataka.files.records import holds, read_json, read_rows, seal, seals
+from ataka.files.tensors import load_about
+from ataka.plan import Cell, Particles, Run, Tape, digests
+from ataka.stages.common import data_file
+from ataka.stages.evaluate import wilson
+from ataka.study import Study, config
 
 _ASIDE = ("logs", "benchmarks", plan.BEFORE)
 """What jobs said and took, and what was there before them: nothing depends on it."""
@@ -188,7 +194,7 @@ class _Check:
         """A rendered table, or verdicts; notes of the user's own are none of these."""
         measured = path.with_name(f"{path.stem.removesuffix('.published')}.csv")
         text = path.read_bytes().decode("utf-8", "replace")
-        sealed = provenance.holds(text, path.suffix)
+        sealed = holds(text, path.suffix)
         if sealed is None and not measured.is_file():
             return
         self.found.checked += 1
@@ -224,12 +230,12 @@ class _Check:
     def _data(self, path: Path) -> Iterator[str]:
         dataset, part = path.parent.name, path.stem
         for name in ("train", "validation") if part == "train" else ("test",):
-            store.load_split(path, name, plan.data_settings(self.study, dataset, part))
+            load_split(path, name, plan.data_settings(self.study, dataset, part))
         yield from ()
 
     def _tape(self, node: Tape) -> Iterator[str]:
         path, folder = node.manifest(self.root), node.folder(self.root)
-        manifest = store.read_json(path)
+        manifest = read_json(path)
         yield from self._settings(path, manifest["settings"], plan.tape_settings(self.study, node))
         yield from self._images(path, node.dataset, "train", manifest["data_sha256"])
         epochs = manifest["settings"]["setup"]["epochs"]
@@ -252,7 +258,7 @@ class _Check:
         """A training's run.json, and what it says of the files beside it and of what they were made from."""
         beside = node.folder(self.root) / "run.json"
         self._explained |= {beside}
-        record = store.read_json(beside)
+        record = read_json(beside)
         yield from self._names(beside, record, asdict(node), path)
         yield from self._settings(path, record["settings"], plan.settings_of(self.study, node))
         for key, name in (("model_sha256", "model.safetensors"), ("history_sha256", "history.csv")):
@@ -264,7 +270,7 @@ class _Check:
         self._code(path, record["code_sha256"], plan.code_of(self.study, node))
 
     def _choice(self, path: Path, run: Run) -> Iterator[str]:
-        choice, selection = store.read_json(path), self.study.selection_of(run.method)
+        choice, selection = read_json(path), self.study.selection_of(run.method)
         if choice["settings_sha256"] != plan.digest(plan.selection_settings(self.study, run.method)):
             yield f"{path}: alpha was chosen under other settings than those in force; {_again(path)}"
             return
@@ -283,7 +289,7 @@ class _Check:
     def _cell(self, node: Cell) -> Iterator[str]:
         path, bits = node.csv(self.root), node.bits(self.root)
         self._explained.add(bits)
-        rows = store.read_rows(path)
+        rows = read_rows(path)
         if len(rows) != 1:
             yield f"{path} has {len(rows)} rows, a cell has one; {_again(path)}"
             return
@@ -301,7 +307,7 @@ class _Check:
         if not 0 <= correct <= n or n < 1:
             yield f"{path}: {correct} of {n} images can't be correct; was it edited? {_again(path)}"
             return
-        low, high = stages.wilson(correct, n)
+        low, high = wilson(correct, n)
         for name, value in (("accuracy", 100 * correct / n), ("ci_low", low), ("ci_high", high)):
             if row[name] != f"{value:.4f}":
                 yield (
@@ -311,7 +317,7 @@ class _Check:
 
     def _particles(self, node: Particles) -> Iterator[str]:
         path = node.csv(self.root)
-        rows = store.read_rows(path)
+        rows = read_rows(path)
         images = [str(index) for index in range(self.study.particles.images)]
         if [row["image"] for row in rows] != images:
             yield f"{path}: its rows are not those of the first {len(images)} test images; {_again(path)}"
@@ -336,7 +342,7 @@ class _Check:
     def _table(self, path: Path) -> Iterator[str]:
         """A collection holds the rows of measurements as they are."""
         taken: dict[Path, list[dict[str, str]]] = defaultdict(list)
-        rows, differs = store.read_rows(path), False
+        rows, differs = read_rows(path), False
         for row in rows:
             run = row["dataset"], row["arch"], row["method"], int(row["seed"])
             node = Cell(*run, row["attack"]) if "attack" in row else Particles(*run, row["generator"])
@@ -349,7 +355,7 @@ class _Check:
             if not source.is_file():
                 self._missing[source].append(path)
                 continue
-            measured = store.read_rows(source)
+            measured = read_rows(source)
             own = measured[0].keys()  # a collection may say more of a row, as its health
             told = [{name: value for name, value in row.items() if name in own} for row in told]
             if own - rows[0].keys() or told != [_filled(row) for row in measured]:
@@ -359,15 +365,15 @@ class _Check:
             yield from _edited(path, rows)
 
     def _computed(self, path: Path) -> Iterator[str]:
-        yield from _edited(path, store.read_rows(path))
+        yield from _edited(path, read_rows(path))
 
     def _choices(self, path: Path) -> Iterator[str]:
         """Each row is a candidate of the choice that it names, and all are there of each choice behind the table."""
-        rows = store.read_rows(path)
+        rows = read_rows(path)
         listed = Counter((row["dataset"], row["arch"], row["method"]) for row in rows)
         for run in self._tuned(path):
             source = run.choice(self.root)
-            if source.is_file() and listed[run.dataset, run.arch, run.method] != len(store.read_json(source)["grid"]):
+            if source.is_file() and listed[run.dataset, run.arch, run.method] != len(read_json(source)["grid"]):
                 yield f"{path} lacks candidates of {source}, or has more; {_again(path)}"
         for line, row in enumerate(rows, start=2):
             run = Run(row["dataset"], row["arch"], row["method"], int(row["seed"]))
@@ -375,7 +381,7 @@ class _Check:
             if not source.is_file():
                 self._missing[source].append(path)
                 continue
-            choice = store.read_json(source)
+            choice = read_json(source)
             numbers = ("n", "clean", "robust")
             told = {name: _number(row[name]) for name in numbers} | {"status": row["status"], "chosen": row["chosen"]}
             grid = [
@@ -395,7 +401,7 @@ class _Check:
         if not table.is_file():
             return []
         first = self.study.seeds[0]
-        runs = {Run(row["dataset"], row["arch"], row["method"], first) for row in store.read_rows(table)}
+        runs = {Run(row["dataset"], row["arch"], row["method"], first) for row in read_rows(table)}
         return [run for run in {plan.tuned_run(self.study, one) for one in runs} if run]
 
     # ---- the parts of a check
@@ -411,12 +417,12 @@ class _Check:
             yield f"{path} was made under other settings than those in force ({where}); {_again(path)}"
 
     def _images(self, path: Path, dataset: str, name: str, digest: str) -> Iterator[str]:
-        prepared = stages.data_file(str(self.root), dataset, "test" if name == "test" else "train")
+        prepared = data_file(str(self.root), dataset, "test" if name == "test" else "train")
         if not prepared.is_file():
             self._missing[prepared].append(path)
             return
         try:
-            now = store.load_about(prepared)["sha256"][name]
+            now = load_about(prepared)["sha256"][name]
         except (UserError, KeyError, TypeError):
             return  # told where the data are checked
         if now != digest:
@@ -440,19 +446,19 @@ class _Check:
 
     def _code(self, path: Path, digest: str, modules: tuple[str, ...]) -> None:
         if modules not in self._codes:
-            self._codes[modules] = provenance.code_digest(modules)
+            self._codes[modules] = digests.code_digest(modules)
         if self._codes[modules] != digest:
             self._aged.append(path)
 
     def _sha256(self, path: Path) -> str:
         if path not in self._digests:
-            self._digests[path] = store.sha256(path)
+            self._digests[path] = sha256(path)
         return self._digests[path]
 
 
 def _unsealed(path: Path, rows: list[dict[str, str]]) -> Iterator[str]:
     for line, row in enumerate(rows, start=2):
-        if row["seal"] != store.seal(row):
+        if row["seal"] != seal(row):
             yield f"{path}, line {line}, was changed after it was written: its seal doesn't hold; {_again(path)}"
 
 
@@ -460,7 +466,7 @@ def _edited(path: Path, rows: list[dict[str, str]]) -> Iterator[str]:
     """Unless the rows of a collection are as they were written."""
     if any("collected" not in row for row in rows):
         yield f"{path} has rows without a seal: an older version made it, or a hand; {_again(path)}"
-    elif not rows or [row["collected"] for row in rows] != provenance.seals(rows):
+    elif not rows or [row["collected"] for row in rows] != seals(rows):
         yield f"{path} was edited or is damaged: a row is missing, or not what was written; {_again(path)}"
 
 

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ataka.attacks.mode import BatchNorm
-from ataka.probe import budget
-from ataka.settings import hyperparameters
-from ataka.training import Batch
+from ataka.study.fields import hyperparameters
+from ataka.training.loop import Batch
+from ataka.training.probe import budget
 from baselines import inner
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ataka.settings import hyperparameters
-from ataka.training import Batch
+from ataka.study.fields import hyperparameters
+from ataka.training.loop import Batch
 
 
 @hyperparameters

@@ -20,9 +20,9 @@ from torch.nn import functional
 
 from ataka.attacks.gradient import divergence_from
 from ataka.attacks.mode import BatchNorm, attack_mode
-from ataka.probe import budget
-from ataka.settings import hyperparameters
-from ataka.training import Batch
+from ataka.study.fields import hyperparameters
+from ataka.training.loop import Batch
+from ataka.training.probe import budget
 from baselines import inner
 from baselines.divergence import mean_kl
 

@@ -7,8 +7,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
-from ataka import plan, provenance
+from ataka import plan
 from ataka.errors import UserError
+from ataka.files.records import seal
 from ataka.plan import Run
 from ataka.study import Study
 
@@ -78,6 +79,6 @@ def _load(path: Path, remedy: str) -> Choice:
         raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; {remedy}") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is no valid JSON: {error}; {remedy}") from None
-    if content.get("seal") != provenance.seal(content):
+    if content.get("seal") != seal(content):
         raise UserError(f"{path} was changed after it was written: its seal doesn't hold; {remedy}")
     return choice

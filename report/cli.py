@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ataka import config, plan
-from ataka.atomic import replacing
+from ataka import plan
 from ataka.errors import UserError
-from ataka.study import Study
+from ataka.files.disk import replacing
+from ataka.study import Study, config
 from report import tables
 
 if TYPE_CHECKING:

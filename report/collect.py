@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ataka import provenance
-from ataka.atomic import replacing
 from ataka.errors import UserError
+from ataka.files.disk import replacing
+from ataka.files.records import seals
 from ataka.study import Study
 from report import choices
 from report.accuracies import cells
@@ -81,7 +81,7 @@ def write(found: Collection, table: Table, stem: Path) -> tuple[Path, Path]:
 def sealed(rows: Iterable[Mapping[str, object]]) -> list[dict[str, str]]:
     """Rows as they will be read, each with its seal."""
     texts = [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
-    return [{**row, "collected": seal} for row, seal in zip(texts, provenance.seals(texts), strict=True)]
+    return [{**row, "collected": seal} for row, seal in zip(texts, seals(texts), strict=True)]
 
 
 def read(path: Path, table: Table, study: Study, root: str) -> list[Any]:
@@ -103,8 +103,8 @@ def read(path: Path, table: Table, study: Study, root: str) -> list[Any]:
         for key, source in expected.items()
         if key in found
     ]
-    seals = enumerate(zip(rows, provenance.seals(rows), strict=True), start=2)
-    edited = [line for line, (fields, seal) in seals if fields.get("collected") != seal]
+    lines = enumerate(zip(rows, seals(rows), strict=True), start=2)
+    edited = [line for line, (fields, seal) in lines if fields.get("collected") != seal]
     if len(edited) == len(rows):  # their number is part of every seal
         raise UserError(f"{path} is not what was collected: a row is missing, or all were edited; {remedy}")
     if edited:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ataka.config import DEFAULT_SCALE
 from ataka.errors import UserError
 from ataka.study import Study
+from ataka.study.config import DEFAULT_SCALE
 from report import collect
 from report.accuracies import caption as accuracy_caption
 from report.accuracies import layout as accuracy_layout

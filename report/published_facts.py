@@ -13,8 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
 
-from ataka import config
 from ataka.errors import UserError
+from ataka.study import config
 from report import markdown, names, published
 from report.accuracies.health import GAP
 from report.published import Key, Number

@@ -8,8 +8,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ataka.atomic import replacing
-from ataka.provenance import sealed_page
+from ataka.files.disk import replacing
+from ataka.files.records import sealed_page
 from report import latex, markdown, names
 from report.page import Page
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ataka import plan, provenance
+from ataka import plan
 from ataka.errors import UserError
+from ataka.files.records import seal
 from ataka.plan import Cell, Particles
 from ataka.study import Study
 
@@ -37,7 +38,7 @@ def require_sealed(rows: Sequence[dict[str, str]], path: Path, remedy: str) -> N
     for line, row in enumerate(rows, start=2):
         if "seal" not in row:
             raise UserError(f"{path} has no seal: an older version made it, or a hand; {remedy}")
-        if row["seal"] != provenance.seal(row):
+        if row["seal"] != seal(row):
             raise UserError(f"{path}, line {line}, was changed after it was written: its seal doesn't hold; {remedy}")
 
 

@@ -10,8 +10,8 @@ from pydantic import Field
 from ataka import plan
 from ataka.errors import UserError, nearest
 from ataka.plan import Run
-from ataka.settings import Settings
 from ataka.study import Study
+from ataka.study.fields import Settings
 from report.sources import Source
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ataka import config
 from ataka.errors import UserError, nearest
+from ataka.study import config
 from report.accuracies.table import AccuracyTable
 from report.particles.table import ParticleTable
 from report.table import Table

@@ -12,18 +12,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ataka import config, data, plan, warm
-from ataka.config import HOME
+from ataka import datasets, plan
 from ataka.errors import UserError, nearest
+from ataka.machine import warm
 from ataka.plan import Cell, Node, Particles, Run, Tape
-from ataka.provenance import code_digest
-from ataka.study import Study
+from ataka.plan.digests import code_digest
+from ataka.study import Study, config
+from ataka.study.config import HOME
 from report import evidence, tables, union
 from report.claims import sentences
 from report.sources import Source
 from report.table import Table
 from rules.mistakes import mistakes_stop
 
+_STAGES = [f"ataka.stages.{verb}" for verb in ("prepare", "record", "train", "select", "evaluate", "particles")]
+"""What a process that forks jobs loads beforehand."""
 _MISSING = "missing from what was made"
 """Opens the param that names lost measurements; their report's time follows, so that the next loss is another one."""
 
@@ -141,11 +144,11 @@ class Workflow:
 
     @mistakes_stop()
     def data_settings(self, wildcards: Any) -> str:
-        data.specification(wildcards.dataset)  # refuses one that there is not
+        datasets.specification(wildcards.dataset)  # refuses one that there is not
         return plan.digest(plan.data_settings(self.study(wildcards), wildcards.dataset, wildcards.split))
 
     def data_code(self, wildcards: Any) -> str:
-        return code_digest(["ataka.data"])
+        return code_digest(["ataka.datasets.splits", "ataka.datasets.cifar", "ataka.datasets.digits"])
 
     @mistakes_stop()
     def selection_settings(self, wildcards: Any) -> str:
@@ -273,7 +276,7 @@ class Workflow:
 
         Where jobs are short they will start warm.
         """
-        from ataka import cost  # measures this machine, so it needs torch
+        from ataka.stages import cost  # measures this machine, so it needs torch
 
         paths = [str(job.output[0]) for job in workflow.dag.needrun_jobs() if job.output]
         with mistakes_stop():
@@ -282,7 +285,7 @@ class Workflow:
                 if nodes:
                     cost.announce(study, [node for _, node in nodes], local=workflow.local_exec)
                 if len(nodes) > 1 and study.warm_start and workflow.local_exec and self._warm is None:
-                    self._warm = warm.Server("ataka.cli", "ataka.stages", "report.cli")
+                    self._warm = warm.Server("ataka.cli", *_STAGES, "report.cli")
                     os.environ |= self._warm.environment
 
     # ----

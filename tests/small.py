@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 
-from ataka import config, networks, store
+from ataka import networks
 from ataka.cli import main
+from ataka.files.disk import sha256
+from ataka.study import config
 from report.cli import main as report
 
 ROOT, D, A, TEACHER = "results/smoke", "digits", "resnet10-w8", "wrn10-1"
@@ -46,7 +48,7 @@ def settings(folder: Path) -> dict[str, Any]:
     path = folder / "network.pt"
     torch.manual_seed(1)
     torch.save(networks.build(A, D, device=torch.device("cpu")).state_dict(), path)
-    entry = {"dataset": D, "arch": A, "path": str(path), "sha256": store.sha256(path)}
+    entry = {"dataset": D, "arch": A, "path": str(path), "sha256": sha256(path)}
     return config._overlay(SETTINGS, {"methods": {"published": {"label": "Published", "checkpoints": [entry]}}})
 
 

@@ -19,11 +19,18 @@ import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from ataka import checkpoints, config, data, networks, plan, provenance, stages, store, verify
+from ataka import datasets, networks, plan, verify
 from ataka.cli import main
+from ataka.datasets import views
+from ataka.datasets.images import Split
 from ataka.errors import UserError
-from ataka.plan import Run, Tape
-from ataka.study import Study
+from ataka.files.records import write_json
+from ataka.files.tensors import save_tensors
+from ataka.models import checkpoints
+from ataka.plan import Run, Tape, digests
+from ataka.stages import common
+from ataka.stages.select import chosen_alpha
+from ataka.study import Study, config
 from tests.small import CELLS, DATA, ROOT, RUNS, TAPE, TEACHER, A, D, the
 
 CPU = torch.device("cpu")
@@ -102,30 +109,30 @@ class Small:
         return Run(D, A, "natural", 0)
 
     def images(self, name: str) -> None:
-        stages.load_images(self.study, str(self.root), D, name)
+        common.load_images(self.study, str(self.root), D, name)
 
     def tape(self) -> None:
         """As a student reads it."""
         node = Tape(D, f"{TEACHER}-x3-svgd", 0)
-        reader = stages.common.reader_of(self.study, str(self.root), node, self.split)
-        facts = data.specification(D)
-        view = data.view(0, 0, len(self.split), shift=facts.shift, flip=facts.flip)
+        reader = common.reader_of(self.study, str(self.root), node, self.split)
+        facts = datasets.specification(D)
+        view = views.view(0, 0, len(self.split), shift=facts.shift, flip=facts.flip)
         reader.epoch(0, view, CPU)
 
     @functools.cached_property
-    def split(self) -> data.Split:
-        return stages.load_images(self.study, str(self.root), D, "train")
+    def split(self) -> Split:
+        return common.load_images(self.study, str(self.root), D, "train")
 
     def network(self) -> None:
-        stages.load(self.study, str(self.root), self.natural, CPU)
+        common.load(self.study, str(self.root), self.natural, CPU)
 
     def average(self) -> None:
         for member in range(3):
             node = Run(D, A, "en-sat", 0, f"member{member}")
-            stages.common.require_current(self.study, str(self.root), node, history=True)
+            common.require_current(self.study, str(self.root), node, history=True)
 
     def alpha(self) -> None:
-        stages.choosing.chosen_alpha(self.study, str(self.root), Run(D, A, "s-at-aka", 0))
+        chosen_alpha(self.study, str(self.root), Run(D, A, "s-at-aka", 0))
 
     def foreign(self) -> None:
         entry = plan.checkpoint(self.study, Run(D, A, "published", 0))
@@ -151,7 +158,7 @@ def small(
 ) -> Iterator[Small]:
     folder = Path(shutil.copytree(whole_study, tmp_path_factory.mktemp("spoilt") / "study"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(provenance, "code_digest", functools.cache(lambda _: "0" * 64))
+        patch.setattr(digests, "code_digest", functools.cache(lambda _: "0" * 64))
         yield Small(config.load("smoke", small_settings), small_settings, folder / ROOT)
 
 
@@ -259,9 +266,9 @@ def junk(path: Path) -> None:
 def another_kind(path: Path) -> None:
     """Valid, sealed, and not what is expected there."""
     if path.suffix == ".json":
-        store.write_json(path, {"kind": "another"})
+        write_json(path, {"kind": "another"})
     else:
-        store.save_tensors(path, {"x": torch.zeros(3)}, {"settings": {}, "sha256": {}})
+        save_tensors(path, {"x": torch.zeros(3)}, {"settings": {}, "sha256": {}})
 
 
 VERBS = [

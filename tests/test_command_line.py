@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from ataka import config, stages
 from ataka.cli import main
+from ataka.stages import train
+from ataka.study import config
 
 RUN = "results/smoke/runs/digits/resnet10-w8/natural/seed0/model.safetensors"
 CELL = "results/smoke/cells/digits/resnet10-w8/natural/seed0/pgd.csv"
@@ -103,14 +104,14 @@ def test_an_interruption_is_told_and_is_no_success(
     def interrupted(*arguments: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stages, "train", interrupted)
+    monkeypatch.setattr(train, "train", interrupted)
     assert main(["train", RUN]) == 130
     assert "interrupted" in capsys.readouterr().err
 
 
 def test_overrides_reach_the_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(stages, "train", lambda *arguments: seen.append(arguments))
+    monkeypatch.setattr(train, "train", lambda *arguments: seen.append(arguments))
     assert main(["train", RUN, "--config", json.dumps({"seeds": ["0", "1"], "threads": "3"})]) == 0
     ((study, root, node),) = seen
     assert (study.scale, study.seeds, study.threads, root) == ("smoke", (0, 1), 3, "results/smoke")
@@ -119,7 +120,7 @@ def test_overrides_reach_the_stage(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_results_folder_may_lie_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(stages, "train", lambda *arguments: seen.append(arguments))
+    monkeypatch.setattr(train, "train", lambda *arguments: seen.append(arguments))
     assert main(["train", f"/somewhere/else/{RUN}"]) == 0
     assert seen[0][1] == "/somewhere/else/results/smoke"
     assert main(["train", RUN.replace("smoke/", "")]) == 0

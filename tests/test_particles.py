@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ataka import generator as generators
-from ataka import memory, particles, streams
+from ataka import particles, streams
 from ataka.attacks.linf import project
+from ataka.machine import memory
 from ataka.study import Generator
 from tests import tiny
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ataka import data
-from ataka.config import HOME
+from ataka.datasets import splits
 from ataka.errors import UserError
+from ataka.study.config import HOME
 
 FETCHING = {"urllib", "requests", "http", "ftplib", "huggingface_hub", "aiohttp", "httpx"}
 FETCHING_CALLS = {"hub", "load_state_dict_from_url", "download_url", "urlopen", "urlretrieve"}
@@ -33,7 +33,7 @@ def test_every_requirement_is_pinned_with_a_hash_and_names_no_address() -> None:
 
 
 def test_no_module_of_ours_knows_how_to_fetch() -> None:
-    """But for torchvision's CIFAR in ataka.data, whose files are checked against the official md5."""
+    """But for torchvision's CIFAR in ataka.datasets.cifar, whose files are checked against the official md5."""
     for path in modules():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = []
@@ -46,7 +46,7 @@ def test_no_module_of_ours_knows_how_to_fetch() -> None:
                 pytest.fail(f"{path}: {node.attr}")
             if isinstance(node, ast.keyword) and node.arg == "download":
                 fetches = not isinstance(node.value, ast.Constant) or node.value.value is not False
-                assert not fetches or path == HOME / "ataka/data.py", path
+                assert not fetches or path == HOME / "ataka/datasets/cifar.py", path
             if isinstance(node, ast.keyword) and node.arg == "pretrained":
                 assert isinstance(node.value, ast.Constant), path
                 assert node.value.value is False, path
@@ -64,6 +64,6 @@ def test_a_data_set_that_cannot_be_fetched_is_a_clear_error(tmp_path: Path, monk
     monkeypatch.setattr(socket, "create_connection", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     with pytest.raises(UserError, match="CIFAR10"):
-        data.split("cifar10", tmp_path / "data", train=8, validation=8, test=8, split_seed=0)
+        splits.cut("cifar10", tmp_path / "data", train=8, validation=8, test=8, split_seed=0)
     assert not any((tmp_path / "data").rglob("*batch*"))
     assert {str(address) for address in asked if "cs.toronto.edu" not in str(address)} == set()

@@ -12,8 +12,15 @@ from typing import Any
 import numpy
 import pytest
 
-from ataka import config, plan, provenance, stages, store, verify
+from ataka import plan, verify
 from ataka.cli import main
+from ataka.files.disk import sha256
+from ataka.files.prepared import load_split
+from ataka.files.records import read_json, read_rows, sealed, write_json, write_rows
+from ataka.plan import digests
+from ataka.plan.digests import code_digest
+from ataka.stages.evaluate import wilson
+from ataka.study import config
 from tests.small import CELLS, DATA, MADE, ROOT, RUNS, TAPE, A, D, the
 
 
@@ -74,18 +81,18 @@ def replace(path: Path, old: str, new: str) -> None:
 
 def edit_cell(path: Path, **changes: str) -> None:
     """By someone who can count, and who doesn't know of seals."""
-    (row,) = store.read_rows(path)
-    store.write_rows(path, [row | changes])
+    (row,) = read_rows(path)
+    write_rows(path, [row | changes])
 
 
 def forge_cell(path: Path, **changes: str) -> None:
     """By someone who does."""
-    (row,) = store.read_rows(path)
-    store.write_rows(path, [store.sealed({**row, **changes, "seal": None})])
+    (row,) = read_rows(path)
+    write_rows(path, [sealed({**row, **changes, "seal": None})])
 
 
 def forge(path: Path, **changes: Any) -> None:
-    store.write_json(path, store.read_json(path) | changes)
+    write_json(path, read_json(path) | changes)
 
 
 def swap(first: Path, second: Path) -> None:
@@ -103,11 +110,11 @@ STUDENT = f"{RUNS}/s-at-aka/seed0/alpha0.1/model.safetensors"
 def invert(root: Path) -> None:
     bits = numpy.load(root / BITS)
     numpy.save(root / BITS, ~bits)
-    forge_cell(root / CELL, bits_sha256=store.sha256(root / BITS))
+    forge_cell(root / CELL, bits_sha256=sha256(root / BITS))
 
 
 def worse(root: Path) -> None:
-    grid = store.read_json(root / CHOICE)["grid"]
+    grid = read_json(root / CHOICE)["grid"]
     grid[0]["robust"], grid[1]["robust"] = 10.0, 20.0
     forge(root / CHOICE, grid=grid, alpha=0.1)
 
@@ -119,8 +126,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
             r / CELL,
             correct="12",
             accuracy="100.0000",
-            ci_low=f"{stages.wilson(12, 12)[0]:.4f}",
-            ci_high=f"{stages.wilson(12, 12)[1]:.4f}",
+            ci_low=f"{wilson(12, 12)[0]:.4f}",
+            ci_high=f"{wilson(12, 12)[1]:.4f}",
         ),
         [(CELL, "its numbers are not those of pgd.bits.npy")],
     ),
@@ -129,7 +136,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
     "more than there are": (lambda r: edit_cell(r / CELL, correct="13"), [(CELL, "13 of 12 images can't be correct")]),
     "a number that is none": (lambda r: edit_cell(r / CELL, correct="many"), [(CELL, "'many'")]),
     "a cell of two rows": (
-        lambda r: store.write_rows(r / CELL, [*store.read_rows(r / CELL), *store.read_rows(r / CELL)]),
+        lambda r: write_rows(r / CELL, [*read_rows(r / CELL), *read_rows(r / CELL)]),
         [(CELL, "has 2 rows, a cell has one")],
     ),
     "a cell without a column": (lambda r: replace(r / CELL, "bits_sha256", "bits"), [(CELL, "lacks 'bits_sha256'")]),
@@ -331,7 +338,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
 
 
 def replace_rows(path: Path, kept: slice) -> None:
-    store.write_rows(path, store.read_rows(path)[kept])
+    write_rows(path, read_rows(path)[kept])
 
 
 @pytest.mark.parametrize("name", DAMAGE)
@@ -404,7 +411,7 @@ def test_a_page_older_than_its_numbers_is_a_note(root: Path, found: Verify) -> N
 
 def test_changed_code_is_a_note(found: Verify, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found().notes == []
-    monkeypatch.setattr(provenance, "code_digest", lambda modules: "0" * 64)
+    monkeypatch.setattr(digests, "code_digest", lambda modules: "0" * 64)
     findings = found()
     assert findings.problems == []
     (note,) = findings.notes
@@ -485,8 +492,8 @@ def test_a_run_says_what_it_was_made_from(whole_study: Path) -> None:
     below = whole_study / ROOT
 
     def made_from(place: str) -> dict[str, str]:
-        made: dict[str, str] = store.read_json(below / place / "run.json")["made_from"]
-        assert made == {path: store.sha256(below / path) for path in made}
+        made: dict[str, str] = read_json(below / place / "run.json")["made_from"]
+        assert made == {path: sha256(below / path) for path in made}
         return made
 
     assert made_from(f"{RUNS}/natural/seed0") == {}
@@ -494,14 +501,14 @@ def test_a_run_says_what_it_was_made_from(whole_study: Path) -> None:
         f"{RUNS}/en-sat/seed0/member{i}/model.safetensors" for i in range(3)
     ]
     assert [*made_from(f"{RUNS}/s-at-aka/seed0/alpha0.1")] == [f"{TAPE}/manifest.json"]
-    alpha = store.read_json(below / CHOICE)["alpha"]
+    alpha = read_json(below / CHOICE)["alpha"]
     assert {*made_from(f"{RUNS}/s-at-aka/seed0")} == {CHOICE, f"{RUNS}/s-at-aka/seed0/alpha{alpha:g}/model.safetensors"}
     assert [*made_from(f"{RUNS}/s-cat-aka.chosen/seed0")] == [f"{RUNS}/s-cat-aka/seed0/model.safetensors"]
 
 
 def test_a_run_says_how_the_paper_was_read(whole_study: Path) -> None:
     def readings(run: str) -> dict[str, str]:
-        found: dict[str, str] = store.read_json(whole_study / ROOT / RUNS / run / "run.json")["readings"]
+        found: dict[str, str] = read_json(whole_study / ROOT / RUNS / run / "run.json")["readings"]
         return found
 
     student = readings("s-at-aka/seed0/alpha0.1")
@@ -537,7 +544,7 @@ def test_a_network_that_is_not_its_run_jsons_is_not_used(
 def test_a_cell_states_its_bits_data_and_code(whole_study: Path) -> None:
     with (whole_study / ROOT / CELL).open(newline="") as file:
         (row,) = csv.DictReader(file)
-    assert row["bits_sha256"] == store.sha256(whole_study / ROOT / BITS)
-    test = store.load_split(whole_study / ROOT / f"{DATA}/test.safetensors", "test")
+    assert row["bits_sha256"] == sha256(whole_study / ROOT / BITS)
+    test = load_split(whole_study / ROOT / f"{DATA}/test.safetensors", "test")
     assert row["data_sha256"] == test.digest()
-    assert row["code_sha256"] == provenance.code_digest(plan.attack_code(config.load("smoke"), "pgd"))
+    assert row["code_sha256"] == code_digest(plan.attack_code(config.load("smoke"), "pgd"))

@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ataka import data, streams
-from ataka.data import Split
+from ataka import datasets, streams
+from ataka.datasets.images import Split
 from ataka.study import Generator, Setup
-from ataka.training import Batch
+from ataka.training.loop import Batch
 
 CLASSES = 5
-FACTS = replace(data.specification("digits"), flip=True)
+FACTS = replace(datasets.specification("digits"), flip=True)
 """8 x 8 grey images, shifted by up to one pixel and flipped."""
 
 

@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from ataka import amalgamation
 from ataka.objectives.teachers import Teachers, generate
-from ataka.settings import hyperparameters, reading
-from ataka.training import Batch
+from ataka.study.fields import hyperparameters, reading
+from ataka.training.loop import Batch
 
 
 @hyperparameters

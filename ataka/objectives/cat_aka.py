@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from ataka import amalgamation
 from ataka.objectives.at_aka import Pull, student_loss
 from ataka.objectives.teachers import generate
-from ataka.probe import budget
-from ataka.settings import hyperparameters, reading
-from ataka.training import Batch
+from ataka.study.fields import hyperparameters, reading
+from ataka.training.loop import Batch
+from ataka.training.probe import budget
 
 
 @hyperparameters

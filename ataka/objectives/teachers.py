@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from ataka.attacks.mode import attack_mode
 from ataka.generator import draw, particles
-from ataka.probe import budget
-from ataka.training import Batch
+from ataka.training.loop import Batch
+from ataka.training.probe import budget
 
 
 class Teachers:

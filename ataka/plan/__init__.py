@@ -21,7 +21,7 @@ from ataka.plan.artifacts import (
     root_of,
     scale_of,
 )
-from ataka.plan.code import attack_code, code_of, run_code, selection_code, tape_code
+from ataka.plan.digests import attack_code, code_of, run_code, selection_code, tape_code
 from ataka.plan.lineage import (
     candidates,
     checkpoint,

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ataka.config import DEFAULT_SCALE
 from ataka.errors import UserError
+from ataka.study.config import DEFAULT_SCALE
 
 ROOMS = ("data", "tapes", "runs", "cells", "particles")
 """The folders of a results folder, in the order in which they are made."""

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from ataka import config
 from ataka.plan.artifacts import Run, Tape
 from ataka.plan.lineage import ensemble_of, together, tuned
-from ataka.settings import readings_of
-from ataka.study import Study
+from ataka.study import Study, config
+from ataka.study.fields import readings_of
 
 
 def readings_in(study: Study, node: Tape | Run) -> dict[str, str]:

@@ -5,7 +5,6 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from ataka import config
 from ataka.errors import UserError, nearest
 from ataka.plan.artifacts import Cell, Node, Particles, Run, Tape
 from ataka.plan.lineage import (
@@ -18,7 +17,7 @@ from ataka.plan.lineage import (
     together,
     tuned,
 )
-from ataka.study import Study
+from ataka.study import Study, config
 
 
 def digest(settings: Any) -> str:

@@ -10,13 +10,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from ataka import data, leases, networks, plan, provenance, resume, store, tape
+from ataka import networks, plan
+from ataka.datasets.images import Split
 from ataka.errors import UserError
+from ataka.files import claim, provenance, resume, tape
+from ataka.files.disk import sha256
+from ataka.files.prepared import load_split
+from ataka.files.records import read_json, write_json, write_rows
+from ataka.files.tensors import load_about, load_into
+from ataka.machine import leases
+from ataka.machine.progress import Progress
 from ataka.models.mixture import Mixture
-from ataka.plan import Cell, Node, Particles, Run, Tape
-from ataka.progress import Progress
+from ataka.plan import Cell, Node, Particles, Run, Tape, digests
 from ataka.study import Study
-from ataka.training import Failed
+from ataka.training.loop import Failed
 
 
 def device_of(study: Study) -> torch.device:
@@ -37,10 +44,10 @@ def data_file(root: str, dataset: str, part: str) -> Path:
     return Path(root, "data", dataset, f"{part}.safetensors")
 
 
-def load_images(study: Study, root: str, dataset: str, name: str) -> data.Split:
+def load_images(study: Study, root: str, dataset: str, name: str) -> Split:
     """The split ``name`` as it was prepared; UserError if the file is damaged or was cut under other settings."""
     part = "test" if name == "test" else "train"
-    return store.load_split(data_file(root, dataset, part), name, plan.data_settings(study, dataset, part))
+    return load_split(data_file(root, dataset, part), name, plan.data_settings(study, dataset, part))
 
 
 def load(study: Study, root: str, node: Run, device: torch.device) -> nn.Module:
@@ -52,23 +59,23 @@ def load(study: Study, root: str, node: Run, device: torch.device) -> nn.Module:
         network: nn.Module = Mixture(members, average=method.average).to(device)
     else:
         network = networks.build(node.arch, node.dataset, device=device)
-    store.load_into(network, node.model(root))
+    load_into(network, node.model(root))
     return network.eval()
 
 
 def require_current(study: Study, root: str, node: Run, *, history: bool = False) -> None:
     """UserError unless a run is of the settings in force, and its files are those that its run.json records."""
     folder, digests = node.folder(root), ("settings_sha256", "model_sha256", "history_sha256")
-    record = store.read_json(folder / "run.json", *digests)
+    record = read_json(folder / "run.json", *digests)
     again = f"train it again: snakemake --cores all --force {node.model(root)}"
     if record["settings_sha256"] != plan.digest(plan.run_settings(study, node)):
         raise UserError(f"{node.model(root)} was trained under other settings than those in force; {again}")
     for name in ("model.safetensors", "history.csv") if history else ("model.safetensors",):
-        if store.sha256(folder / name) != record[f"{name.split('.')[0]}_sha256"]:
+        if sha256(folder / name) != record[f"{name.split('.')[0]}_sha256"]:
             raise UserError(f"{folder / name} is damaged or another's: its SHA-256 is not its run.json's; {again}")
 
 
-def reader_of(study: Study, root: str, node: Tape, split: data.Split) -> tape.Reader:
+def reader_of(study: Study, root: str, node: Tape, split: Split) -> tape.Reader:
     return tape.Reader(
         node.manifest(root),
         settings_sha256=plan.digest(plan.tape_settings(study, node)),
@@ -80,7 +87,7 @@ def states_of(study: Study, node: Node, folder: Path, progress: Progress, **inpu
     """Where an interrupted job goes on, if it was made from the same ``inputs`` under the same settings and code."""
     identity = {
         "settings": plan.digest(plan.settings_of(study, node)),
-        "code": provenance.code_digest(plan.code_of(study, node)),
+        "code": digests.code_digest(plan.code_of(study, node)),
         **inputs,
     }
     environment = {"device": device_name(device_of(study)), "threads": study.threads, "torch": torch.__version__}
@@ -89,7 +96,7 @@ def states_of(study: Study, node: Node, folder: Path, progress: Progress, **inpu
 
 def writing(folder: Path, part: str = "") -> AbstractContextManager[None]:
     """Within it this process alone writes to ``folder``, or the ``part`` of it; for jobs that keep no states."""
-    return resume.claimed(folder / ".resume" / part)
+    return claim.claimed(folder / ".resume" / part)
 
 
 def remedy(error: Failed, setup: str) -> str:
@@ -121,31 +128,31 @@ def write_run(study: Study, root: str, node: Tape | Run, *, status: str, **more:
     """The record beside a training: what it was, what it was made from, and the digests of what it wrote."""
     folder, settings = node.folder(root), plan.settings_of(study, node)
     record = {**asdict(node), "status": status, "settings": settings, "settings_sha256": plan.digest(settings), **more}
-    record |= {"readings": plan.readings_in(study, node), "history_sha256": store.sha256(folder / "history.csv")}
+    record |= {"readings": plan.readings_in(study, node), "history_sha256": sha256(folder / "history.csv")}
     if isinstance(node, Run):
-        record |= {"model_sha256": store.sha256(node.model(root))}
+        record |= {"model_sha256": sha256(node.model(root))}
     if "data" in settings:
         record |= {"data_sha256": data_digest(root, node.dataset, "train")}
-    record |= {"made_from": digests(root, plan.made_from(study, node, root, more.get("alpha")))}
-    record |= {"code_sha256": provenance.code_digest(plan.code_of(study, node))}
+    record |= {"made_from": sha256s(root, plan.made_from(study, node, root, more.get("alpha")))}
+    record |= {"code_sha256": digests.code_digest(plan.code_of(study, node))}
     record |= {"threads": study.threads, "device": device_name(device_of(study))}
     record |= {"finished_at": provenance.now(), **provenance.environment()}
-    store.write_json(folder / "run.json", record)
+    write_json(folder / "run.json", record)
 
 
 def data_digest(root: str, dataset: str, name: str) -> str:
     part = "test" if name == "test" else "train"
-    return str(store.load_about(data_file(root, dataset, part))["sha256"][name])
+    return str(load_about(data_file(root, dataset, part))["sha256"][name])
 
 
-def digests(root: str, paths: Sequence[Path]) -> dict[str, str]:
+def sha256s(root: str, paths: Sequence[Path]) -> dict[str, str]:
     """SHA-256 of files, by their paths below the results folder."""
-    return {path.relative_to(root).as_posix(): store.sha256(path) for path in paths}
+    return {path.relative_to(root).as_posix(): sha256(path) for path in paths}
 
 
 def write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
     """Losses as shortest exact text, so that equal runs give equal bytes."""
-    store.write_rows(path, [{name: exact(value) for name, value in row.items()} for row in history])
+    write_rows(path, [{name: exact(value) for name, value in row.items()} for row in history])
 
 
 def exact(value: object) -> object:

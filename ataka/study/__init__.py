@@ -8,11 +8,11 @@ from pydantic import Field, field_validator, model_validator
 
 from ataka import models
 from ataka.errors import UserError, nearest
-from ataka.settings import Budget, Settings, reading
 from ataka.study.attacks import CW, FGSM, PGD, WITHOUT_EPS, Attack, AutoAttack, CarliniWagnerL2, Clean, Fog
-from ataka.study.generator import Generator
+from ataka.study.fields import Budget, Settings, reading
+from ataka.study.generators import Generator
 from ataka.study.methods import Checkpoint, Ensemble, Method, Selection, Shared, Where
-from ataka.study.training import Data, Probe, Setup
+from ataka.study.setups import Data, Probe, Setup
 
 __all__ = [
     "CW",

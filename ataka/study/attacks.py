@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ataka.settings import Budget, Settings, StepSize, reading
+from ataka.study.fields import Budget, Settings, StepSize, reading
 
 
 class Clean(Settings):

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from ataka.settings import Settings, reading
 from ataka.study.attacks import PGD
+from ataka.study.fields import Settings, reading
 
 
 class Selection(Settings):

@@ -8,8 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from ataka.errors import UserError
 from ataka.plan import Cell
-from ataka.settings import Settings
 from ataka.study import Study
+from ataka.study.fields import Settings
 from report import names
 from report.accuracies import cells, differences, health
 from report.accuracies.cells import Measurement

@@ -16,8 +16,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from ataka.errors import UserError
 from ataka.plan import Cell, Particles
-from ataka.settings import Settings
 from ataka.study import Study
+from ataka.study.fields import Settings
 from report import names
 from report.particles.rows import STATISTICS
 from report.sources import Source

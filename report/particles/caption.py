@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from ataka.settings import number
 from ataka.study import Generator, Study
+from ataka.study.fields import number
 from report import names
 from report.caption import Caption, opening, selection, stand_ins
 from report.layout import DASH, Layout

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from ataka.errors import UserError
 from ataka.plan import Particles
-from ataka.settings import number
 from ataka.study import Study
+from ataka.study.fields import number
 from report.sources import require_in_force
 
 STATISTICS = ["l1", "l2", "linf", "ce_mean", "ce_std", "ce_max"]

@@ -7,8 +7,8 @@ from pydantic import Field, field_validator, model_validator
 
 from ataka.errors import UserError, nearest
 from ataka.plan import Particles, Run
-from ataka.settings import Settings
 from ataka.study import Study
+from ataka.study.fields import Settings
 from report.particles import rows as particle_rows
 from report.particles.rows import STATISTICS, ParticleSet
 from report.sources import Source

@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ataka import attacks, config, evaluation, memory
-from ataka.data import Split
+from ataka import attacks, evaluation
+from ataka.datasets.images import Split
+from ataka.machine import memory
+from ataka.study import config
 
 EPS = 0.1
 USUAL = {

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ataka import streams
-from ataka.settings import readings_of
-from ataka.training import Batch
+from ataka.study.fields import readings_of
+from ataka.training.loop import Batch
 from baselines import ard, iad
 from tests import tiny
 from tests.baselines import oracle

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from ataka import streams
 from ataka.attacks import pgd
-from ataka.settings import number
+from ataka.study.fields import number
 from baselines import natural, sat
 from tests import tiny
 

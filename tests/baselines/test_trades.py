@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ataka import streams
-from ataka.settings import readings_of
+from ataka.study.fields import readings_of
 from baselines import natural, trades
 from tests import tiny
 from tests.baselines import oracle

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ataka import models
-from ataka.models.cost import multiply_accumulates
+from ataka.models.operations import multiply_accumulates
 from ataka.models.wide_resnet_silu import CIFAR10_MEAN, CIFAR10_STD, Normalise, StridedSameConv2d
 
 SMALL = ("resnet10-w8", "resnet18-w8", "mobilenetv2-x0.25", "wrn10-1", "wrn16-2", "wrn10-1-silu")

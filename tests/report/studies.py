@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy
 
-from ataka import config, plan, provenance
+from ataka import plan
+from ataka.files.records import seal
 from ataka.plan import Cell, Particles, Run
-from ataka.settings import number
-from ataka.study import Study
+from ataka.study import Study, config
+from ataka.study.fields import number
 from report import tables
 from report.accuracies.cells import COLUMNS, Bits
 from report.particles.rows import COLUMNS as PARTICLE_COLUMNS
@@ -148,7 +149,7 @@ def write_cell(
     path = cell.csv(root)
     path.parent.mkdir(parents=True, exist_ok=True)
     row = fields(study, cell, **numbers) | dict(changes or {})
-    row["seal"] = provenance.seal(row)
+    row["seal"] = seal(row)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(row))
         writer.writeheader()
@@ -195,7 +196,7 @@ def write_particles(root: Path, source: Particles, rows: Sequence[Mapping[str, s
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [*rows[0], "seal"])
         writer.writeheader()
-        writer.writerows({**row, "seal": provenance.seal(row)} for row in rows)
+        writer.writerows({**row, "seal": seal(row)} for row in rows)
     return path
 
 
@@ -213,7 +214,7 @@ def write_choice(root: Path, study: Study, run: Run, **changes: Any) -> Path:
         "seed": study.seeds[0],
     }
     content = choice | {"attack": {}, "grid": grid} | changes
-    path.write_text(json.dumps(content | {"seal": provenance.seal(content)}))
+    path.write_text(json.dumps(content | {"seal": seal(content)}))
     return path
 
 

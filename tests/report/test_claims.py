@@ -13,10 +13,10 @@ import numpy
 import pytest
 from scipy import stats
 
-from ataka import config, plan
+from ataka import plan
 from ataka.errors import UserError
 from ataka.plan import Cell
-from ataka.study import Study
+from ataka.study import Study, config
 from report import tables
 from report.claims import judge, page, printed, sentences
 from report.claims.judge import Judged, Measured, Outcome, Verdict

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ataka import config
 from ataka.errors import UserError
+from ataka.study import config
 from report import published, tables
 from report.accuracies.table import AccuracyTable
 from report.particles.layout import STATISTICS

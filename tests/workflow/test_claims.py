@@ -2,8 +2,8 @@
 
 import re
 
-from ataka import config
 from ataka.plan import Cell
+from ataka.study import config
 from report import union
 from report.claims import sentences
 from tests.workflow.driver import Checkout

@@ -88,7 +88,9 @@ def workers(snakemake: int) -> Iterator[int]:
                 processes[int(folder.name)] = parent, (folder / "cmdline").read_bytes()
             except OSError:  # it has ended
                 continue
-    servers = [one for one, (parent, line) in processes.items() if parent == snakemake and b"ataka.warm" in line]
+    servers = [
+        one for one, (parent, line) in processes.items() if parent == snakemake and b"ataka.machine.warm" in line
+    ]
     for one, (parent, _) in processes.items():
         if parent in servers:
             yield one

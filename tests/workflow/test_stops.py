@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from ataka import config, cost
 from ataka.errors import UserError
 from ataka.plan import Tape
+from ataka.stages import cost
+from ataka.study import config
 from tests.workflow.driver import Answer, Checkout
 
 RUN = "results/demo/runs/digits/resnet10-w8/natural/seed0"

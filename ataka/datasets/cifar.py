@@ -1,0 +1,67 @@
+"""CIFAR-10 and CIFAR-100 (Krizhevsky, 2009), read by torchvision from the official files."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ataka.errors import UserError
+
+
+def _cifar(name: str) -> Callable[[Path], tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]]:
+    def load(folder: Path) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        from torchvision import datasets  # a second of start-up, needed only here
+
+        kind: Any = getattr(datasets, name)
+        if os.environ.get("ATAKA_DATA") and not folder.is_dir():
+            raise UserError(
+                f"ATAKA_DATA names '{folder}', which is no folder; correct it, or make the folder to fetch into"
+            )
+        _ensure(kind, folder)
+        train, test = (kind(folder, train=train, download=False) for train in (True, False))
+        return (
+            (torch.from_numpy(train.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(train.targets)),
+            (torch.from_numpy(test.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(test.targets)),
+        )
+
+    return load
+
+
+def damaged_files(kind: Any, folder: Path) -> list[str]:
+    """What is missing or differs from the official md5, one line a file."""
+    from torchvision.datasets.utils import check_integrity
+
+    base = folder / kind.base_folder
+    wanted = [*kind.train_list, *kind.test_list, [kind.meta["filename"], kind.meta["md5"]]]
+    problems = []
+    for name, md5 in wanted:
+        if not (base / name).exists():
+            problems.append(f"{base / name} is missing")
+        elif not check_integrity(base / name, md5):
+            problems.append(f"{base / name} is damaged: its md5 is not the official {md5}")
+    return problems
+
+
+def _ensure(kind: Any, folder: Path) -> None:
+    """Have the official files in ``folder``, downloading what is missing; else say what to do."""
+    problems = damaged_files(kind, folder)
+    if not problems:
+        return
+    found = "\n  ".join(problems)
+    if any("is damaged" in problem for problem in problems):
+        raise UserError(f"{kind.__name__} is damaged:\n  {found}\nDelete these files; they are fetched again.")
+    try:
+        print(f"fetching {kind.url} into {folder}", flush=True)
+        kind(folder, download=True)
+    except Exception as error:
+        raise UserError(
+            f"{kind.__name__} is not there and could not be fetched ({error}):\n  {found}\n"
+            f"Fetch {kind.url} (md5 {kind.tgz_md5}) elsewhere and unpack it into {folder}, or set ATAKA_DATA "
+            f"to a folder that holds {kind.base_folder}/. The demo scale needs no download."
+        ) from None
+    problems = damaged_files(kind, folder)
+    if problems:
+        raise UserError(f"{kind.__name__} arrived damaged:\n  " + "\n  ".join(problems))

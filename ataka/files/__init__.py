@@ -1,0 +1,1 @@
+"""What lies on disk, and how it is written: whole, sealed, claimed and resumed. No result depends on it."""

@@ -1,0 +1,74 @@
+"""A job's claim on the folder that it writes to: no other process makes the same files meanwhile."""
+
+import fcntl
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from ataka.errors import UserError
+from ataka.files.disk import sweep
+
+PATIENCE = 10.0
+"""Seconds to wait for another process that makes the same files: one that was just killed may take a moment to end."""
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """The claim alone, for a job that keeps no states: within it no other process writes the same files."""
+    lock = claim(folder)
+    try:
+        yield
+    finally:
+        release(folder, lock)
+
+
+def claim(folder: Path) -> IO[str] | None:
+    """A lock in ``folder``, which the system frees when its holder dies; UserError if another process keeps it.
+
+    None on a file system that has no locks, or no room.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = (folder / "lock").open("a+")
+        except FileNotFoundError:  # the holder was just leaving, and took the folder along
+            continue
+        except OSError:
+            return None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(lock.fileno()), (folder / "lock").stat()):
+                break
+        except FileNotFoundError:  # the lock of one that has just left, which nobody else will look at
+            pass
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                lock.seek(0)
+                holder = lock.read() or "another process"
+                lock.close()
+                raise UserError(f"{folder}: {holder} is at this; wait for it, or end it") from None
+            time.sleep(0.1)
+        except OSError:
+            lock.close()
+            return None
+        lock.close()
+    sweep(folder)
+    with suppress(OSError):  # at once, so that a full disk is not met again when the lock is closed
+        lock.truncate(0)
+        os.write(lock.fileno(), f"process {os.getpid()} on {platform.node()}".encode())
+    return lock
+
+
+def release(folder: Path, lock: IO[str] | None) -> None:
+    with suppress(OSError):  # the folder is not empty where states are left
+        (folder / "lock").unlink(missing_ok=True)
+        for one in (folder, folder.parent):
+            if ".resume" in one.parts:
+                one.rmdir()
+    if lock:
+        lock.close()

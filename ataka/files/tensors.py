@@ -1,0 +1,51 @@
+"""Tensors on disk: safetensors files with JSON metadata, whole or not there."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ataka.errors import UserError
+from ataka.files.disk import replacing
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any] | None = None) -> None:
+    """Write tensors with ``about`` as JSON metadata. Equal content gives equal bytes."""
+    content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    metadata = {"about": json.dumps(about or {}, sort_keys=True)}  # one key: safetensors keeps no order of keys
+    with replacing(path) as part:
+        part.touch()
+        mode = part.stat().st_mode
+        save_file(content, part, metadata)
+        part.chmod(mode)  # safetensors lets nobody but its owner read
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU; UserError if it is missing or damaged."""
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: make it first") from None
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"can't read {path}: {error}; delete it and run again") from None
+
+
+def load_about(path: Path) -> Any:
+    """What ``save_tensors`` was told about its tensors; UserError if the file is damaged."""
+    try:
+        with safe_open(path, "pt") as file:
+            return json.loads(file.metadata()["about"])
+    except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
+        raise UserError(f"can't read {path}: {error}") from None
+
+
+def load_into(network: nn.Module, path: Path) -> None:
+    """Load a network's weights; UserError if the file holds another network's."""
+    try:
+        network.load_state_dict(load_tensors(path), strict=True)
+    except RuntimeError as error:
+        raise UserError(f"{path} holds another network: {error}") from None

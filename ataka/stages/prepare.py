@@ -1,0 +1,25 @@
+"""prepare: cut a data set's splits, once for all jobs."""
+
+from ataka import plan
+from ataka.datasets import splits
+from ataka.files.prepared import save_splits
+from ataka.stages.common import data_file, writing
+from ataka.study import Study
+
+
+def prepare(study: Study, root: str, dataset: str, part: str) -> None:
+    """Cut a data set's ``part`` and write it for all jobs: train with validation, or test."""
+    settings = study.data
+    found = splits.cut(
+        dataset,
+        settings.folder,
+        train=settings.train,
+        validation=settings.validation,
+        test=settings.test,
+        split_seed=settings.split_seed,
+    )
+    names = ("train", "validation") if part == "train" else ("test",)
+    about = plan.data_settings(study, dataset, part)
+    path = data_file(root, dataset, part)
+    with writing(path.parent, part):
+        save_splits(path, {name: found[name] for name in names}, about)

@@ -1,0 +1,79 @@
+"""record: train an ensemble of teachers and keep what it says."""
+
+from ataka import datasets, networks, plan
+from ataka.errors import UserError
+from ataka.files import tape
+from ataka.files.disk import require_space, sweep
+from ataka.objectives.teachers import Teachers
+from ataka.plan import Tape
+from ataka.stages.common import (
+    device_of,
+    load_images,
+    progress_of,
+    reader_of,
+    remedy,
+    states_of,
+    times,
+    write_history,
+    write_run,
+    writing,
+)
+from ataka.stages.diagnose import diagnosed
+from ataka.study import Study
+from ataka.study.fields import number
+from ataka.training.loop import Failed
+from ataka.training.loop import train as run_training
+
+
+def record(study: Study, root: str, node: Tape) -> None:
+    """Train an ensemble of teachers and record what they say; writes the tape, their weights and history.
+
+    Where another tape holds the very same teachers (`tape.share`), nothing is trained.
+    """
+    device, progress = device_of(study), progress_of(node)
+    settings = plan.tape_settings(study, node)
+    ensemble, arch = plan.ensemble_of(study, node), study.teacher(node.dataset)
+    generator, setup = study.generators[ensemble.generator], study.setup(ensemble.setup, node.dataset, arch)
+    train, probe = (load_images(study, root, node.dataset, name) for name in ("train", "validation"))
+    folder = node.folder(root)
+    about = {"settings": settings, "settings_sha256": plan.digest(settings), "data_sha256": train.digest()}
+    source = plan.source_of(study, node)
+    if source:
+        reader_of(study, root, source, train)  # refuses a tape of other settings or images
+        with writing(folder):
+            shared = tape.share(source.manifest(root), folder, ensemble.n, about)
+        if shared:
+            progress.say(f"the kernel of {source.ensemble} was exactly the identity: its first {ensemble.n} serve here")
+            return
+        progress.say(f"the particles of {source.ensemble} felt each other, so these teachers are trained by themselves")
+    teachers = networks.teachers(arch, node.dataset, ensemble.n, seed=node.seed, device=device)
+    states = states_of(study, node, folder, progress, data=about["data_sha256"])
+    part = tape.part_of(plan.digest(states.identity))
+    writer = tape.Writer(folder, generator.channels, count=len(train), part=part)
+    classes = datasets.specification(node.dataset).classes
+    needed = tape.size(len(generator.channels), ensemble.n, len(train), classes) * setup.epochs
+    require_space(writer.place, needed)
+    with states:
+        sweep(writer.place)
+        try:
+            history = run_training(
+                teachers,
+                Teachers(generator),
+                train.to(device),
+                datasets.specification(node.dataset),
+                setup,
+                seed=node.seed,
+                writer=writer,
+                progress=progress,
+                states=states,
+                probe=probe.to(device),
+                eps=number(study.eps),
+            )
+        except Failed as error:
+            raise UserError(f"{folder}: {error}; {states.last}; {remedy(error, ensemble.setup)}") from None
+        writer.keep(teachers)
+        write_history(folder / "history.csv", history)
+        write_run(study, root, node, status="finished", **times(states))
+        peaks = {name: max(row[name] for row in history) for name in history[0] if name.endswith("_max")}
+        said = diagnosed(generator, teachers, probe.to(device), node.seed)
+        writer.finish(about | {"threads": study.threads, "diagnostics": said} | peaks)

@@ -1,0 +1,202 @@
+"""train: make a run, whether trained, joined, extracted, adopted or imported."""
+
+import shutil
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ataka import datasets, networks, plan
+from ataka.errors import UserError
+from ataka.files.disk import replacing, sha256, sweep
+from ataka.files.records import read_json, read_rows, write_rows
+from ataka.files.tensors import load_tensors, save_tensors
+from ataka.models.mixture import Mixture
+from ataka.plan import Run
+from ataka.stages.common import (
+    device_of,
+    load,
+    load_images,
+    progress_of,
+    reader_of,
+    remedy,
+    require_current,
+    states_of,
+    times,
+    write_history,
+    write_run,
+    writing,
+)
+from ataka.stages.diagnose import diagnosed
+from ataka.stages.select import chosen_alpha, selection_accuracies, selection_split
+from ataka.study import Study, config
+from ataka.study.fields import number
+from ataka.training.loop import Failed
+from ataka.training.loop import train as run_training
+
+
+def train(study: Study, root: str, node: Run) -> None:
+    """Make a run: train it, join the members of an average, take the candidate or member that was chosen, or import."""
+    method = study.method(node.method)
+    if plan.members(study, node):
+        _join(study, root, node)
+    elif joint := plan.together(study, node):
+        _extract(study, root, node, joint)
+    elif plan.checkpoint(study, node):
+        _import(study, root, node)
+    elif plan.tuned(method) and not node.part:
+        alpha = chosen_alpha(study, root, node)
+        if node.seed == study.seeds[0]:
+            _adopt(study, root, node, alpha)
+        else:
+            _train(study, root, node, alpha)
+    else:
+        given = None if method.alpha == "tuned" else method.alpha
+        _train(study, root, node, given if node.alpha is None else node.alpha)
+
+
+def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
+    device, progress = device_of(study), progress_of(node)
+    method = study.method(node.method)
+    options = config.options(study, node.method, node.dataset, node.arch)
+    setup = study.setup(method.setup, node.dataset, node.arch)
+    split, probe = (load_images(study, root, node.dataset, name) for name in ("train", "validation"))
+    seeds = [networks.member_seed(node.seed, node.member)]
+    if method.joint:
+        seeds = [networks.member_seed(node.seed, member) for member in range(method.members)]
+    own = [networks.student(node.arch, node.dataset, seed=seed, device=device) for seed in seeds]
+    beside: list[nn.Module] = []
+    extra: dict[str, Any] = {} if alpha is None else {"alpha": alpha}
+    inputs: dict[str, Any] = {"data": split.digest(), "alpha": alpha}
+    reader = None
+    behind = plan.tape_of(study, node)
+    said: dict[str, Any] = {}
+    if behind:
+        reader = reader_of(study, root, behind, split)
+        said = {"diagnostics": reader.manifest["diagnostics"]}
+        inputs["tape"] = sha256(behind.manifest(root))
+    elif method.ensemble:
+        extra |= {"generator": study.generators[method.ensemble.generator], "online": True}
+        arch, count = study.teacher(node.dataset), method.ensemble.n
+        beside = networks.teachers(arch, node.dataset, count, seed=seeds[0], device=device)
+    if method.generator is not None:
+        extra["generator"] = study.generators[method.generator]
+    if method.teachers:
+        frozen = plan.frozen_teachers(study, node)
+        extra["teachers"] = {role: _frozen(study, root, teacher, device) for role, teacher in frozen.items()}
+        inputs["teachers"] = {role: sha256(teacher.model(root)) for role, teacher in frozen.items()}
+    objective = import_module(str(method.objective)).create(options, **extra)
+    status, folder = "finished", node.folder(root)
+    with states_of(study, node, folder, progress, **inputs) as states:
+        sweep(folder)
+        try:
+            history = run_training(
+                [*beside, *own],
+                objective,
+                split.to(device),
+                datasets.specification(node.dataset),
+                setup,
+                seed=seeds[0] if not method.joint else node.seed,
+                reader=reader,
+                progress=progress,
+                states=states,
+                probe=probe.to(device),
+                eps=number(study.eps),
+            )
+        except Failed as error:
+            if node.alpha is None:
+                raise UserError(f"{folder}: {error}; {states.last}; {remedy(error, method.setup)}") from None
+            status, history = error.status, error.history
+            progress.say(f"{status}: {error}; {states.last}; this candidate will not be chosen")
+        write_history(folder / "history.csv", history)
+        _save(folder, own, joint=method.joint)
+        if beside and status == "finished":
+            said = {"diagnostics": diagnosed(extra["generator"], beside, probe.to(device), node.seed)}
+        write_run(study, root, node, status=status, alpha=alpha, **said, **times(states))
+
+
+def _frozen(study: Study, root: str, node: Run, device: torch.device) -> Mixture:
+    """A run as a teacher: the average of its members, or of itself alone; nothing of it trains."""
+    network = load(study, root, node, device)
+    teacher = network if isinstance(network, Mixture) else Mixture([network])
+    return teacher.eval().requires_grad_(False)
+
+
+def _save(folder: Path, trained: Sequence[nn.Module], *, joint: bool) -> None:
+    """One network's weights, or all members' in the file of an average."""
+    state = Mixture(trained).state_dict() if joint else trained[-1].state_dict()
+    save_tensors(folder / "model.safetensors", state)
+
+
+def _extract(study: Study, root: str, node: Run, joint: Run) -> None:
+    """One member of a joint run; the most robust one on the selection split where it is to be chosen."""
+    device, method = device_of(study), study.method(node.method)
+    mixture = load(study, root, joint, device)
+    assert isinstance(mixture, Mixture)
+    folder, member, more = node.folder(root), method.member, {}
+    if member == "chosen":
+        split = selection_split(study, root, node)
+        robust = [selection_accuracies(study, network, split, node.seed)[1] for network in mixture.members]
+        member = robust.index(max(robust))
+        more = {"robust": robust, "split": study.selection_of(node.method).split}
+        progress_of(node).say(f"member {member} of {joint.method} is the most robust: {robust} %")
+    assert isinstance(member, int)
+    seconds = read_json(joint.folder(root) / "run.json")["seconds"]
+    with writing(folder):
+        save_tensors(folder / "model.safetensors", mixture.members[member].state_dict())
+        with replacing(folder / "history.csv") as part:
+            shutil.copyfile(joint.folder(root) / "history.csv", part)
+        write_run(study, root, node, status="finished", seconds=seconds, member=member, **more)
+
+
+def _import(study: Study, root: str, node: Run) -> None:
+    """A network of others becomes a run: its weights under our names, in our format."""
+    from ataka.models import checkpoints
+
+    entry = plan.checkpoint(study, node)
+    assert entry is not None
+    network = networks.build(node.arch, node.dataset, device=torch.device("cpu"))
+    checkpoints.load(entry.path, sha256=entry.sha256, network=network)
+    folder = node.folder(root)
+    with writing(folder):
+        save_tensors(folder / "model.safetensors", network.state_dict())
+        write_rows(folder / "history.csv", [{"imported": entry.path}])
+        write_run(study, root, node, status="finished", seconds=0.0)
+
+
+def _join(study: Study, root: str, node: Run) -> None:
+    """One file of all members: what an attack sees as one network."""
+    members = plan.members(study, node)
+    tensors = {}
+    for index, member in enumerate(members):
+        require_current(study, root, member, history=True)
+        for name, tensor in load_tensors(member.model(root)).items():
+            tensors[f"members.{index}.{name}"] = tensor
+    folder = node.folder(root)
+    rows = [
+        {"member": index, **row}
+        for index, member in enumerate(members)
+        for row in read_rows(member.folder(root) / "history.csv")
+    ]
+    seconds = sum(read_json(member.folder(root) / "run.json")["seconds"] for member in members)
+    with writing(folder):
+        save_tensors(folder / "model.safetensors", tensors)
+        write_history(folder / "history.csv", rows)
+        write_run(study, root, node, status="finished", seconds=seconds)
+
+
+def _adopt(study: Study, root: str, node: Run, alpha: float) -> None:
+    """The chosen candidate becomes the run: the same bytes."""
+    chosen = Run(node.dataset, node.arch, node.method, node.seed, f"alpha{alpha:g}")
+    require_current(study, root, chosen, history=True)
+    candidate, folder = chosen.folder(root), node.folder(root)
+    record = read_json(candidate / "run.json")
+    kept = {name: record[name] for name in ("seconds", "diagnostics") if name in record}
+    with writing(folder):
+        for name in ("model.safetensors", "history.csv"):
+            with replacing(folder / name) as part:
+                shutil.copyfile(candidate / name, part)
+        write_run(study, root, node, status="finished", alpha=alpha, **kept)

@@ -1,0 +1,128 @@
+"""Where the teachers' particles come from."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ataka.study.fields import Budget, Settings, StepSize, reading
+
+
+class Generator(Settings):
+    """The generator of the teachers' particles, eq. 2 and appendix A."""
+
+    kind: Literal["svgd", "pgd"] = Field(
+        "svgd", description="pgd: independent runs from the same starts, the paper's first ablation"
+    )
+    like: str | None = Field(None, description="the generator that this one is a variant of")
+    eps: Budget
+    step_size: StepSize
+    steps: int = Field(ge=0)
+    start: Literal["uniform", "gaussian"] = reading(
+        "uniform",
+        id="A11",
+        sentence="we use uniform prior distribution in our experiments",
+        values={
+            "uniform": "x + U(-eps, eps)",
+            "gaussian": "x + 0.001 N(0, 1), as TRADES starts: the particles begin, and stay, much nearer to each other",
+        },
+    )
+    clamp_start: bool = reading(
+        True,
+        id="A11",
+        sentence="we use uniform prior distribution in our experiments",
+        values={
+            "true": "the start is clamped to [0, 1] before the first gradient",
+            "false": "the networks see the start as it was drawn, and the first projection follows the first step",
+        },
+    )
+    update: Literal["sign", "raw", "normalised"] = reading(
+        "sign",
+        id="A7",
+        sentence="x'_{t+1} = pi_C(x'_t + eta phi(x'_t)), eta = 0.003",
+        values={
+            "sign": "the sign of phi, so that 20 steps of 0.003 are PGD_TRADES'",
+            "raw": "phi itself, the gradient of a sum over the batch: with this eta most pixels hardly move",
+            "normalised": "phi over its largest pixel in the image: a step is 0.003 somewhere and less elsewhere",
+        },
+    )
+    bandwidth: Annotated[float, Field(gt=0)] | Literal["median"] = reading(
+        1e-3,
+        id="A1",
+        sentence="we use Gaussian RBF kernel ... with sigma = 1e-3",
+        values="sigma in units of [0, 1], or 'median' (Liu and Wang's heuristic, for each image). At 1e-3 the kernel "
+        "of any two particles that differ visibly is exactly 0, and SVGD is n independent PGDs",
+    )
+    gamma: float = reading(
+        1.0,
+        id="A3",
+        sentence="gamma is a hyper-parameter",
+        values="the weight of the repulsion; without effect where the kernel is the identity",
+        ge=0,
+    )
+    one_over_n: Literal["repulsion", "both"] = reading(
+        "repulsion",
+        id="A6",
+        sentence="phi(x) = sum_j [k(x'_j, x) grad L(f_{T_i}(x'_j), y) gamma/n grad k(x'_j, x)]",
+        values={"repulsion": "1/n on the second term only, as printed", "both": "1/n on both, as Liu and Wang have it"},
+    )
+    repulsion: Literal["away", "towards"] = reading(
+        "away",
+        id="A5",
+        sentence="the second term behaves as a repulsive force",
+        values={
+            "away": "a '+' where eq. 2 prints no sign [A4], and the gradient by x'_j: particles repel each other",
+            "towards": "a '-', or the gradient by x: they attract each other; without effect where the kernel is the "
+            "identity",
+        },
+    )
+    loss: Literal["sum", "mean"] = reading(
+        "sum",
+        id="A8",
+        sentence="grad_{x'_j} L(f_{T_i}(x'_j), y)",
+        values={
+            "sum": "of the loss summed over the batch: an image's gradient is its own, whatever is in its batch",
+            "mean": "of the batch's mean loss: the first term divided by the number of images. Signs are the same, "
+            "so without effect on PGD, and on signed steps where the kernel is the identity",
+        },
+    )
+    interact: Literal["image", "batch"] = reading(
+        "image",
+        id="A10",
+        sentence="the empirical distribution of these samples tends to that of adversarial samples for x",
+        values={
+            "image": "x'_1 to x'_n are the particles of one image",
+            "batch": "those of all images of a batch, as the code of ALD-Regularization has it; n is then their "
+            "number, in 1/n and in the median heuristic, whose median is over all their pairs",
+        },
+    )
+    gradient_of: Literal["own", "particle", "ensemble"] = reading(
+        "own",
+        id="A9",
+        sentence="grad_{x'_j} L(f_{T_i}(x'_j), y)",
+        values={
+            "own": "teacher i's gradient at every particle j, as printed",
+            "particle": "teacher j's gradient at its own particle j",
+            "ensemble": "the gradient of all teachers' averaged probabilities at particle j",
+        },
+    )
+    batchnorm: Literal["eval", "train"] = reading(
+        "eval",
+        id="A12",
+        sentence="(the mode of batch normalisation while generating is not stated)",
+        values={
+            "eval": "running statistics, which generating leaves alone",
+            "train": "the batch's statistics; each step of generating moves the running ones",
+        },
+    )
+    channels: tuple[Literal["train_adv", "eval_adv", "updated"], ...] = Field(
+        ("train_adv",), min_length=1, description="the teachers' logits that the tape keeps"
+    )
+    assignment: Literal["fixed", "shuffled"] = reading(
+        "fixed",
+        id="G10",
+        sentence="we feed each of these distinct samples into distinct teacher models",
+        values={
+            "fixed": "x'_i to teacher i, whose gradient made it",
+            "shuffled": "the particles of each step are dealt out at random",
+        },
+    )

@@ -1,0 +1,116 @@
+"""Which images, and how a network is trained on them."""
+
+from collections.abc import Collection
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from ataka.errors import nearest
+from ataka.study.fields import Settings, reading
+
+
+class Data(Settings):
+    """Where the data sets lie and how many images of each split a study uses (null: all)."""
+
+    folder: str = Field("data", description="where archives are looked for; ATAKA_DATA takes precedence")
+    train: int | None = Field(None, ge=2, description="training images, after validation was held out")
+    validation: int = reading(
+        5000,
+        id="C1",
+        sentence="alpha is greedily tuned and the best result in terms of accuracy is reported",
+        values="training images that are held out, to choose alpha on",
+        ge=1,
+    )
+    test: int | None = Field(None, ge=1, description="the first so many images of the official test set")
+    split_seed: int = Field(0, ge=0, description="decides which training images are held out for validation")
+
+
+class Probe(Settings):
+    """A short PGD as each epoch ends, on networks that train on adversarial images of themselves (probe.py)."""
+
+    images: int = Field(
+        default=128, ge=64, description="the first so many validation images, or all where there are fewer"
+    )
+    steps: int = Field(default=10, ge=1, description="of a quarter of the budget that the network is trained within")
+    overfitted: Literal["stop", "record"] = Field(
+        default="stop",
+        description="whether catastrophic overfitting ends a training: record, where it is the finding of a study",
+    )
+
+
+class Setup(Settings):
+    """How a network is trained (appendix A): SGD with momentum and steps in the learning rate."""
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    learning_rate: float = Field(gt=0)
+    momentum: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0)
+    decayed: Literal["all", "weights"] = reading(
+        "all",
+        id="G2",
+        sentence="momentum 0.9 and weight-decay 2e-4",
+        values={
+            "all": "every parameter, as the authors of the baselines do",
+            "weights": "those of convolutions and linear layers: neither biases nor normalisation",
+        },
+    )
+    augmentation: Literal["crop-flip", "none"] = reading(
+        "crop-flip",
+        id="G6",
+        sentence="we train the networks for 100 epochs on clean images with standard data augmentations",
+        values={
+            "crop-flip": "a random crop of the padded image (CIFAR by 4 pixels) and a random flip",
+            "none": "images as they are, in a random order",
+        },
+    )
+    milestones: tuple[Annotated[int, Field(ge=1)], ...] = reading(
+        ...,
+        id="G1",
+        sentence="the learning rate is divided by 10 at the 200-th, 250-th and 270-th epoch",
+        values="how many epochs are completed when the rate drops; one less reads 'as that epoch begins'",
+    )
+    decay: float = Field(0.1, gt=0, le=1)
+    checkpoint: Literal["last", "best"] = reading(
+        "last",
+        id="G5",
+        sentence="(which epoch's network is reported is not stated)",
+        values={
+            "last": "that of the last epoch",
+            "best": "that of the epoch which withstood the probe's PGD on most validation images, the first of equals",
+        },
+    )
+    probe: Probe | None = Field(Probe(), description="looks for catastrophic overfitting; null: nobody looks")
+    like: str | None = Field(None, description="the set-up that this one is a variant of")
+    where: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="what differs for a data set or a network, by the paper's name of it"
+    )
+
+    @field_validator("milestones")
+    @classmethod
+    def _ascending(cls, milestones: tuple[int, ...]) -> tuple[int, ...]:
+        if list(milestones) != sorted(set(milestones)):
+            raise ValueError(f"milestones must ascend, in completed epochs: {list(milestones)}")
+        return milestones
+
+    @model_validator(mode="after")
+    def _differences_are_settings_too(self) -> "Setup":
+        if self.checkpoint == "best" and self.probe is None:
+            raise ValueError("checkpoint: best is chosen by the probe, which is null here")
+        for name, change in self.where.items():
+            for key in change:
+                if key not in type(self).model_fields or key in ("where", "like"):
+                    raise ValueError(f"where.{name}.{key}: unknown key{nearest(key, set(type(self).model_fields))}")
+            try:
+                self.at([name])
+            except ValidationError as error:
+                first = error.errors()[0]
+                raise ValueError(f"where.{name}.{first['loc'][0]}: {first['msg']}") from None
+        return self
+
+    def at(self, names: Collection[str]) -> "Setup":
+        """This set-up with what differs for the ``names`` of a data set and a network."""
+        settings = self.model_dump(mode="json", exclude={"where", "like"})
+        for name, change in self.where.items():
+            settings |= change if name in names else {}
+        return Setup.model_validate(settings)

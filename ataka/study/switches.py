@@ -1,0 +1,127 @@
+"""docs/readings.md: every switch that decides how a sentence of the paper is read, from the code's own definitions."""
+
+import importlib
+import re
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from pydantic.fields import FieldInfo
+
+from ataka import study
+from ataka.study import Study
+from ataka.study.fields import Settings
+
+_GROUPS: dict[str, type[Settings]] = {
+    "": study.Study,
+    "data": study.Data,
+    "setups.*": study.Setup,
+    "generators.*": study.Generator,
+    "attacks.aa": study.AutoAttack,
+    "attacks.pgd": study.PGD,
+    "attacks.fog": study.Fog,
+    "selection": study.Selection,
+    "methods.*": study.Method,
+    "particles": study.Particles,
+}
+_HEAD = """# Readings
+
+The paper leaves these sentences open. Each has a switch; the default, in force where nothing else is said, stands
+first. A variant in `config/methods.yaml` (`like:` another method) reads one of them otherwise under a path of its own,
+and `report/tables/readings.yaml` measures the alternatives beside the defaults. [protocol.md](protocol.md) lists the
+questions that have no switch. This page is generated: `python -m ataka readings`.
+"""
+
+
+class Switch(NamedTuple):
+    """One setting that reads a sentence."""
+
+    question: str
+    sentence: str
+    path: str
+    default: str
+    values: Mapping[str, str] | str
+
+
+def document(defaults: Study) -> str:
+    """The page, with the defaults of the study ``defaults``."""
+    found = sorted(switches(defaults), key=lambda one: _order(one.question))
+    lines = [_HEAD]
+    question = sentence = ""
+    for one in found:
+        if one.question != question:
+            lines.append(f"## {one.question}\n")
+            question, sentence = one.question, ""
+        if one.sentence != sentence:
+            lines.append(f"> {one.sentence}\n")
+            sentence = one.sentence
+        lines.append(f"`{one.path}`")
+        if isinstance(one.values, str):
+            lines[-1] += f": **{one.default}**. {one.values[0].upper()}{one.values[1:]}.\n"
+            continue
+        lines[-1] += ":\n"
+        for value in sorted(one.values, key=lambda value: value != one.default):
+            name = f"**{value}**" if value == one.default else value
+            lines.append(f"- {name}: {one.values[value]}")
+        lines[-1] += "\n"
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def switches(defaults: Study) -> Iterator[Switch]:
+    """Every reading that the settings and the objectives of methods.yaml define."""
+    for path, kind in _GROUPS.items():
+        for name, info in kind.model_fields.items():
+            if switch := _switch(f"{path}.{name}".lstrip("."), info, _in_force(defaults, path, name)):
+                yield switch
+    modules = dict.fromkeys(method.objective for method in defaults.methods.values() if method.objective)
+    for module in modules:
+        options = importlib.import_module(module).Options
+        users = [name for name, method in defaults.methods.items() if method.objective == module]
+        for name, info in options.__pydantic_fields__.items():
+            if switch := _switch(f"methods.{users[0]}.options.{name}", info, info.default):
+                yield switch
+
+
+def _switch(path: str, info: FieldInfo, default: object) -> Switch | None:
+    extra = info.json_schema_extra
+    if not isinstance(extra, dict) or "reading" not in extra:
+        return None
+    values: Any = extra["values"]
+    if isinstance(values, Mapping):
+        missing = set(_literals(info.annotation)) ^ set(values)
+        assert not missing, f"{path}: {sorted(missing)} are not explained"
+    return Switch(str(extra["reading"]), str(extra["sentence"]), path, _text(default), values)
+
+
+def _in_force(defaults: Study, path: str, name: str) -> object:
+    """The study's value of a switch; of one that each entry of a group has, the first entry's."""
+    owner: Any = defaults
+    for step in filter(None, path.split(".")):
+        if step == "*":
+            owner = next(iter(owner.values()))
+        else:
+            owner = owner[step] if isinstance(owner, dict) else getattr(owner, step)
+    return getattr(owner, name)
+
+
+def _literals(annotation: object) -> Iterator[str]:
+    if annotation is bool:
+        yield from ("true", "false")
+    elif typing.get_origin(annotation) is typing.Literal:
+        yield from map(str, typing.get_args(annotation))
+    else:
+        for part in typing.get_args(annotation):
+            yield from _literals(part)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple | list):
+        return ", ".join(map(_text, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _order(question: str) -> tuple[str, int]:
+    letter, number = re.fullmatch(r"([A-Z])(\d+)", question).groups()  # type: ignore[union-attr]
+    return letter, int(number)

@@ -1,0 +1,216 @@
+"""Do the diagnostics see masked gradients and an unfinished attack, and leave verdicts and networks alone?"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ataka import streams
+from ataka.attacks import aa_warnings, diagnostics, pgd
+from ataka.datasets.images import Split
+from ataka.evaluation import evaluate
+from ataka.files.resume import State
+from ataka.machine import memory
+from ataka.training import loop as training
+from baselines.natural import Natural
+from tests import tiny
+
+PGD: dict[str, Any] = {"kind": "pgd", "eps": "12/255", "step_size": "2/255", "steps": 20}
+PGD |= {"clamp_start": False, "images": None}
+AA = {"kind": "aa", "eps": "12/255", "version": "shortened", "chunk": 8}
+AA |= {"iterations": 5, "target_classes": 2, "queries": 60}
+
+
+class Masked(nn.Module):
+    """Another network's logits, and a gradient that is exactly 0."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x.detach()) + 0 * x.flatten(1).sum(1, keepdim=True)
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    """It has learnt 30 images by heart."""
+    learner, setup = tiny.convolutional(1), tiny.setup(epochs=15, learning_rate=0.2, milestones=())
+    training.train([learner], Natural(), tiny.split(30), replace(tiny.FACTS, shift=0, flip=False), setup, seed=0)
+    return learner.eval()
+
+
+@pytest.fixture
+def split(network: nn.Module) -> Split:
+    """30 images that the network gets right."""
+    images = tiny.split(30).images
+    return Split(images, network(images.float() / 255).argmax(1))
+
+
+def test_a_sound_network_and_attack(network: nn.Module, split: Split) -> None:
+    found = diagnostics.of_pgd(network, PGD, split, seed=0)
+    assert found["zero_gradient_share"] == 0
+    assert 0 < found["loss_rise"] < 0.05
+    assert found["accuracy_at_eps_1"] == 0
+    assert found["classes"] == tiny.CLASSES
+
+
+def test_masked_gradients_show(network: nn.Module, split: Split) -> None:
+    found = diagnostics.of_pgd(Masked(network), PGD, split, seed=0)
+    assert found["zero_gradient_share"] == 1
+    assert found["accuracy_at_eps_1"] > 100 / tiny.CLASSES
+
+
+def test_zero_gradients_are_counted_image_by_image(network: nn.Module, split: Split) -> None:
+    class HalfMasked(Masked):
+        def forward(self, x: Tensor) -> Tensor:
+            masked, sound = super().forward(x), self.network(x)
+            return torch.where((x.flatten(1).mean(1) > threshold)[:, None], masked, sound)
+
+    means = split.pixels().flatten(1).mean(1)
+    threshold = means.median()
+    found = diagnostics.of_pgd(HalfMasked(network), PGD, split, seed=0)
+    assert found["zero_gradient_share"] == pytest.approx(float((means > threshold).double().mean()))
+
+
+@pytest.mark.parametrize(("steps", "last"), [(20, 2), (7, 1)])
+def test_the_rise_is_that_of_the_evaluations_own_attack(
+    network: nn.Module, split: Split, steps: int, last: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: dict[str, Any] = {"eps": 12 / 255, "step_size": 2 / 255}
+    x, y = split.pixels(), split.labels
+
+    def loss(steps: int) -> float:
+        start = pgd.draw(x, eps=12 / 255, generator=streams.generator(3, "evaluate", "pgd"))
+        x_adv = pgd.attack(network, x, y, **settings, steps=steps, start=start)
+        return functional.cross_entropy(network(x_adv), y).item()
+
+    clean = functional.cross_entropy(network(x), y).item()
+    expected = (loss(steps) - loss(steps - last)) / (loss(steps) - clean)
+    monkeypatch.setattr(memory, "BATCH", 7)
+    found = diagnostics.of_pgd(network, PGD | {"steps": steps}, split, seed=3)["loss_rise"]
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("eps", "rise"), [("100/255", 0.1), ("0.019", 0.0526), ("0.01", 0.0)])
+def test_a_loss_that_grows_evenly_brings_a_tenth_in_the_last_tenth(
+    split: Split, monkeypatch: pytest.MonkeyPatch, eps: str, rise: float
+) -> None:
+    """And nothing once the boundary is reached."""
+
+    class Linear(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            wrong = x.double().flatten(1).sum(1) + 1e3  # so sure that the loss is this margin
+            return torch.stack([-wrong, torch.zeros_like(wrong)], 1)
+
+    monkeypatch.setattr(pgd, "draw", lambda x, **_: x)  # from the image itself
+    grey = Split(torch.full_like(split.images, 128), torch.zeros_like(split.labels))
+    found = diagnostics.of_pgd(Linear(), PGD | {"eps": eps, "step_size": "0.001"}, grey, seed=0)["loss_rise"]
+    assert found == pytest.approx(rise, abs=1e-3)
+
+
+def test_without_steps_or_a_gain_nothing_rises(network: nn.Module, split: Split) -> None:
+    assert diagnostics.of_pgd(network, PGD | {"eps": "0"}, split, seed=0)["loss_rise"] == 0
+    assert diagnostics.of_pgd(network, PGD | {"steps": 0}, split, seed=0)["loss_rise"] == 0
+
+
+def test_only_the_images_that_are_attacked_are_looked_at(network: nn.Module, split: Split) -> None:
+    found = diagnostics.of_pgd(network, PGD | {"images": 10}, split, seed=0)
+    assert found == diagnostics.of_pgd(network, PGD, split.first(10), seed=0)
+
+
+def test_verdicts_and_network_are_left_alone(network: nn.Module, split: Split) -> None:
+    network.train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    evaluated = {name: value for name, value in PGD.items() if name != "clamp_start"}
+    first = evaluate(network, evaluated, split, seed=0).correct
+    found = diagnostics.of_pgd(network, PGD, split, seed=0)
+    assert found == diagnostics.of_pgd(network, PGD, split, seed=0)
+    assert torch.equal(evaluate(network, evaluated, split, seed=0).correct, first)
+    assert network.training
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+
+
+# ---- AutoAttack
+
+
+def test_images_that_stood_before_square_are_counted(network: nn.Module, split: Split) -> None:
+    masked = evaluate(Masked(network), AA, split, seed=0)
+    assert masked.before_square > 20  # nothing that follows a gradient of 0 gets further than its random start
+    assert int(masked.correct.sum()) < masked.before_square - 5
+    sound = evaluate(network, AA, split, seed=0)
+    assert int(sound.correct.sum()) <= sound.before_square < 30
+    assert evaluate(network, {"kind": "clean"}, split, seed=0).before_square == 0
+
+
+def test_they_are_counted_alike_after_an_interruption(network: nn.Module, split: Split) -> None:
+    class Kept:
+        """Remembers every state, and goes on from the one it is told to."""
+
+        seconds = 0.0
+
+        def __init__(self, state: State | None = None) -> None:
+            self.state, self.states = state, list[State]()
+
+        def restore(self, take: Callable[[State], None]) -> None:
+            if self.state:
+                take(self.state)
+
+        def keep(self, where: str, make: Callable[[], Any]) -> None:
+            self.states.append(State(where, *make()))
+
+    whole, kept = evaluate(network, AA, split, seed=0), Kept()
+    evaluate(network, AA, split, seed=0, states=cast(Any, kept))
+    assert any("before square" in state.where for state in kept.states)
+    for state in kept.states:
+        resumed = evaluate(network, AA, split, seed=0, states=cast(Any, Kept(state)))
+        assert torch.equal(resumed.correct, whole.correct)
+        assert resumed.before_square == whole.before_square
+
+
+def test_autoattacks_warnings_are_heard_once_each_and_counted(network: nn.Module, split: Split) -> None:
+    with aa_warnings.heard() as said:
+        evaluate(Masked(network), AA, split, seed=0)
+    (warning,) = [text for text in said if "zero gradient" in text]
+    assert warning.startswith("there are ")
+    assert warning.endswith(" times)")
+    assert "flags_doc" not in warning
+    with aa_warnings.heard() as said:
+        evaluate(network, AA, split.first(8), seed=0)
+    assert said == []
+
+
+def test_its_own_checks_see_probabilities_and_chance(network: nn.Module, split: Split) -> None:
+    class Noisy(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return network(x) + torch.randn(len(x), tiny.CLASSES)
+
+    def said(model: nn.Module) -> str:
+        with aa_warnings.heard() as found:
+            aa_warnings.check(model, split.pixels())
+        return "; ".join(found)
+
+    assert said(network) == ""
+    assert "probability distribution" in said(nn.Sequential(network, nn.Softmax(1)))
+    assert "randomized" in said(Noisy())
+
+
+def test_where_memory_is_short_they_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PGD cell that went on in smaller pieces is not lost to its own health checks."""
+    network, split = tiny.convolutional().eval(), tiny.split(12)
+    attack = {"eps": "16/255", "step_size": "4/255", "steps": 10, "clamp_start": False, "images": None}
+    expected = diagnostics.of_pgd(network, attack, split, seed=0)
+    forward = network.forward
+
+    def with_room_for_five(x: torch.Tensor) -> torch.Tensor:
+        if len(x) > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(x)
+
+    monkeypatch.setattr(network, "forward", with_room_for_five)
+    found = diagnostics.of_pgd(network, attack, split, seed=0)
+    assert found == pytest.approx(expected, rel=1e-6)

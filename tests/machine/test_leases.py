@@ -1,0 +1,96 @@
+"""One GPU a job, also when its holder dies without a word."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from ataka.machine import leases
+from ataka.study.config import HOME
+
+HOLD = """
+import sys, time
+from ataka.machine import leases
+_, device = leases.first_free(sys.argv[1:])
+print(device, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Iterator["Jobs"]:
+    started = Jobs(tmp_path)
+    yield started
+    for process in started.processes:
+        process.kill()
+        process.communicate()
+
+
+class Jobs:
+    """Processes that hold something, with a folder of locks of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.processes = folder, []
+        self.environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(HOME)}
+
+    def start(self, code: str, *arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.processes.append(process)
+        return process
+
+    def said(self, process: subprocess.Popen[str]) -> str:
+        assert process.stdout is not None
+        return process.stdout.readline().strip()
+
+
+def test_every_job_gets_a_gpu_of_its_own(jobs: Jobs) -> None:
+    assert {jobs.said(jobs.start(HOLD, "0", "1", "GPU-a/b")) for _ in range(3)} == {"0", "1", "GPU-a/b"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_dead_jobs_gpu_is_free_again(jobs: Jobs, number: signal.Signals) -> None:
+    first = jobs.start(HOLD, "0")
+    assert jobs.said(first) == "0"
+    second = jobs.start(HOLD, "0")
+    assert second.stderr is not None
+    assert second.stderr.readline() == "waiting for a GPU: other jobs hold 0\n"
+    assert second.poll() is None
+    first.send_signal(number)
+    assert jobs.said(second) == "0"
+
+
+def test_the_process_sees_its_gpu_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(leases.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(leases, "_held", [])
+    monkeypatch.setenv(leases.VISIBLE, "3,5")
+    lock, _ = leases.first_free(["3"])
+    assert lock is not None
+    leases.gpu()
+    assert os.environ[leases.VISIBLE] == "5"
+    leases.gpu()
+    assert len(leases._held) == 1
+    lock.release()
+    leases._held[0].release()
+
+
+def test_without_gpus_nothing_is_leased(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(leases, "_held", [])
+    monkeypatch.delenv(leases.VISIBLE, raising=False)
+    leases.gpu()
+    assert leases._held == []
+    assert leases.VISIBLE not in os.environ

@@ -1,0 +1,314 @@
+"""What every method promises. Methods are found by being registered: a new one is tested without editing this."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ataka.files import tape
+from ataka.models.mixture import Mixture
+from ataka.objectives.teachers import Teachers
+from ataka.study import Generator, Method, config
+from ataka.training import loop as training
+from ataka.training.loop import Batch
+from tests import tiny
+from tests.baselines import oracle
+
+STUDY = config.load("smoke")
+DATA, FACTS = tiny.split(20), replace(tiny.FACTS, shift=0, flip=False)
+EPOCHS = 20
+ALPHA = 0.02
+"""Where it is tuned: the paper's smallest. The teachers' logits grow as they learn; at a large alpha a student beside
+them may lose on the squared distance what it gains on the labels."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A registered method as it is, or, for a student of an ensemble, beside its teachers instead of their tape."""
+
+    name: str
+    online: bool
+
+    def __str__(self) -> str:
+        return self.name + " online" * (self.online and not self.method.online)
+
+    @property
+    def method(self) -> Method:
+        return STUDY.methods[self.name]
+
+    @property
+    def options(self) -> Any:
+        return config.options(STUDY, self.name)
+
+    @property
+    def generator(self) -> Generator | None:
+        """Of the networks' own particles: those of joint members, or of teachers beside their student."""
+        name = self.method.ensemble.generator if self.method.ensemble and self.online else self.method.generator
+        return STUDY.generators[name] if name else None
+
+    @property
+    def replays(self) -> bool:
+        return self.method.ensemble is not None and not self.online
+
+    def networks(self) -> list[nn.Module]:
+        """What a training trains, the student of an ensemble last."""
+        beside = self.method.ensemble.n if self.method.ensemble and self.online else 0
+        own = self.method.members if self.method.joint else 1
+        return [tiny.convolutional(seed) for seed in range(beside + own)]
+
+    def teachers(self) -> dict[str, Mixture]:
+        """Frozen; one role's are others than another's."""
+        roles = enumerate(self.method.teachers)
+        return {role: oracle.ensemble(*range(100 + 10 * place, 103 + 10 * place)) for place, role in roles}
+
+    def objective(
+        self, teachers: dict[str, Mixture], *, generator: dict[str, Any] | None = None, **options: Any
+    ) -> training.Objective:
+        """As a run has it (ataka.stages), but for changes of the ``generator`` and of the ``options``."""
+        extra: dict[str, Any] = {}
+        if self.method.alpha is not None:
+            extra["alpha"] = ALPHA if self.method.alpha == "tuned" else self.method.alpha
+        if self.generator:
+            extra["generator"] = self.generator.model_copy(update=generator or {})
+        if self.online:
+            extra["online"] = True
+        if teachers:
+            extra["teachers"] = teachers
+        module = import_module(str(self.method.objective))
+        objective: training.Objective = module.create(replace(self.options, **options), **extra)
+        return objective
+
+    def attacking(self, batchnorm: str, steps: int) -> dict[str, Any]:
+        """The changes of ``objective`` that make its adversarial images so; none where it makes none."""
+        change = {"batchnorm": batchnorm, "steps": steps}
+        named = {name for name in change if hasattr(self.options, name)}
+        return {name: change[name] for name in named} | ({"generator": change} if self.generator else {})
+
+    def batch(self, **more: Any) -> Batch:
+        """A batch, with the tape's channels where one is replayed."""
+        recorded = {}
+        if self.replays:
+            assert self.method.ensemble
+            source = torch.Generator().manual_seed(7)
+            shape = self.method.ensemble.n, 6, tiny.CLASSES
+            channels = STUDY.generators[self.method.ensemble.generator].channels
+            recorded = {name: torch.randn(shape, generator=source) for name in channels}
+        return tiny.batch(6, recorded=recorded, **more)
+
+
+REGISTERED = [Case(name, method.online) for name, method in STUDY.methods.items() if method.objective]
+CASES = REGISTERED + [replace(case, online=True) for case in REGISTERED if case.replays and "." not in case.name]
+every_method = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What a training has left."""
+
+    history: list[dict[str, float]]
+    states: list[dict[str, Tensor]]
+
+    def equals(self, other: "Learnt") -> bool:
+        """Bit for bit."""
+        return self.history == other.history and all(map(tiny.same, self.states, other.states))
+
+
+Learn = Callable[..., Learnt]
+
+
+@pytest.fixture(scope="module")
+def learn(tmp_path_factory: pytest.TempPathFactory) -> Learn:
+    """``learn(case, seed, epochs, teachers)``: the real loop on random images; where a tape is replayed, a real one."""
+    setup = tiny.setup(epochs=EPOCHS, batch_size=10, learning_rate=0.1, milestones=())
+
+    @cache
+    def recorded(generator: str, n: int, seed: int) -> Path:
+        folder, made_by = tmp_path_factory.mktemp("tape"), STUDY.generators[generator]
+        writer = tape.Writer(folder, made_by.channels, count=len(DATA))
+        teachers = [tiny.convolutional(50 + index) for index in range(n)]
+        training.train(teachers, Teachers(made_by), DATA, FACTS, setup, seed=seed, writer=writer)
+        writer.finish({"settings_sha256": "", "data_sha256": DATA.digest()})
+        return folder / "manifest.json"
+
+    def learn(case: Case, seed: int = 0, epochs: int = EPOCHS, teachers: dict[str, Mixture] | None = None) -> Learnt:
+        reader = None
+        if case.replays:
+            assert case.method.ensemble
+            manifest = recorded(case.method.ensemble.generator, case.method.ensemble.n, seed)
+            reader = tape.Reader(manifest, settings_sha256="", data_sha256=DATA.digest())
+        networks = case.networks()
+        objective = case.objective(case.teachers() if teachers is None else teachers)
+        shortened = setup.model_copy(update={"epochs": epochs})
+        history = training.train(networks, objective, DATA, FACTS, shortened, seed=seed, reader=reader)
+        return Learnt(history, [tiny.state(network) for network in networks])
+
+    return learn
+
+
+@every_method
+def test_training_lowers_every_networks_loss(case: Case, learn: Learn) -> None:
+    first, *_, last = learn(case).history
+    names = [name for name in first if name.startswith("loss")]
+    assert len(names) == len(case.networks())
+    for name in names:
+        assert last[name] < first[name], name
+
+
+@every_method
+def test_is_a_function_of_its_seed(case: Case, learn: Learn) -> None:
+    once, again, other = (learn(case, seed, epochs=2) for seed in (0, 0, 1))
+    assert once.equals(again)
+    for state, otherwise in zip(once.states, other.states, strict=True):
+        assert not tiny.same(state, otherwise)
+
+
+def everything(network: nn.Module) -> list[object]:
+    """All that a training could change; tensors as bytes."""
+    return [
+        [tensor.numpy().tobytes() for tensor in network.state_dict().values()],
+        [module.training for module in network.modules()],
+        [(parameter.requires_grad, parameter.grad) for parameter in network.parameters()],
+    ]
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.method.teachers], ids=str)
+def test_leaves_frozen_teachers_as_they_were(case: Case, learn: Learn) -> None:
+    teachers = case.teachers()
+    before = {role: everything(teacher) for role, teacher in teachers.items()}
+    learn(case, epochs=2, teachers=teachers)
+    assert {role: everything(teacher) for role, teacher in teachers.items()} == before
+
+
+# ---- one step
+
+
+def step(case: Case, progress: float, **changes: Any) -> list[nn.Module]:
+    """The networks after a step's backward passes."""
+    networks = [network.train() for network in case.networks()]
+    for loss in case.objective(case.teachers(), **changes).losses(networks, case.batch(progress=progress)):
+        loss.backward()
+    return networks
+
+
+@every_method
+@pytest.mark.parametrize("progress", [0.0, 0.9])
+def test_yields_a_scalar_for_each_network_that_reaches_it_alone(case: Case, progress: float) -> None:
+    """All its parameters, with finite gradients; the loop would add or discard what reached another network."""
+    networks = [network.train() for network in case.networks()]
+    position = -1
+    for position, loss in enumerate(case.objective(case.teachers()).losses(networks, case.batch(progress=progress))):
+        assert loss.shape == ()
+        assert loss.isfinite()
+        for network in networks:
+            network.zero_grad()
+        loss.backward()
+        for index, network in enumerate(networks):
+            gradients = [parameter.grad for parameter in network.parameters() if parameter.requires_grad]
+            if index == position:
+                assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
+                assert any(gradient.any() for gradient in gradients)
+            else:
+                assert not any(gradient is not None for gradient in gradients)
+    assert position == len(networks) - 1
+
+
+@every_method
+def test_does_not_write_into_its_batch_or_change_modes(case: Case) -> None:
+    batch, networks = case.batch(progress=0.9), [network.train() for network in case.networks()]
+    before = [tensor.clone() for tensor in (batch.x, batch.y, batch.index, *batch.recorded.values())]
+    for loss in case.objective(case.teachers()).losses(networks, batch):
+        loss.backward()
+    after = (batch.x, batch.y, batch.index, *batch.recorded.values())
+    assert all(map(torch.equal, before, after))
+    assert all(module.training for network in networks for module in network.modules())
+    assert all(parameter.requires_grad for network in networks for parameter in network.parameters())
+
+
+@every_method
+def test_only_what_trains_on_adversarial_images_of_itself_is_probed_for_its_robustness(case: Case) -> None:
+    """Within the budget that it names, and not where its attack takes no step; one that says nothing isn't probed."""
+    objective = case.objective(case.teachers())
+    networks, batch = [network.train() for network in case.networks()], case.batch(progress=0.9)
+    budgets = [0.0] * len(networks)
+    if isinstance(objective, training.Adversarial):
+        budgets = list(objective.budgets(len(networks)))
+    seen: list[list[float]] = [[] for _ in networks]
+
+    def look(network: nn.Module, given: tuple[Tensor]) -> None:
+        if network.training and torch.is_grad_enabled():
+            seen[networks.index(network)].append(float((given[0] - batch.x).abs().max()))
+
+    for network in networks:
+        network.register_forward_pre_hook(look)
+    for loss in objective.losses(networks, batch):
+        loss.backward()
+    for budget, distances in zip(budgets, seen, strict=True):
+        assert max(distances) <= budget + 1e-6 if budget else True
+        assert budget == 0 or max(distances) > budget / 2
+    attacked = [bool(budget) for budget in budgets]
+    student = case.method.ensemble is not None  # its robustness is the question
+    assert attacked == [
+        max(distances) > 0 and not (student and network is networks[-1])
+        for network, distances in zip(networks, seen, strict=True)
+    ]
+    if isinstance(objective, training.Adversarial) and case.attacking("eval", 0):
+        still = case.objective(case.teachers(), **case.attacking("eval", 0))
+        assert isinstance(still, training.Adversarial)
+        assert not any(still.budgets(len(networks)))
+
+
+UPDATES = {
+    "baselines.natural": 1,  # x
+    "baselines.sat": 1,  # x'
+    "baselines.trades": 3,  # x, x', and x once more (extra_forward)
+    "baselines.mart": 2,  # x, x'
+    "baselines.ard": 2,  # x, x'
+    "baselines.iad I": 3,  # x, x', x' once more (extra_forwards); later x once more
+    "baselines.iad II": 1,  # x'; later x
+    "baselines.rslad": 2,  # x, x'
+    "ataka.objectives.at_aka": 1,  # a teacher its particle, the student x
+    "ataka.objectives.cat_aka": 1,  # its particle
+}
+"""How often a step's update moves a network's running statistics, by objective: what the docstrings of the modules say.
+
+A method whose options make it forward otherwise (``extra_forward: false``) is listed by its own name.
+"""
+
+
+def moves(case: Case, progress: float = 0.9, **changes: Any) -> list[int]:
+    """How often each network's running statistics moved in a step."""
+    return [int(network[0][1].num_batches_tracked) for network in step(case, progress, **changes)]
+
+
+@every_method
+@pytest.mark.parametrize("progress", [0.0, 0.9])
+def test_batch_statistics_are_left_to_the_update(case: Case, progress: float) -> None:
+    """Under ``batchnorm: eval``, whatever the number of attack steps; the update's own count is the documented one."""
+    found = [moves(case, progress, **case.attacking("eval", steps)) for steps in (1, 4)]
+    assert found[0] == found[1]
+    version = f" {case.options.version}" if hasattr(case.options, "version") else ""
+    known = UPDATES.get(case.name, UPDATES.get(f"{case.method.objective}{version}"))
+    if known is None:
+        assert min(found[0]) > 0
+    else:
+        later = bool(version) and progress > 0
+        updates = [known + later] * len(found[0])
+        if case.method.ensemble and getattr(case.options, "input", "") == "adversarial":
+            updates[-1] = case.method.ensemble.n  # the student sees every particle
+        assert found[0] == updates
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if {"batchnorm", "generator"} & set(case.attacking("train", 1))], ids=str
+)
+def test_under_batchnorm_train_each_attack_step_moves_batch_statistics_once(case: Case) -> None:
+    few, many = (moves(case, **case.attacking("train", steps)) for steps in (1, 4))
+    apart = case.generator is not None and not case.method.joint  # a student beside its teachers isn't attacked
+    attacked = [True] * (len(few) - apart) + [False] * apart
+    assert [after - before for before, after in zip(few, many, strict=True)] == [3 * one for one in attacked]

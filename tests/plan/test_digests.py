@@ -1,0 +1,224 @@
+"""Does the code's digest change with a formula, and with nothing else?"""
+
+import importlib
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from ataka import plan
+from ataka.files import provenance
+from ataka.plan import Cell, Particles, Run, digests
+from ataka.plan.digests import code_digest
+from ataka.study.config import load
+
+PACKAGE = "some_method"
+FILES = {
+    "__init__": '"""A method."""\n',
+    "loss": (
+        '"""Its loss."""\n\nfrom some_method.parts import scale\n\nBETA = 6.0\n"""What beta is."""\n\n\n'
+        'def loss(x):\n    """Beta times x."""\n    return scale(BETA * x)  # linear\n'
+    ),
+    "parts": "def scale(x):\n    return 2 * x\n",
+    "unused": "CONSTANT = 1\n",
+}
+Digest = Callable[..., str]
+
+
+@pytest.fixture
+def digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Digest:
+    """The digest of some_method.loss with some of its files as given."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def compute(**changes: str) -> str:
+        folder = tmp_path / PACKAGE
+        folder.mkdir(exist_ok=True)
+        for name, content in (FILES | changes).items():
+            (folder / f"{name}.py").write_text(content)
+        for name in [name for name in sys.modules if name.split(".")[0] == PACKAGE]:
+            monkeypatch.delitem(sys.modules, name)
+        importlib.invalidate_caches()
+        for cached in (digests._source, digests._parsed, digests._imports, digests._tree):
+            cached.cache_clear()
+        return code_digest([f"{PACKAGE}.loss"])
+
+    return compute
+
+
+LOSS = FILES["loss"]
+COSMETIC = {
+    "a module's docstring": LOSS.replace('"""Its loss."""', '"""The loss of it, at length."""'),
+    "no docstring": LOSS.replace('"""Its loss."""', ""),
+    "a function's docstring": LOSS.replace("Beta times x.", "x times beta."),
+    "a constant's docstring": LOSS.replace("What beta is.", "It is six."),
+    "a comment": LOSS.replace("# linear", "# linear in x"),
+    "blank lines": LOSS.replace("\n\n", "\n\n\n\n"),
+    "layout": LOSS.replace("scale(BETA * x)", "scale(\n        (BETA * x)\n    )"),
+    "indentation": LOSS.replace("\n    ", "\n  "),
+}
+MEANT = {
+    "a constant": LOSS.replace("6.0", "6.5"),
+    "a formula": LOSS.replace("BETA * x", "BETA + x"),
+    "an import": LOSS.replace("import scale", "import scale as scale2, scale"),
+    "a default": LOSS.replace("def loss(x)", "def loss(x=1)"),
+    "text that is used": LOSS.replace("return scale(BETA * x)", 'return "scale"'),
+}
+
+
+@pytest.mark.parametrize("change", COSMETIC)
+def test_looks_change_nothing(digest: Digest, change: str) -> None:
+    assert COSMETIC[change] != LOSS
+    assert digest(loss=COSMETIC[change]) == digest()
+
+
+@pytest.mark.parametrize("change", MEANT)
+def test_meaning_changes_it(digest: Digest, change: str) -> None:
+    assert MEANT[change] != LOSS
+    assert digest(loss=MEANT[change]) != digest()
+
+
+def test_what_is_imported_counts_and_what_is_not_does_not(digest: Digest) -> None:
+    reference = digest()
+    assert digest(parts=FILES["parts"].replace("2", "3")) != reference
+    assert digest(parts=FILES["parts"] + "# more\n") == reference
+    assert digest(unused="CONSTANT = 2\n") == reference
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from some_method.parts import scale",
+        "from some_method import parts",
+        "import some_method.parts",
+        "from . import parts",
+        "from .parts import scale",
+        "from .parts import *",
+    ],
+)
+def test_every_way_to_import_is_followed(digest: Digest, line: str) -> None:
+    importing = LOSS.replace("from some_method.parts import scale", line)
+    assert digest(loss=importing) != digest(loss=importing, parts="def scale(x):\n    return 7 * x\n")
+
+
+def test_imports_are_followed_through_others_and_inside_functions(digest: Digest) -> None:
+    through = {"parts": "def scale(x):\n    from some_method.unused import CONSTANT\n    return CONSTANT * x\n"}
+    assert digest(**through) != digest(**through, unused="CONSTANT = 2\n")
+
+
+def test_circles_end(digest: Digest) -> None:
+    circle = {"parts": "import some_method.loss\n" + FILES["parts"]}
+    assert len(digest(**circle)) == 64
+
+
+def test_hashing_runs_nobodys_code(digest: Digest) -> None:
+    digest(loss="raise SystemExit\n" + LOSS, parts="raise SystemExit\n" + FILES["parts"])
+    assert PACKAGE not in sys.modules
+
+
+def test_other_packages_do_not_count_but_ours_do(digest: Digest) -> None:
+    """A third party's method stands on ataka; torch's own version is recorded, not hashed."""
+    digest(loss="import json, torch\nfrom ataka import training\n")
+    reached = digests._reachable([f"{PACKAGE}.loss"])
+    assert "ataka.training" in reached
+    assert "ataka.datasets.images" in reached  # through training
+    assert not any(name.split(".")[0] in ("json", "torch") for name in reached)
+
+
+def test_settings_names_and_messages_never_record_a_tape_again() -> None:
+    reached = digests._reachable(["ataka.training", "ataka.objectives.at_aka", "ataka.evaluation", "baselines.sat"])
+    assert {
+        "ataka.attacks.svgd",
+        "ataka.attacks.pgd",
+        "ataka.amalgamation",
+        "ataka.streams",
+    } <= reached
+    assert not reached & {
+        "ataka.study.config",
+        "ataka.study.fields",
+        "ataka.errors",
+        "ataka.files.tape",
+        "ataka.machine.progress",
+        "ataka.plan",
+        "ataka.stages",
+    }
+
+
+@pytest.mark.parametrize("name", ["sat", "trades", "mart", "ard", "iad", "rslad"])
+def test_the_shared_inner_attack_is_part_of_each_baselines_code(name: str) -> None:
+    assert {"baselines.inner", "ataka.attacks.pgd"} <= digests._reachable([f"baselines.{name}"])
+
+
+def test_no_artifacts_code_is_a_diagnosis() -> None:
+    """What is noted of the teachers beside their tape: an edit there records nothing again."""
+    study = load("smoke")
+    run = Run("digits", "resnet10-w8", "s-at-aka", 0)
+    tape = plan.tape_of(study, run)
+    assert tape
+    particles = Particles("digits", "resnet10-w8", "natural", 0, "svgd")
+    for node in (tape, run, Cell("digits", "resnet10-w8", "s-at-aka", 0, "pgd"), particles):
+        assert not any(name.startswith("ataka.stages") for name in digests._reachable(plan.code_of(study, node)))
+    assert "ataka.generator" in digests._reachable(plan.tape_code(study, tape))
+
+
+def test_each_run_has_its_own_code() -> None:
+    study = load("smoke")
+    codes = {
+        (arch, method): code_digest(plan.run_code(study, Run("digits", arch, method, 0)))
+        for arch in ("resnet10-w8", "mobilenetv2")
+        for method in ("natural", "en-sat", "s-at-aka")
+    }
+    assert len(set(codes.values())) == 6
+    again = code_digest(reversed(plan.run_code(study, Run("digits", "mobilenetv2", "natural", 0))))
+    assert again == codes["mobilenetv2", "natural"]
+    resnets = [
+        code_digest(plan.run_code(study, Run("digits", arch, "natural", 0))) for arch in ("resnet10", "resnet18")
+    ]
+    assert resnets[0] == resnets[1]
+
+
+# ---- the record beside every result
+
+
+def test_the_environment_names_commit_and_versions() -> None:
+    found = provenance.environment()
+    assert found["versions"]["torch"]
+    assert "snakemake" in found["versions"]
+    assert found["python"].startswith("3.")
+    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=provenance.HOME, capture_output=True, text=True, check=False)
+    assert found["git_commit"] == git.stdout.strip()
+
+
+def test_outside_a_checkout_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "HOME", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert provenance.git_state.__wrapped__() == ("", None)
+    monkeypatch.setenv("PATH", str(tmp_path))  # no git at all
+    assert provenance.git_state.__wrapped__() == ("", None)
+
+
+def test_a_checkout_knows_whether_it_was_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "HOME", tmp_path)
+
+    def git(*arguments: str) -> None:
+        who = ["-c", "user.name=x", "-c", "user.email=x@x"]
+        subprocess.run(["git", *who, *arguments], cwd=tmp_path, capture_output=True, check=True)
+
+    git("init")
+    (tmp_path / "file").write_text("1")
+    git("add", "file")
+    git("commit", "-m", "first")
+    commit, dirty = provenance.git_state.__wrapped__()
+    assert (len(commit), dirty) == (40, False)
+    (tmp_path / "untracked").write_text("1")
+    assert provenance.git_state.__wrapped__() == (commit, False)
+    (tmp_path / "file").write_text("2")
+    assert provenance.git_state.__wrapped__() == (commit, True)
+
+
+def test_times_are_in_utc() -> None:
+    told = datetime.fromisoformat(provenance.now())
+    assert told.utcoffset().total_seconds() == 0
+    assert abs((datetime.now(UTC) - told).total_seconds()) < 5
