@@ -185,9 +185,9 @@ def _schema(given: argparse.Namespace) -> None:
 
 
 def _readings(given: argparse.Namespace) -> None:
-    from ataka.study import switches as readings
+    from ataka.study import switches
 
-    _generate("docs/readings.md", readings.document(config.load()), "readings", check=given.check)
+    _generate("docs/readings.md", switches.document(config.load()), "readings", check=given.check)
 
 
 def _generate(name: str, content: str, verb: str, *, check: bool) -> None:

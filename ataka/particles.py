@@ -15,7 +15,7 @@ from torch.nn import functional
 from ataka import streams
 from ataka.attacks import attack_mode, svgd
 from ataka.datasets.images import Split, to_unit
-from ataka.generator import draw, particles
+from ataka.generation import draw, particles
 from ataka.machine.memory import in_pieces
 from ataka.machine.progress import Progress
 

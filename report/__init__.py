@@ -1,6 +1,7 @@
 """From cells to pages: what a study measured, collected, checked and set as tables. Knows files, never torch.
 
-tables.py      a table by its name (tables/*.yaml); table.py: what every kind of table has
+paper/         what the paper shows, says and printed: tables, claims, published numbers
+catalogue.py   a table by its name; table.py: what every kind of table has
 accuracies/    Tables 2 to 5: which cells they need, a cell's check, their health, layout, caption
 particles/     Table 1: the same of measured particles
 sources.py     a measurement's CSV, read and checked against the settings now in force
@@ -9,11 +10,10 @@ collect.py     measurements to {root}/table2.csv and {root}/table2.choices.csv
 statistics.py  several seeds to one number; paired tests, intervals, power, Holm
 evidence.py    a cell's bits and an image's particles, checked
 union.py       each network's worst case over all attacks
-claims/        verdicts on the paper's sentences (claims.yaml)
+claims/        verdicts on the paper's sentences
 layout.py      rows, panels and groups, for every format alike
 caption.py     what a reader must know about any table's numbers, in words
 page.py        a table's layout, caption and files
 render.py      {root}/table2.csv to table2.tex and table2.md, through templates/
 show.py        the same for a terminal
-published.py   the paper's own numbers (published/*.csv); published_facts.py: what they alone give (docs/published.md)
 """

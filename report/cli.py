@@ -11,7 +11,7 @@ from ataka import plan
 from ataka.errors import UserError
 from ataka.files.disk import replacing
 from ataka.study import Study, config
-from report import tables
+from report import catalogue
 
 if TYPE_CHECKING:
     from report.page import Page
@@ -33,7 +33,7 @@ def collect(options: argparse.Namespace) -> None:
     """A table's measurements to {root}/TABLE.csv and {root}/TABLE.choices.csv."""
     from report import collect, page
 
-    table, study = tables.load(options.table), _study(options)
+    table, study = catalogue.load(options.table), _study(options)
     found = collect.gather(table, study, options.root)
     if not options.partial:
         collect.insist(found, table, options.root)
@@ -57,7 +57,7 @@ def render(options: argparse.Namespace) -> None:
 
 def show(options: argparse.Namespace) -> None:
     """Print tables (all of them, where none is named) to the terminal, and where their files lie."""
-    for name in options.tables or [name for name in tables.names() if not tables.load(name).on_request]:
+    for name in options.tables or [name for name in catalogue.names() if not catalogue.load(name).on_request]:
         options.table = name
         _show(_page(options))
 
@@ -79,7 +79,7 @@ def cells(options: argparse.Namespace) -> None:
 
 def published(options: argparse.Namespace) -> None:
     """What can be computed from the published numbers alone, to docs/published.md."""
-    from report import published_facts
+    from report.paper import published_facts
 
     path, text = published_facts.PAGE, published_facts.page()
     if not options.check:
@@ -114,7 +114,7 @@ def _page(options: argparse.Namespace) -> "Page":
     from report import page
 
     made = page.compose(
-        tables.load(options.table),
+        catalogue.load(options.table),
         _study(options),
         options.root,
         partial=options.partial,
@@ -145,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
         if verb is published:
             sub.add_argument("--check", action="store_true", help="only say whether it is current")
             continue
-        known = ", ".join(tables.names())
+        known = ", ".join(catalogue.names())
         if verb is show:
             sub.add_argument("tables", metavar="TABLE", nargs="*", help=f"of: {known}")
         elif verb in (collect, render):

@@ -8,7 +8,7 @@ import numpy
 from ataka.plan import Cell
 from ataka.study import Study
 from report.accuracies import cells
-from report.particles import rows as particle_rows
+from report.particles import particle_rows
 from report.sources import Source, read_rows, require_sealed
 
 

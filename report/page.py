@@ -9,14 +9,12 @@ from ataka.errors import UserError
 from ataka.study import Study
 from ataka.study.config import DEFAULT_SCALE
 from report import collect
-from report.accuracies import caption as accuracy_caption
-from report.accuracies import layout as accuracy_layout
-from report.accuracies.table import AccuracyTable
+from report.accuracies import accuracy_caption, accuracy_layout
+from report.accuracies.accuracy_table import AccuracyTable
 from report.caption import Caption
 from report.layout import Layout
-from report.particles import caption as particle_caption
-from report.particles import layout as particle_layout
-from report.particles.table import ParticleTable
+from report.particles import particle_caption, particle_layout
+from report.particles.particle_table import ParticleTable
 from report.table import Table
 
 KINDS: dict[type[Table], tuple[Callable[..., Layout], Callable[..., Caption]]] = {

@@ -67,7 +67,7 @@ class Table(Settings):
         for name in names:
             if name not in known:
                 raise UserError(
-                    f"report/tables/{self.name}.yaml: {key}: no {noun} '{name}' in config/{nearest(name, known)}"
+                    f"report/paper/tables/{self.name}.yaml: {key}: no {noun} '{name}' in config/{nearest(name, known)}"
                 )
 
 

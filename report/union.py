@@ -11,9 +11,9 @@ import numpy
 from ataka.errors import UserError
 from ataka.plan import Cell, Run
 from ataka.study import Study
-from report import collect, tables
+from report import catalogue, collect
+from report.accuracies.accuracy_table import AccuracyTable
 from report.accuracies.cells import Bits
-from report.accuracies.table import AccuracyTable
 from report.evidence import bits
 from report.statistics import wilson
 
@@ -22,7 +22,7 @@ COLUMNS = ["scale", "dataset", "arch", "method", "seed", "attacks", "n", "correc
 
 def sources(study: Study) -> list[Cell]:
     """The cells of every table of accuracies that this scale has."""
-    every = (tables.load(name) for name in tables.names())
+    every = (catalogue.load(name) for name in catalogue.names())
     found = (table for table in every if not table.on_request)
     kept = (table for table in found if isinstance(table, AccuracyTable) and _keeps(study, table))
     return list(dict.fromkeys(cell for table in kept for cell in table.cells(study)))

@@ -1,6 +1,6 @@
 """What the rules ask: which study a results folder is, what an artifact is made from, what decides its bytes.
 
-The rules hold no logic; everything here is a short answer from ataka.plan (artifacts) and report.tables (tables).
+The rules hold no logic; everything here is a short answer from ataka.plan (artifacts) and report.catalogue (tables).
 """
 
 import ast
@@ -19,7 +19,7 @@ from ataka.plan import Cell, Node, Particles, Run, Tape
 from ataka.plan.digests import code_digest
 from ataka.study import Study, config
 from ataka.study.config import HOME
-from report import evidence, tables, union
+from report import catalogue, evidence, union
 from report.claims import sentences
 from report.sources import Source
 from report.table import Table
@@ -53,7 +53,7 @@ class Workflow:
             if not self._studies:
                 asked = [root for root in self._mistakes if any(one.startswith(f"{root}/") for one in sys.argv)]
                 raise self._mistakes[max(asked, key=len, default=plan.root_of(config.DEFAULT_SCALE))]
-            self._tables = {name: tables.load(name) for name in tables.names()}
+            self._tables = {name: catalogue.load(name) for name in catalogue.names()}
         self.all_roots = [plan.root_of(scale) for scale in config.scales()]
         self.roots = "|".join(map(re.escape, self.all_roots))
         self.tables = "|".join(map(re.escape, self._tables))
@@ -191,7 +191,7 @@ class Workflow:
         return plan.digest([code_digest(["report.claims.judge", "report.claims.page"]), _templates("claims")])
 
     def collect_code(self, wildcards: Any) -> str:
-        return code_digest(["report.collect", "report.tables"])
+        return code_digest(["report.collect", "report.catalogue"])
 
     def render_code(self, wildcards: Any) -> str:
         return plan.digest([code_digest(["report.render"]), _templates("table")])

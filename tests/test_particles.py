@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ataka import generator as generators
-from ataka import particles, streams
+from ataka import generation, particles, streams
 from ataka.attacks.linf import project
 from ataka.machine import memory
 from ataka.study import Generator
@@ -143,14 +142,14 @@ def begin(generator: Generator, n: int) -> tuple[Tensor, Tensor, Tensor]:
     """x, y and n starts."""
     split = tiny.split(6)
     sources = [torch.Generator().manual_seed(seed) for seed in range(n)]
-    return split.pixels(), split.labels, generators.draw(generator, split.pixels(), sources)
+    return split.pixels(), split.labels, generation.draw(generator, split.pixels(), sources)
 
 
 def both(networks: nn.Module | list[nn.Module], n: int, **settings: Any) -> tuple[Tensor, Tensor]:
     found = []
     for kind in ("svgd", "pgd"):
         generator = tiny.generator(kind=kind, steps=5, **settings)
-        found.append(generators.particles(generator, networks, *begin(generator, n)))
+        found.append(generation.particles(generator, networks, *begin(generator, n)))
     return found[0], found[1]
 
 
@@ -189,7 +188,7 @@ def test_one_particle_is_pgd_bit_for_bit(bandwidth: Any, gamma: float) -> None:
 def test_every_reading_of_a_generator_reaches_it(name: str, value: Any) -> None:
     networks = [tiny.convolutional(seed) for seed in range(3)]
     default, other = (
-        generators.particles(one, networks, *begin(one, 3))
+        generation.particles(one, networks, *begin(one, 3))
         for one in (tiny.generator(**COUPLED), tiny.generator(**COUPLED | {name: value}))
     )
     assert not torch.equal(default, other)
@@ -205,7 +204,7 @@ def test_an_infinite_sigma_follows_the_mean_gradients_sign(shared: bool) -> None
     networks = [tiny.dense(0 if shared else seed).eval() for seed in range(3)]
     generator = tiny.generator(bandwidth=1e6, gamma=0.0, steps=1, step_size="2/255")
     x, y, start = begin(generator, 3)
-    moved = generators.particles(generator, networks[0] if shared else networks, x, y, start)
+    moved = generation.particles(generator, networks[0] if shared else networks, x, y, start)
     begun = project(start, x, 16 / 255)
     for index, network in enumerate(networks):
         mean = torch.zeros_like(x, dtype=torch.float64)
@@ -223,7 +222,7 @@ def test_pgd_has_no_kernel_to_report_of() -> None:
     for kind, names in (("svgd", {"kernel_offdiagonal_max", "kernel_offdiagonal_mean"}), ("pgd", set())):
         generator = tiny.generator(kind=kind)
         report: dict[str, Tensor] = {}
-        generators.particles(generator, tiny.convolutional(), *begin(generator, 2), report)
+        generation.particles(generator, tiny.convolutional(), *begin(generator, 2), report)
         assert set(report) == names
 
 
@@ -231,4 +230,4 @@ def test_pgd_has_no_kernel_to_report_of() -> None:
 def test_networks_and_starts_must_fit(networks: int) -> None:
     generator = tiny.generator(kind="pgd")
     with pytest.raises(ValueError, match="zip"):
-        generators.particles(generator, [tiny.linear(seed) for seed in range(networks)], *begin(generator, 3))
+        generation.particles(generator, [tiny.linear(seed) for seed in range(networks)], *begin(generator, 3))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ataka.attacks.mode import attack_mode
-from ataka.generator import draw, particles
+from ataka.generation import draw, particles
 from ataka.training.loop import Batch
 from ataka.training.probe import budget
 

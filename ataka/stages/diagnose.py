@@ -17,7 +17,7 @@ from ataka.attacks import pgd
 from ataka.attacks.gradient import input_gradient
 from ataka.attacks.mode import attack_mode
 from ataka.datasets.images import Split
-from ataka.generator import draw, particles
+from ataka.generation import draw, particles
 from ataka.study.fields import number
 
 DIAGNOSED = 64

@@ -28,8 +28,8 @@ _HEAD = """# Readings
 
 The paper leaves these sentences open. Each has a switch; the default, in force where nothing else is said, stands
 first. A variant in `config/methods.yaml` (`like:` another method) reads one of them otherwise under a path of its own,
-and `report/tables/readings.yaml` measures the alternatives beside the defaults. [protocol.md](protocol.md) lists the
-questions that have no switch. This page is generated: `python -m ataka readings`.
+and `report/paper/tables/readings.yaml` measures the alternatives beside the defaults. [protocol.md](protocol.md) lists
+the questions that have no switch. This page is generated: `python -m ataka readings`.
 """
 
 

@@ -1,4 +1,4 @@
-"""The paper's comparative sentences (report/claims.yaml), judged by what a scale measured.
+"""The paper's comparative sentences (report/paper/claims.yaml), judged by what a scale measured.
 
 sentences.py   a sentence and the claims that it makes: which cells are compared, how
 judge.py       measured cells to verdicts

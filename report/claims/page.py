@@ -12,7 +12,7 @@ from report import caption, collect, latex, markdown, names
 from report.claims import printed
 from report.claims.judge import Judged, NotMeasured, Outcome, Verdict, Word
 from report.claims.sentences import Contrast, Sentence
-from report.particles.layout import STATISTICS
+from report.particles.particle_layout import STATISTICS
 from report.statistics import ALPHA, POWER, PairedBits
 
 # fmt: off

@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from report import published
 from report.claims.sentences import Claim, Contrast
-from report.particles.layout import STATISTICS
+from report.paper import published
+from report.particles.particle_layout import STATISTICS
 
 _ROUNDING = 1e-9
 

@@ -1,4 +1,4 @@
-"""The paper's comparative sentences (report/claims.yaml), and the claims that each makes.
+"""The paper's comparative sentences (report/paper/claims.yaml), and the claims that each makes.
 
 A claim is one data set, student and comparison. It falls into *cases*, one for each attack (or statistic of particles),
 and a case into *contrasts*, differences of methods (or generators) that all have to hold.
@@ -19,11 +19,11 @@ from ataka.plan import Cell, Particles
 from ataka.study import Study
 from ataka.study.fields import Settings
 from report import names
-from report.particles.rows import STATISTICS
+from report.particles.particle_rows import STATISTICS
 from report.sources import Source
 from report.table import Names, refuse_twice
 
-PATH = Path(__file__).parents[1] / "claims.yaml"
+PATH = Path(__file__).parents[1] / "paper/claims.yaml"
 Kind = Literal["superiority", "non-inferiority", "equivalence", "trend"]
 
 

@@ -160,7 +160,7 @@ def test_no_artifacts_code_is_a_diagnosis() -> None:
     particles = Particles("digits", "resnet10-w8", "natural", 0, "svgd")
     for node in (tape, run, Cell("digits", "resnet10-w8", "s-at-aka", 0, "pgd"), particles):
         assert not any(name.startswith("ataka.stages") for name in digests._reachable(plan.code_of(study, node)))
-    assert "ataka.generator" in digests._reachable(plan.tape_code(study, tape))
+    assert "ataka.generation" in digests._reachable(plan.tape_code(study, tape))
 
 
 def test_each_run_has_its_own_code() -> None:

@@ -15,9 +15,9 @@ from ataka.files.records import seal
 from ataka.plan import Cell, Particles, Run
 from ataka.study import Study, config
 from ataka.study.fields import number
-from report import tables
+from report import catalogue
 from report.accuracies.cells import COLUMNS, Bits
-from report.particles.rows import COLUMNS as PARTICLE_COLUMNS
+from report.particles.particle_rows import COLUMNS as PARTICLE_COLUMNS
 
 _MEAN = {"clean": 90.0, "fgsm": 62.0, "pgd": 55.0, "aa": 54.5, "cw": 51.0, "fog": 70.0, "fog-256": 60.0}
 _DIAGNOSTICS = {
@@ -220,12 +220,12 @@ def write_choice(root: Path, study: Study, run: Run, **changes: Any) -> Path:
 
 def write(root: Path, study: Study, table: str = "table2") -> None:
     """Every measurement and choice of a table."""
-    for source in tables.load(table).sources(study):
+    for source in catalogue.load(table).sources(study):
         if isinstance(source, Cell):
             write_cell(root, study, source)
         else:
             write_particles(root, source, particle_rows(study, source))
-    for run in tables.load(table).tuned_runs(study):
+    for run in catalogue.load(table).tuned_runs(study):
         write_choice(root, study, run)
 
 

@@ -17,7 +17,7 @@ from ataka import plan
 from ataka.errors import UserError
 from ataka.plan import Cell
 from ataka.study import Study, config
-from report import tables
+from report import catalogue
 from report.claims import judge, page, printed, sentences
 from report.claims.judge import Judged, Measured, Outcome, Verdict
 from report.claims.sentences import Claim, Comparison, Contrast, Sentence
@@ -59,7 +59,7 @@ def test_there_are_many_and_each_has_a_name_of_its_own() -> None:
 
 def test_at_the_papers_scale_every_claim_is_measured_by_what_the_tables_need() -> None:
     study = config.load("paper")
-    needed = {source for name in tables.names() for source in tables.load(name).sources(study)}
+    needed = {source for name in catalogue.names() for source in catalogue.load(name).sources(study)}
     for one in CLAIMS:
         found = one.sources(study)
         assert found, one.id

@@ -11,7 +11,7 @@ import pytest
 from ataka.errors import UserError
 from ataka.plan import Cell, Run
 from ataka.study import Study
-from report import collect, evidence, tables
+from report import catalogue, collect, evidence
 from tests.report import studies
 
 CELL = Cell("digits", "resnet10-w8", "en-sat", 0, "pgd")
@@ -19,7 +19,7 @@ RUN = Run("digits", "resnet10-w8", "s-at-aka", 0)
 
 
 def gather(study: Study, root: Path) -> collect.Collection:
-    table = tables.load("table2")
+    table = catalogue.load("table2")
     found = collect.gather(table, study, str(root))
     collect.insist(found, table, str(root))
     return found
@@ -37,7 +37,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_text_is_carried_over_as_it_is(root: Path, study: Study) -> None:
-    collected, _ = collect.write(gather(study, root), tables.load("table2"), root / "table2")
+    collected, _ = collect.write(gather(study, root), catalogue.load("table2"), root / "table2")
     table = rows(collected)
     assert len(table) == 24
     (last,) = rows(Cell("digits", "resnet10-w8", "p-at-aka", 0, "aa").csv(root))
@@ -46,12 +46,12 @@ def test_text_is_carried_over_as_it_is(root: Path, study: Study) -> None:
     assert {row["eps"] for row in table} == {"0", "26/255"}
     assert {row["extra"] for row in table} == {"kept"}
     assert [row["method"] for row in table[::4]] == [
-        name for name in tables.load("table2").methods(study) if name not in ("en-ard", "en-iad", "en-rslad")
+        name for name in catalogue.load("table2").methods(study) if name not in ("en-ard", "en-iad", "en-rslad")
     ]
 
 
 def test_the_grid_of_alpha_is_listed(root: Path, study: Study) -> None:
-    _, chosen = collect.write(gather(study, root), tables.load("table2"), root / "table2")
+    _, chosen = collect.write(gather(study, root), catalogue.load("table2"), root / "table2")
     table = rows(chosen)
     assert len(table) == 4 * 2
     assert len(table[0].pop("collected")) == 64
@@ -128,7 +128,7 @@ def test_a_cell_with_two_rows_or_a_cut_one(root: Path, study: Study) -> None:
 
 
 def test_many_problems_are_counted(root: Path, study: Study) -> None:
-    for cell in tables.load("table2").cells(study):
+    for cell in catalogue.load("table2").cells(study):
         cell.csv(root).unlink()
     message = refusal(study, root)
     assert message.count(".csv is missing") == 10
@@ -166,8 +166,8 @@ def test_a_collapsed_candidate_counts_where_the_configuration_allows_it(tmp_path
 
 
 def test_a_collection_is_checked_again_when_it_is_read(root: Path, study: Study) -> None:
-    table = tables.load("table2")
-    path, _ = collect.write(gather(study, root), tables.load("table2"), root / "table2")
+    table = catalogue.load("table2")
+    path, _ = collect.write(gather(study, root), catalogue.load("table2"), root / "table2")
     assert len(collect.read(path, table, study, str(root))) == 24
     changed = studies.study(eps="8/255")
     with pytest.raises(UserError, match=r"table2.csv: digits resnet10-w8 natural 0 fgsm was made under other"):
@@ -222,7 +222,7 @@ def test_one_number_edited_by_hand_is_refused_wherever_a_cell_is_taken_in(root: 
     assert f"{path}, {SEAL}; re-run it: snakemake --cores all {root}/table2.tex --forcerun {path}" in refusal(
         study, root
     )
-    table = tables.load("table2")
+    table = catalogue.load("table2")
     assert len(collect.gather(table, study, str(root)).measurements) == 23  # --partial leaves it out, and says so
     with pytest.raises(UserError, match=SEAL):
         evidence.bits(study, str(root), CELL, "make it anew")
@@ -257,7 +257,7 @@ def test_a_choice_edited_by_hand_is_refused(root: Path, study: Study) -> None:
 
 
 def test_a_collection_edited_by_hand_makes_no_table(root: Path, study: Study) -> None:
-    table = tables.load("table2")
+    table = catalogue.load("table2")
     path, _ = collect.write(gather(study, root), table, root / "table2")
     edit(path, ci_high="99.0000")
     with pytest.raises(

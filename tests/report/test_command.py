@@ -67,7 +67,7 @@ def test_every_cell_by_a_command(root: Path, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["collect", "tabel2"], "no table 'tabel2' in report/tables/; did you mean 'table2'?"),
+        (["collect", "tabel2"], "no table 'tabel2' in report/paper/tables/; did you mean 'table2'?"),
         (["render", "table2"], "table2.csv doesn't exist yet; make it: snakemake --cores all"),
         (["show", "table2"], "table2.csv doesn't exist yet"),
         (["collect", "table2", "--config", "{"], "--config is no JSON"),

@@ -103,7 +103,7 @@ def test_two_data_sets_are_two_comparisons() -> None:
 
 
 def test_the_table_of_readings_has_no_best(study: Study) -> None:
-    from report import tables
+    from report import catalogue
 
-    assert tables.load("readings").variants
-    assert not any(tables.load(name).variants for name in ("table2", "table3", "table4", "table5"))
+    assert catalogue.load("readings").variants
+    assert not any(catalogue.load(name).variants for name in ("table2", "table3", "table4", "table5"))

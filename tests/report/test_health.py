@@ -10,11 +10,11 @@ import pytest
 from ataka.errors import UserError
 from ataka.plan import Cell, Run
 from ataka.study import Study
-from report import collect, page, tables
+from report import catalogue, collect, page
 from report.accuracies import health
+from report.accuracies.accuracy_layout import lay_out
 from report.accuracies.cells import Measurement
 from report.accuracies.health import CHECKS, Bits, Marks, examine
-from report.accuracies.layout import lay_out
 from report.layout import LETTERS
 from tests.report import studies
 from tests.report.test_render import compare, compose, text_of
@@ -125,7 +125,7 @@ def test_other_runs_do_not_meddle(study: Study) -> None:
 
 
 def gather(study: Study, root: Path, name: str = "table2") -> collect.Collection:
-    return collect.gather(tables.load(name), study, str(root))
+    return collect.gather(catalogue.load(name), study, str(root))
 
 
 def test_the_collection_notes_what_was_checked(root: Path, study: Study) -> None:
@@ -141,7 +141,7 @@ def test_without_bits_or_diagnostics_there_is_less_to_check(root: Path, study: S
     made = compose(root, study)
     assert "Health checks (docs/health.md): none raised of 30." in text_of(made)  # 6 rows, 3 of PGD, 2 of AutoAttack
     old = dict.fromkeys((*HEALTHY, "before_square"), "")
-    for one in tables.load("table2").sources(study):
+    for one in catalogue.load("table2").sources(study):
         assert isinstance(one, Cell)
         studies.write_cell(root, study, one, old).with_suffix(".bits.npy").unlink()
     assert "Health checks (docs/health.md): none could be made of these cells." in text_of(compose(root, study))
@@ -168,7 +168,7 @@ def test_bits_of_another_cell_are_refused(
     assert message in found.refused[0]
     assert f"--forcerun {cell('pgd').csv(root)}" in found.refused[0]
     with pytest.raises(UserError, match="--forcerun"):
-        collect.insist(found, tables.load("table2"), str(root))
+        collect.insist(found, catalogue.load("table2"), str(root))
 
 
 # ---- in print
@@ -203,7 +203,7 @@ def test_marks_are_explained_and_read_from_the_collection_alone(root: Path, stud
     for path in (root / "cells").rglob("*"):
         if path.is_file():
             path.unlink()
-    assert page.compose(tables.load("table2"), study, str(root)).layout == made.layout
+    assert page.compose(catalogue.load("table2"), study, str(root)).layout == made.layout
 
 
 def test_a_mark_of_one_seed_marks_the_mean_and_what_is_derived(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_a_mark_of_one_seed_marks_the_mean_and_what_is_derived(tmp_path: Path) -
     ]
     for one in measurements:
         one.fields["health"] = "rising" if one.cell == raised else ""
-    made = lay_out(tables.load("mine", tmp_path), study, measurements)
+    made = lay_out(catalogue.load("mine", tmp_path), study, measurements)
     assert [[entry.mark for entry in row.entries] for row in made.panels[0].sections[0]] == [
         ["", "ᵃ", "ᵃ"],
         ["", "", ""],

@@ -9,9 +9,9 @@ import pytest
 
 from ataka.plan import Cell
 from ataka.study import Study
-from report import tables
+from report import catalogue
+from report.accuracies.accuracy_layout import lay_out
 from report.accuracies.cells import Measurement
-from report.accuracies.layout import lay_out
 from report.layout import DASH, Entry, Layout
 from report.statistics import summarise
 from tests.report import studies
@@ -23,7 +23,7 @@ def measurement(method: str, accuracy: float, attack: str = "clean", seed: int =
 
 
 def layout(study: Study, accuracies: Mapping[str, float]) -> Layout:
-    return lay_out(tables.load("table2"), study, [measurement(*item) for item in accuracies.items()])
+    return lay_out(catalogue.load("table2"), study, [measurement(*item) for item in accuracies.items()])
 
 
 def column(layout: Layout, at: int = 0) -> dict[str, Entry]:
@@ -69,7 +69,7 @@ def test_each_block_has_its_own_best() -> None:
             ("cifar100", "resnet18", "en-sat", 75.0),
         ]
     ]
-    made = lay_out(tables.load("table2"), study, measurements)
+    made = lay_out(catalogue.load("table2"), study, measurements)
     assert [panel.title for panel in made.panels] == ["CIFAR-10", "CIFAR-100"]
     assert [group.title for group in made.groups] == ["RN-18", "MN"]
     bold = [
@@ -87,7 +87,7 @@ def test_seeds_give_mean_and_sample_standard_deviation() -> None:
     study = studies.study(seeds=[0, 1, 2])
     values = [80.0, 81.0, 83.5]
     measurements = [measurement("natural", value, seed=seed) for seed, value in enumerate(values)]
-    entry = column(lay_out(tables.load("table2"), study, measurements))["Natural"]
+    entry = column(lay_out(catalogue.load("table2"), study, measurements))["Natural"]
     assert (entry.text, entry.spread) == ("81.50", f"{statistics.stdev(values):.2f}")
 
 
@@ -100,7 +100,7 @@ def test_one_seed_has_no_deviation(study: Study) -> None:
 
 def test_published_numbers_stand_beside_and_apart(study: Study) -> None:
     made = lay_out(
-        tables.load("table2"),
+        catalogue.load("table2"),
         study,
         [measurement("natural", 12.0), measurement("en-sat", 11.0)],
         beside_published=True,
@@ -126,7 +126,7 @@ def derived(folder: Path, study: Study, accuracies: Mapping[tuple[str, str, int]
         "[{mean_of: [natural, en-sat], label: mean}, {range_of: [natural, en-sat], label: range}]]}"
     )
     measurements = [measurement(method, value, attack, seed) for (method, attack, seed), value in accuracies.items()]
-    return lay_out(tables.load("mine", folder), study, measurements)
+    return lay_out(catalogue.load("mine", folder), study, measurements)
 
 
 def test_a_mean_and_a_range_are_taken_seed_by_seed(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_a_range_is_never_the_best(tmp_path: Path, study: Study) -> None:
 
 def test_students_stand_below_each_other_where_side_by_side_is_too_wide() -> None:
     def made(table: str, **settings: Any) -> list[str]:
-        found = lay_out(tables.load(table), studies.study(studies.PAPER, **settings), [])
+        found = lay_out(catalogue.load(table), studies.study(studies.PAPER, **settings), [])
         return [group.title for group in found.groups] + [panel.title for panel in found.panels]
 
     stacked = [f"{dataset}, {arch}" for dataset in ("CIFAR-10", "CIFAR-100") for arch in ("RN-18", "WRN-34-10")]
@@ -186,7 +186,7 @@ def test_students_stand_below_each_other_where_side_by_side_is_too_wide() -> Non
 
 
 def test_published_numbers_of_derived_rows_are_derived_from_published_numbers(study: Study) -> None:
-    made = lay_out(tables.load("table4"), study, [], beside_published=True)
+    made = lay_out(catalogue.load("table4"), study, [], beside_published=True)
     fog = column(made, at=9)
     assert [fog[f"(S)CAT-AKA $S_{student}$"].text for student in (1, 2, 3)] == ["46.79", "44.24", "45.51"]
     assert (fog["(S)CAT-AKA, mean"].text, fog["(S)CAT-AKA, range"].text) == ("45.51", "2.55")
@@ -194,5 +194,5 @@ def test_published_numbers_of_derived_rows_are_derived_from_published_numbers(st
 
 
 def test_the_published_row_of_three_teachers_is_table_5s_own(study: Study) -> None:
-    made = lay_out(tables.load("table5"), study, [], beside_published=True)
+    made = lay_out(catalogue.load("table5"), study, [], beside_published=True)
     assert column(made, at=7)["(S)AT-AKA$_3$"].text == "54.80"

@@ -10,11 +10,11 @@ import pytest
 from ataka.errors import UserError
 from ataka.plan import Particles
 from ataka.study import Study
-from report import collect, tables
+from report import catalogue, collect
 from report.cli import main
 from report.layout import DASH, Entry
 from report.page import Page, compose
-from report.particles.table import ParticleTable
+from report.particles.particle_table import ParticleTable
 from tests.report import studies
 from tests.report.test_command import CONFIG
 
@@ -24,7 +24,7 @@ Rows = list[dict[str, str]]
 
 @pytest.fixture
 def table() -> ParticleTable:
-    found = tables.load("table1")
+    found = catalogue.load("table1")
     assert isinstance(found, ParticleTable)
     return found
 
@@ -202,5 +202,5 @@ def test_mistakes_are_named(tmp_path: Path, study: Study) -> None:
     ]:
         path.write_text(form.format(columns=columns, rows=rows))
         with pytest.raises(UserError) as error:
-            tables.load("mine", tmp_path).sources(study)
+            catalogue.load("mine", tmp_path).sources(study)
         assert message in str(error.value)

@@ -8,10 +8,11 @@ import pytest
 
 from ataka.errors import UserError
 from ataka.study import config
-from report import published, tables
-from report.accuracies.table import AccuracyTable
-from report.particles.layout import STATISTICS
-from report.particles.table import ParticleTable
+from report import catalogue
+from report.accuracies.accuracy_table import AccuracyTable
+from report.paper import published
+from report.particles.particle_layout import STATISTICS
+from report.particles.particle_table import ParticleTable
 
 RECOVERED = Path(__file__).resolve().parents[3] / "shared" / "paper_tables.csv"
 TEXT = published.PATH.read_text(encoding="utf-8")
@@ -76,7 +77,7 @@ def test_a_corrupted_file_is_refused(tmp_path: Path, old: str, new: str, message
     with pytest.raises(UserError) as error:
         published.load(path)
     assert message in str(error.value)
-    assert "git checkout -- report/published" in str(error.value)
+    assert "git checkout -- report/paper/published" in str(error.value)
 
 
 def test_line_endings_do_not_matter(tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ def test_line_endings_do_not_matter(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [2, 3, 4, 5])
 def test_every_published_number_is_a_cell_of_its_table_in_the_papers_scale(number: int) -> None:
-    study, table = config.load(), tables.load(f"table{number}")
+    study, table = config.load(), catalogue.load(f"table{number}")
     assert isinstance(table, AccuracyTable)
     ours = {(number, cell.dataset, cell.arch, cell.method, cell.attack) for cell in table.cells(study)}
     printed = {key for key in published.load() if key[0] == number}
@@ -96,7 +97,7 @@ def test_every_published_number_is_a_cell_of_its_table_in_the_papers_scale(numbe
 
 
 def test_every_published_number_of_table_1_is_a_generators_statistic() -> None:
-    table = tables.load("table1")
+    table = catalogue.load("table1")
     assert isinstance(table, ParticleTable)
     rows = {row.generator for row in table.lines}
     columns = {STATISTICS[name].published for name in table.columns}

@@ -7,10 +7,10 @@ import pandas
 import pytest
 
 from ataka.errors import UserError
-from report import published, published_facts
 from report.cli import main
-from report.published import Number
-from report.published_facts import Fact, Rows, facts, load_rslad
+from report.paper import published, published_facts
+from report.paper.published import Number
+from report.paper.published_facts import Fact, Rows, facts, load_rslad
 
 PRINTED = published.load()
 TITLES = [

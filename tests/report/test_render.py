@@ -15,9 +15,9 @@ import pytest
 from ataka.errors import UserError
 from ataka.plan import Cell
 from ataka.study import Study
-from report import collect, latex, markdown, names, page, render, tables
-from report.accuracies import caption
-from report.accuracies.table import AccuracyTable
+from report import catalogue, collect, latex, markdown, names, page, render
+from report.accuracies import accuracy_caption
+from report.accuracies.accuracy_table import AccuracyTable
 from report.page import Page
 from tests.report import studies
 
@@ -26,7 +26,7 @@ GOLDEN = Path(__file__).with_name("golden")
 
 def compose(root: Path, study: Study, name: str = "table2", **options: Any) -> Page:
     """A table's page; collects first, unless it is to be partial."""
-    table = tables.load(name)
+    table = catalogue.load(name)
     if not options.get("partial"):
         collect.write(collect.gather(table, study, str(root)), table, root / name)
     return page.compose(table, study, str(root), **options)
@@ -65,7 +65,7 @@ def test_golden_files_of_an_unfinished_study(tmp_path: Path) -> None:
     study = studies.study(seeds=[0, 1, 2])
     root = studies.root(tmp_path)
     studies.write(root, study)
-    for cell in tables.load("table2").cells(study):
+    for cell in catalogue.load("table2").cells(study):
         if cell.method == "p-at-aka" or (cell.method == "s-at-aka" and cell.seed > 0) or cell.attack == "aa":
             cell.csv(root).unlink()
     made = compose(root, study, partial=True)
@@ -205,9 +205,9 @@ def test_frozen_teachers_are_stand_ins_too(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
         "{number: 2, title: Mine, datasets: [cifar10], archs: [resnet18], columns: [clean], rows: [[en-rslad]]}"
     )
-    table = tables.load("mine", tmp_path)
+    table = catalogue.load("mine", tmp_path)
     assert isinstance(table, AccuracyTable)
-    assert "and WRN-10-1 for WRN-34-10." in " ".join(caption._stand_ins(table, studies.study(studies.WHOLE)))
+    assert "and WRN-10-1 for WRN-34-10." in " ".join(accuracy_caption._stand_ins(table, studies.study(studies.WHOLE)))
 
 
 def test_a_supplement_has_nothing_published_beside_it(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ NASTY = {"label": "50% R&D_#1 ~^ <x> |y|"}
         (studies.SMALL | {"methods": studies.SMALL["methods"] | {"natural": NASTY}}, {}),
         (studies.PAPER, {}),
         (studies.PAPER, {"beside_published": True}),
-        *[(studies.PAPER, {"name": name}) for name in tables.names() if name != "table2"],
+        *[(studies.PAPER, {"name": name}) for name in catalogue.names() if name != "table2"],
         (studies.PAPER, {"name": "table4", "beside_published": True}),
         (studies.SMALL, {"name": "table1", "beside_published": True}),
         (studies.PAPER | {"seeds": [0]}, {"name": "table4"}),

@@ -11,10 +11,9 @@ from ataka.datasets import splits
 from ataka.errors import UserError
 from ataka.plan import Cell, Run
 from ataka.stages import diagnose as diagnosing
-from ataka.study import Generator, config
-from ataka.study import switches as readings
+from ataka.study import Generator, config, switches
 from ataka.study.config import HOME
-from report import tables
+from report import catalogue
 from tests import tiny
 
 PAGE = (HOME / "docs/readings.md").read_text(encoding="utf-8")
@@ -29,12 +28,12 @@ MEASURED = {
 
 
 def test_the_page_is_what_the_code_defines() -> None:
-    assert readings.document(config.load()) == PAGE
+    assert switches.document(config.load()) == PAGE
     assert main(["readings", "--check"]) == 0
 
 
 def test_every_switch_is_on_the_page_once_with_all_its_values() -> None:
-    found = list(readings.switches(config.load()))
+    found = list(switches.switches(config.load()))
     assert len({one.path for one in found}) == len(found) > 40
     for one in found:
         assert PAGE.count(f"`{one.path}`:") == 1
@@ -43,14 +42,14 @@ def test_every_switch_is_on_the_page_once_with_all_its_values() -> None:
 
 
 def test_every_alternative_of_a_sentence_has_a_default_among_its_values() -> None:
-    for one in readings.switches(config.load()):
+    for one in switches.switches(config.load()):
         if not isinstance(one.values, str):
             assert one.default in one.values, one.path
 
 
 def test_the_table_measures_an_alternative_to_each_default() -> None:
     """Each row differs from its default in what its label says, and in nothing else."""
-    study, table = config.load("smoke"), tables.load("readings")
+    study, table = config.load("smoke"), catalogue.load("readings")
     first = ""
     questions: set[str] = set()
     measured: set[str] = set()

@@ -34,7 +34,7 @@ def configuration(scale: str) -> dict[str, Any]:
 
 def expected(scale: str) -> dict[str, int]:
     settings = configuration(scale)
-    table = yaml.safe_load((HOME / "report/tables/table2.yaml").read_text(encoding="utf-8"))
+    table = yaml.safe_load((HOME / "report/paper/tables/table2.yaml").read_text(encoding="utf-8"))
     stand_in = {name: settings.get("stand_ins", {}).get(name, name) for name in table["datasets"] + table["archs"]}
     datasets = {stand_in[name] for name in table["datasets"]} - {None}
     blocks = len(datasets) * len({stand_in[name] for name in table["archs"]} - {None})

@@ -15,9 +15,10 @@ from statistics import fmean, stdev
 
 from ataka.errors import UserError
 from ataka.study import config
-from report import markdown, names, published
+from report import markdown, names
 from report.accuracies.health import GAP
-from report.published import Key, Number
+from report.paper import published
+from report.paper.published import Key, Number
 
 RSLAD = Path(__file__).with_name("published") / "rslad_paper.csv"
 PAGE = config.HOME / "docs/published.md"
@@ -80,9 +81,9 @@ def load_rslad(path: Path = RSLAD) -> Rows:
 _INTRODUCTION = """\
 # The published numbers under arithmetic
 
-Made by `python -m report published` from [report/published/](../report/published) and checked by `make check`: every
-number below is computed from what was printed. It is arithmetic and judges nobody: what explains a number is not said
-here. [health.md](health.md) has the checks that our own numbers pass through.
+Made by `python -m report published` from [report/paper/published/](../report/paper/published), checked by `make check`:
+every number below is computed from what was printed. It is arithmetic and judges nobody: what explains a number is not
+said here. [health.md](health.md) has the checks that our own numbers pass through.
 
 `paper_tables.csv` holds the paper's Tables 1 to 5 (arXiv 2405.13324), recovered from its text; `rslad_paper.csv` the
 best checkpoints in the tables of the RSLAD paper (Zi et al., ICCV 2021; read from its table images at

@@ -9,8 +9,8 @@ from ataka.errors import UserError, nearest
 from ataka.plan import Particles, Run
 from ataka.study import Study
 from ataka.study.fields import Settings
-from report.particles import rows as particle_rows
-from report.particles.rows import STATISTICS, ParticleSet
+from report.particles import particle_rows
+from report.particles.particle_rows import STATISTICS, ParticleSet
 from report.sources import Source
 from report.table import Names, Table, refuse_twice
 

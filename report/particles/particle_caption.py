@@ -8,8 +8,8 @@ from ataka.study.fields import number
 from report import names
 from report.caption import Caption, opening, selection, stand_ins
 from report.layout import DASH, Layout
-from report.particles.rows import ParticleSet
-from report.particles.table import ParticleTable
+from report.particles.particle_rows import ParticleSet
+from report.particles.particle_table import ParticleTable
 
 
 def compose(

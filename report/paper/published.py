@@ -65,7 +65,7 @@ def digest(rows: list[list[str]]) -> str:
     return hashlib.sha256("\n".join(map(",".join, rows)).encode()).hexdigest()
 
 
-_REMEDY = "restore it: git checkout -- report/published"
+_REMEDY = "restore it: git checkout -- report/paper/published"
 
 
 def _parse(path: Path, line: int, row: list[str]) -> tuple[Key, Number]:

@@ -7,10 +7,10 @@ from ataka import plan
 from ataka.plan import Run
 from ataka.study import CW, PGD, WITHOUT_EPS, AutoAttack, CarliniWagnerL2, Fog, Study
 from report import names
+from report.accuracies.accuracy_table import AccuracyTable
 from report.accuracies.cells import Measurement
 from report.accuracies.differences import Differences
 from report.accuracies.health import Marks
-from report.accuracies.table import AccuracyTable
 from report.caption import Caption, opening, selected_by, selection, stand_ins
 from report.layout import DASH, UNCERTAIN, Layout
 

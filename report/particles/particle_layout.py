@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 from ataka.plan import Particles, Run
 from ataka.study import Study
-from report import names, published
+from report import names
 from report.layout import Entry, Group, Layout, Panel, Row
-from report.particles.rows import ParticleSet
-from report.particles.table import ParticleTable
+from report.paper import published
+from report.particles.particle_rows import ParticleSet
+from report.particles.particle_table import ParticleTable
 from report.statistics import summarise
 
 

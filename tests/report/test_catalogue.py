@@ -7,14 +7,14 @@ import pytest
 
 from ataka.errors import UserError
 from ataka.study import Study
-from report import tables
-from report.accuracies.table import AccuracyTable
+from report import catalogue
+from report.accuracies.accuracy_table import AccuracyTable
 from tests.report import studies
 
 
 def test_the_papers_layout_has_every_cell_once() -> None:
     study = studies.study(studies.PAPER)
-    table = tables.load("table2")
+    table = catalogue.load("table2")
     blocks = table.blocks(study)
     assert [(block.dataset, block.arch) for block in blocks] == [
         ("cifar10", "resnet18"),
@@ -29,12 +29,12 @@ def test_the_papers_layout_has_every_cell_once() -> None:
 
 
 def test_stand_ins_replace_and_none_leaves_out(study: Study) -> None:
-    assert tables.load("table2").blocks(study) == [("cifar10", "resnet18", "digits", "resnet10-w8")]
+    assert catalogue.load("table2").blocks(study) == [("cifar10", "resnet18", "digits", "resnet10-w8")]
 
 
 def test_two_networks_with_one_stand_in_need_their_cells_once() -> None:
     study = studies.study(stand_ins=studies.SMALL["stand_ins"] | {"mobilenetv2": "resnet10-w8"})
-    table = tables.load("table2")
+    table = catalogue.load("table2")
     assert len(table.blocks(study)) == 2
     assert len(table.cells(study)) == 6 * 4
 
@@ -42,7 +42,7 @@ def test_two_networks_with_one_stand_in_need_their_cells_once() -> None:
 def test_a_scale_without_any_block_is_refused() -> None:
     study = studies.study(stand_ins=studies.SMALL["stand_ins"] | {"resnet18": None})
     with pytest.raises(UserError, match="leaves out every data set or student of table2"):
-        tables.load("table2").cells(study)
+        catalogue.load("table2").cells(study)
 
 
 TABLE = {
@@ -58,7 +58,7 @@ TABLE = {
 def mine(folder: Path, **changes: str | None) -> AccuracyTable:
     lines = {key: value for key, value in (TABLE | changes).items() if value is not None}
     (folder / "mine.yaml").write_text("".join(f"{key}: {value}\n" for key, value in lines.items()))
-    return cast(AccuracyTable, tables.load("mine", folder))
+    return cast(AccuracyTable, catalogue.load("mine", folder))
 
 
 def test_a_table_of_ones_own(tmp_path: Path, study: Study) -> None:
@@ -97,21 +97,21 @@ def test_mistakes_are_named(tmp_path: Path, study: Study, changes: dict[str, str
 
 
 def test_an_unknown_table_names_the_nearest() -> None:
-    with pytest.raises(UserError, match="no table 'tabel2' in report/tables/; did you mean 'table2'"):
-        tables.load("tabel2")
+    with pytest.raises(UserError, match="no table 'tabel2' in report/paper/tables/; did you mean 'table2'"):
+        catalogue.load("tabel2")
 
 
-@pytest.mark.parametrize("name", tables.names())
+@pytest.mark.parametrize("name", catalogue.names())
 def test_every_table_of_ours_fits_the_configuration(name: str, study: Study) -> None:
-    assert tables.load(name).sources(study)
+    assert catalogue.load(name).sources(study)
 
 
 def test_the_tables_are_found_by_being_there() -> None:
-    assert tables.names() == ["readings", "table1", "table2", "table3", "table4", "table4-fog", "table5"]
+    assert catalogue.names() == ["readings", "table1", "table2", "table3", "table4", "table4-fog", "table5"]
 
 
 def test_an_attack_that_the_scale_leaves_out_takes_its_column_with_it(study: Study) -> None:
-    table = cast(AccuracyTable, tables.load("table4-fog"))
+    table = cast(AccuracyTable, catalogue.load("table4-fog"))
     assert [(column.heading, column.attacks) for column in table.kept_columns(study)] == [
         ("Fog 128", ("fog",)),
         ("Fog 256", ("fog-256",)),
@@ -136,12 +136,12 @@ def test_a_derived_row_needs_the_cells_of_its_methods_once(tmp_path: Path, study
 
 
 def test_a_member_has_the_choice_of_alpha_of_its_joint_run(study: Study) -> None:
-    runs = tables.load("table4").tuned_runs(study)
+    runs = catalogue.load("table4").tuned_runs(study)
     assert {(run.arch, run.method) for run in runs} == {("resnet10-w8", "s-cat-aka"), ("wrn10-1", "s-cat-aka")}
 
 
 def test_tables_2_and_5_share_the_cells_of_three_teachers() -> None:
     study = studies.study(studies.PAPER | {"methods": {}})
-    shared = set(tables.load("table2").sources(study)) & set(tables.load("table5").sources(study))
+    shared = set(catalogue.load("table2").sources(study)) & set(catalogue.load("table5").sources(study))
     assert {cell.run.method for cell in shared} == {"natural", "s-at-aka"}
     assert len(shared) == 2 * 4 * 3 * 4  # methods, blocks, seeds, attacks

@@ -1,4 +1,4 @@
-"""A table by its name: report/tables/NAME.yaml."""
+"""A table by its name: report/paper/tables/NAME.yaml."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ from pydantic import ValidationError
 
 from ataka.errors import UserError, nearest
 from ataka.study import config
-from report.accuracies.table import AccuracyTable
-from report.particles.table import ParticleTable
+from report.accuracies.accuracy_table import AccuracyTable
+from report.particles.particle_table import ParticleTable
 from report.table import Table
 
-FOLDER = Path(__file__).with_name("tables")
+FOLDER = Path(__file__).with_name("paper") / "tables"
 KINDS: dict[str, type[Table]] = {"accuracies": AccuracyTable, "particles": ParticleTable}
 """What a table's ``kind`` may be; the first is the default."""
 
@@ -23,7 +23,7 @@ def names(folder: Path = FOLDER) -> list[str]:
 def load(name: str, folder: Path = FOLDER) -> Table:
     """The table called ``name``; UserError where there is none or its YAML is not one of a table."""
     if name not in names(folder):
-        raise UserError(f"no table '{name}' in report/tables/{nearest(name, names(folder))}")
+        raise UserError(f"no table '{name}' in report/paper/tables/{nearest(name, names(folder))}")
     path = folder / f"{name}.yaml"
     content = config.read_yaml(path)
     kind = content.pop("kind", next(iter(KINDS)))

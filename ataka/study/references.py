@@ -1,0 +1,124 @@
+"""Whether every name that a study's settings mention is defined there: methods, set-ups, generators, networks."""
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ataka import models
+from ataka.errors import nearest
+from ataka.study.methods import Ensemble, Method
+
+if TYPE_CHECKING:
+    from ataka.study import Study
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]*(\.[a-z0-9-]+)*")
+
+
+def check(study: "Study") -> None:
+    """Raise ValueError, with the nearest name, for the first name that nothing defines."""
+    for name, method in study.methods.items():
+        _check_method(study, name, method)
+    _check_differences(study, "setups", {name: setup.where for name, setup in study.setups.items()})
+    _check_differences(study, "methods", {name: method.where for name, method in study.methods.items()})
+    for measured in study.particles.networks:
+        _known(measured.method, study.methods, "particles.networks")
+        _architecture(measured.arch, "particles.networks")
+    _known(study.particles.dataset, study.teachers, "particles.dataset")
+    for dataset, arch in study.teachers.items():
+        _architecture(study.stand_ins.get(arch, arch), f"teachers.{dataset}")
+    for name, used in study.stand_ins.items():
+        if name not in study.teachers and not _is_architecture(name):
+            advice = nearest(name, study.teachers)
+            raise ValueError(f"stand_ins: '{name}' is neither a data set of the tables nor a network{advice}")
+        if _is_architecture(name):
+            _architecture(used, f"stand_ins.{name}")
+
+
+def _check_differences(study: "Study", group: str, where: Mapping[str, Mapping[str, object]]) -> None:
+    """``where`` holds, for each entry of ``group``, what differs for a data set or a network."""
+    for entry, differences in where.items():
+        for key in differences:
+            if key not in study.teachers and not _is_architecture(key):
+                raise ValueError(f"{group}.{entry}.where: '{key}' is neither a data set of the tables nor a network")
+
+
+def _check_method(study: "Study", name: str, method: Method) -> None:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"methods.{name}: a name is lower case, digits and '-', variants after a '.'")
+    _known(method.setup, study.setups, f"methods.{name}.setup")
+    ways = {"objective": method.objective, "checkpoints": method.checkpoints, "member_of": method.member_of}
+    given = [way for way, value in ways.items() if value]
+    if len(given) > 1:
+        raise ValueError(f"methods.{name}: {' and '.join(given)} exclude each other")
+    if method.generator is not None:
+        _known(method.generator, study.generators, f"methods.{name}.generator")
+    for role, teacher in method.teachers.items():
+        _known(teacher, study.methods, f"methods.{name}.teachers.{role}")
+        if study.methods[teacher].teachers:
+            raise ValueError(f"methods.{name}.teachers.{role}: {teacher} has teachers itself")
+    if method.chosen_on is not None and method.alpha != "tuned" and method.member != "chosen":
+        raise ValueError(f"methods.{name}.chosen_on: nothing is chosen, alpha is {method.alpha}")
+    if method.average_of is not None:
+        _known(method.average_of, study.methods, f"methods.{name}.average_of")
+        if method.members < 2 or study.methods[method.average_of].members != method.members or method.joint:
+            raise ValueError(f"methods.{name}.average_of: {method.average_of} has no {method.members} members for it")
+    if method.attacked == "member" and method.members == 1:
+        raise ValueError(f"methods.{name}.attacked: it is one network, which has no members")
+    if method.member_of is not None:
+        _known(method.member_of, study.methods, f"methods.{name}.member_of")
+        together = study.methods[method.member_of]
+        if not together.joint:
+            raise ValueError(f"methods.{name}.member_of: the members of {method.member_of} don't train together")
+        if method.member is None or (method.member != "chosen" and method.member >= together.members):
+            raise ValueError(f"methods.{name}.member: say 'chosen', or 0 to {together.members - 1}")
+    elif method.member is not None:
+        raise ValueError(f"methods.{name}.member needs member_of")
+    if method.ensemble:
+        _check_ensemble(study, name, method, method.ensemble)
+    elif method.online:
+        raise ValueError(f"methods.{name}.online needs an ensemble to train beside")
+    elif method.members > 1 and method.alpha == "tuned" and not method.joint:
+        raise ValueError(f"methods.{name}.members: alpha is tuned for one network, not for several")
+
+
+def _check_ensemble(study: "Study", name: str, method: Method, ensemble: Ensemble) -> None:
+    _known(ensemble.generator, study.generators, f"methods.{name}.ensemble.generator")
+    _known(ensemble.setup, study.setups, f"methods.{name}.ensemble.setup")
+    teacher, student = study.setups[ensemble.setup], study.setups[method.setup]
+    if student.augmentation != teacher.augmentation:
+        raise ValueError(
+            f"methods.{name}: the student sees the images that its teachers saw, but augmentation is "
+            f"{student.augmentation} (set-up {method.setup}) and {teacher.augmentation} (set-up {ensemble.setup})"
+        )
+    if student.epochs > teacher.epochs:
+        raise ValueError(
+            f"methods.{name}: the student trains {student.epochs} epochs (set-up {method.setup}) "
+            f"but its tape has only {teacher.epochs} (set-up {ensemble.setup})"
+        )
+    if method.members > 1:
+        raise ValueError(f"methods.{name}.members: a student of an ensemble is one network, not several")
+    if ensemble.shares:
+        _known(ensemble.shares.generator, study.generators, f"methods.{name}.ensemble.shares.generator")
+        if ensemble.shares.n < ensemble.n:
+            raise ValueError(f"methods.{name}.ensemble.shares.n: {ensemble.shares.n} are fewer than {ensemble.n}")
+
+
+def _known(name: str, names: Mapping[str, object], where: str) -> None:
+    if name not in names:
+        raise ValueError(f"{where}: '{name}' is not defined{nearest(name, names)}")
+
+
+def _architecture(arch: str | None, where: str) -> None:
+    if arch is not None:
+        try:
+            models.check(arch)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+
+
+def _is_architecture(name: str) -> bool:
+    try:
+        models.check(name)
+    except ValueError:
+        return False
+    return True
