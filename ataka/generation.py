@@ -1,10 +1,9 @@
 """The settings of a generator put to work: where its particles start, and where eq. 2 takes them.
 
-``generator`` holds the fields of ataka.study.Generator; n particles, B images.
+Shapes: n particles, B images.
 """
 
 from collections.abc import MutableMapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +11,14 @@ from torch import Tensor, nn
 from ataka.attacks import pgd, svgd
 from ataka.attacks.linf import gaussian_start
 from ataka.attacks.mode import networks_of
+from ataka.study import Generator
 from ataka.study.fields import number
 
 DEVIATION = 0.001
 """Of the Gaussian start, in units of [0,1], as TRADES has it (B3)."""
 
 
-def draw(generator: Any, x: Tensor, sources: Sequence[torch.Generator]) -> Tensor:
+def draw(generator: Generator, x: Tensor, sources: Sequence[torch.Generator]) -> Tensor:
     """The starts (n,B,C,H,W) of the images x (B,C,H,W), not clamped yet; particle i is ``sources[i]``'s."""
     if generator.start == "gaussian":
         return torch.stack([gaussian_start(x, deviation=DEVIATION, generator=source) for source in sources])
@@ -26,7 +26,7 @@ def draw(generator: Any, x: Tensor, sources: Sequence[torch.Generator]) -> Tenso
 
 
 def particles(
-    generator: Any,
+    generator: Generator,
     networks: Sequence[nn.Module] | nn.Module,
     x: Tensor,
     y: Tensor,

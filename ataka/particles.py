@@ -6,7 +6,6 @@ from the same points (B3): equal seeds give equal starts.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,12 +17,13 @@ from ataka.datasets.images import Split, to_unit
 from ataka.generation import draw, particles
 from ataka.machine.memory import in_pieces
 from ataka.machine.progress import Progress
+from ataka.study import Generator
 
 
 def measure(
     network: nn.Module,
     split: Split,
-    generator: Any,
+    generator: Generator,
     *,
     count: int,
     seed: int,
@@ -31,9 +31,8 @@ def measure(
 ) -> list[dict[str, float]]:
     """``count`` particles for each image of ``split`` (on the network's device): a row an image, as ``rows`` has it.
 
-    ``network`` serves all particles and is left as it was found; ``generator`` holds the fields of
-    ataka.study.Generator. Starts are drawn for the whole split first, on the CPU, particle i's from the stream
-    ("particles", i) of ``seed``, whatever the kind.
+    ``network`` serves all particles and is left as it was. Starts are drawn for the whole split first, on the CPU,
+    particle i's from the stream ("particles", i) of ``seed``, whatever the kind.
 
     Raises ValueError for fewer than two particles, which have no distance, and for readings under which an image's
     particles depend on its batch: here they would depend on how the split is cut.

@@ -6,7 +6,7 @@ amalgamation of probabilities (eq. 7). No code of the authors could be found.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from ataka import amalgamation
 from ataka.objectives.teachers import Teachers, generate
+from ataka.study import Generator
 from ataka.study.fields import hyperparameters, reading
 from ataka.training.loop import Batch
 
@@ -195,7 +196,12 @@ class Online:
         yield self.student.mean_loss(said, spoken(held))
 
 
-def create(options: Options, *, alpha: float, generator: Any = None, online: bool = False) -> Student | Online:
+def create(
+    options: Options, *, alpha: float, generator: Generator | None = None, online: bool = False
+) -> Student | Online:
     """The objective of a method: a student of the tape, or one that trains beside its teachers."""
     student = Student(options, alpha=alpha)
-    return Online(Teachers(generator), student) if online else student
+    if not online:
+        return student
+    assert generator is not None
+    return Online(Teachers(generator), student)

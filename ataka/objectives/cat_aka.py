@@ -6,7 +6,7 @@ sum (D3), with z^S = psi({z^{S_i}}) by eqs. 4 to 6. Pareto's psi is undefined he
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ataka import amalgamation
 from ataka.objectives.at_aka import Pull, student_loss
 from ataka.objectives.teachers import generate
+from ataka.study import Generator
 from ataka.study.fields import hyperparameters, reading
 from ataka.training.loop import Batch
 from ataka.training.probe import budget
@@ -38,8 +39,8 @@ class Options(Pull):
     )
 
 
-def create(options: Options, *, alpha: float, generator: Any) -> "Students":
-    """The objective of n students; ``generator`` holds the fields of ataka.study.Generator."""
+def create(options: Options, *, alpha: float, generator: Generator) -> "Students":
+    """The objective of n students."""
     return Students(options, alpha=alpha, generator=generator)
 
 
@@ -49,7 +50,7 @@ class Students:
     A student's update needs what all of them say first: n train-mode forwards, and so n graphs, are alive at once.
     """
 
-    def __init__(self, options: Options, *, alpha: float, generator: Any) -> None:
+    def __init__(self, options: Options, *, alpha: float, generator: Generator) -> None:
         self.options, self.alpha, self.generator = options, alpha, generator
 
     def budgets(self, count: int) -> list[float]:

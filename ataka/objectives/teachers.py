@@ -5,7 +5,6 @@ once, and what the teachers say is recorded. (Where C5 is read otherwise, at_aka
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +12,7 @@ from torch.nn import functional
 
 from ataka.attacks.mode import attack_mode
 from ataka.generation import draw, particles
+from ataka.study import Generator
 from ataka.training.loop import Batch
 from ataka.training.probe import budget
 
@@ -20,13 +20,13 @@ from ataka.training.probe import budget
 class Teachers:
     """Teacher i's train-mode logits on its particle both train it and are recorded (C4).
 
-    ``generator`` holds the fields of ataka.study.Generator. Channels offered to the tape, each (n, B, C):
-    ``train_adv``, the logits of the update's own forward; where the generator asks for them, ``eval_adv`` and
-    ``updated``, those of a separate eval-mode forward before the update and after it (C11), neither of which leaves a
-    trace in the teachers; and, for a student beside the teachers, ``particles`` (n, B, ...).
+    Channels offered to the tape, each (n, B, C): ``train_adv``, the logits of the update's own forward; where the
+    generator asks for them, ``eval_adv`` and ``updated``, those of a separate eval-mode forward before the update and
+    after it (C11), neither of which leaves a trace in the teachers; and, for a student beside the teachers,
+    ``particles`` (n, B, ...).
     """
 
-    def __init__(self, generator: Any) -> None:
+    def __init__(self, generator: Generator) -> None:
         self.generator = generator
 
     def budgets(self, count: int) -> list[float]:
@@ -54,7 +54,7 @@ def _evaluated(networks: Sequence[nn.Module], particles: Tensor) -> Tensor:
         return torch.stack([network(x_adv) for network, x_adv in zip(networks, particles, strict=True)])
 
 
-def generate(generator: Any, networks: Sequence[nn.Module], batch: Batch) -> Tensor:
+def generate(generator: Generator, networks: Sequence[nn.Module], batch: Batch) -> Tensor:
     """The particles (n, B, ...) of eq. 2, one for each network. Starts are drawn per particle, whatever n is.
 
     Particle i, which is network i's own in eq. 2, is given to network i, or all are dealt out anew (G10).

@@ -6,7 +6,6 @@ Hence among the stages, which no code digest follows: editing a diagnosis record
 import math
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,19 +17,22 @@ from ataka.attacks.gradient import input_gradient
 from ataka.attacks.mode import attack_mode
 from ataka.datasets.images import Split
 from ataka.generation import draw, particles
+from ataka.study import Generator
 from ataka.study.fields import number
 
 DIAGNOSED = 64
 """Images that a generator is diagnosed on."""
 
 
-def diagnosed(generator: Any, teachers: Sequence[nn.Module], images: Split, seed: int) -> dict[str, float]:
+def diagnosed(generator: Generator, teachers: Sequence[nn.Module], images: Split, seed: int) -> dict[str, float]:
     """What the generator does to its trained teachers, on the first few of ``images``."""
     few = images.first(min(DIAGNOSED, len(images)))
     return diagnose(generator, teachers, few.pixels(), few.labels, seed=seed)
 
 
-def diagnose(generator: Any, networks: Sequence[nn.Module], x: Tensor, y: Tensor, *, seed: int) -> dict[str, float]:
+def diagnose(
+    generator: Generator, networks: Sequence[nn.Module], x: Tensor, y: Tensor, *, seed: int
+) -> dict[str, float]:
     """What a generator does to trained networks, on images x (B,C,H,W) with labels y (B,): is it an attack at all?
 
     kernel_offdiagonal_mean  over steps, pairs and images; 0 where particles never felt each other
