@@ -11,15 +11,25 @@ import sys
 
 sys.path.insert(0, str(workflow.basedir))
 
+from rules.announcement import announce
+from rules.inputs import RuleInputs
+from rules.params import RuleParams, missing
+from rules.resources import RuleResources
 from rules.rollback import Rollback
-from rules.workflow import Workflow
+from rules.scales import Scales
+from rules.targets import refuse_unknown
 
-flow = Workflow(config)
+scales = Scales(config)
+inputs, params, resources = (
+    RuleInputs(scales),
+    RuleParams(scales),
+    RuleResources(scales),
+)
 rollback = Rollback()
 
 
 wildcard_constraints:
-    root=flow.roots,
+    root=scales.any_root,
     dataset=r"[^/]+",
     ensemble=r"[^/]+",
     arch=r"(timm/)?[^/]+",
@@ -39,12 +49,12 @@ include: "rules/tables.smk"
 include: "rules/report.smk"
 
 
-flow.refuse_unknown(workflow)
-rollback.recover(workflow, flow.all_roots)
+refuse_unknown(scales, workflow)
+rollback.recover(workflow, scales.roots)
 
 
 onstart:
-    flow.announce(workflow)
+    announce(scales, workflow)
     rollback.begin(workflow)
 
 

@@ -1,1 +1,11 @@
-"""The rules of the workflow, one file a stage, and what they ask of the study (workflow.py)."""
+"""The rules of the workflow, one file a stage, and the Python that they ask.
+
+scales.py        the study of each results folder; the artifact or table that wildcards name
+inputs.py        the files that a rule reads
+params.py        the digests that make it run again
+resources.py     what its jobs ask of the machine
+targets.py       a target that no rule makes, refused
+announcement.py  what a start of Snakemake will make and cost
+mistakes.py      the user's mistakes, as Snakemake's terminal shows them
+rollback.py      a failed job leaves the earlier result in place
+"""

@@ -9,12 +9,12 @@ rule prepare:
     wildcard_constraints:
         split="train|test",
     resources:
-        gpu=flow.gpu("prepare"),
-        mem_mb=flow.mem_mb("prepare"),
-        runtime=flow.runtime("prepare"),
+        gpu=resources.gpu("prepare"),
+        mem_mb=resources.mem_mb("prepare"),
+        runtime=resources.runtime("prepare"),
     params:
-        settings=flow.data_settings,
-        code=flow.data_code,
+        settings=params.data_settings,
+        code=params.data_code,
     message:
         "prepare {wildcards.dataset} {wildcards.split} images"
     shell:

@@ -4,7 +4,7 @@
 rule evaluate:
     input:
         data="{root}/data/{dataset}/test.safetensors",
-        model=flow.network,
+        model=inputs.network,
         run="{root}/runs/{dataset}/{arch}/{method}/seed{seed}/run.json",
     output:
         cell="{root}/cells/{dataset}/{arch}/{method}/seed{seed}/{attack}.csv",
@@ -13,14 +13,14 @@ rule evaluate:
         "{root}/logs/evaluate/{dataset}/{arch}/{method}/seed{seed}/{attack}.log",
     benchmark:
         "{root}/benchmarks/evaluate/{dataset}/{arch}/{method}/seed{seed}/{attack}.tsv"
-    threads: flow.threads
+    threads: resources.threads
     resources:
-        gpu=flow.gpu("evaluate"),
-        mem_mb=flow.mem_mb("evaluate"),
-        runtime=flow.runtime("evaluate"),
+        gpu=resources.gpu("evaluate"),
+        mem_mb=resources.mem_mb("evaluate"),
+        runtime=resources.runtime("evaluate"),
     params:
-        settings=flow.settings,
-        code=flow.code,
+        settings=params.settings,
+        code=params.code,
     message:
         "evaluate {wildcards.dataset} {wildcards.arch} {wildcards.method} seed {wildcards.seed} under {wildcards.attack}"
     shell:

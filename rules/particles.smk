@@ -4,7 +4,7 @@
 rule particles:
     input:
         data="{root}/data/{dataset}/test.safetensors",
-        model=flow.network,
+        model=inputs.network,
         run="{root}/runs/{dataset}/{arch}/{method}/seed{seed}/run.json",
     output:
         "{root}/particles/{dataset}/{arch}/{method}/seed{seed}/{generator}.csv",
@@ -12,14 +12,14 @@ rule particles:
         "{root}/logs/particles/{dataset}/{arch}/{method}/seed{seed}/{generator}.log",
     benchmark:
         "{root}/benchmarks/particles/{dataset}/{arch}/{method}/seed{seed}/{generator}.tsv"
-    threads: flow.threads
+    threads: resources.threads
     resources:
-        gpu=flow.gpu("particles"),
-        mem_mb=flow.mem_mb("particles"),
-        runtime=flow.runtime("particles"),
+        gpu=resources.gpu("particles"),
+        mem_mb=resources.mem_mb("particles"),
+        runtime=resources.runtime("particles"),
     params:
-        settings=flow.settings,
-        code=flow.code,
+        settings=params.settings,
+        code=params.code,
     message:
         "particles of {wildcards.generator} on {wildcards.dataset} {wildcards.arch} {wildcards.method} seed {wildcards.seed}"
     shell:

@@ -7,15 +7,15 @@ every table.
 
 rule union:
     input:
-        flow.union_inputs,
+        inputs.union,
     output:
         "{root}/union.csv",
     log:
         "{root}/logs/union.log",
     params:
-        settings=flow.union_settings,
-        code=flow.union_code,
-        missing=flow.missing(workflow, "union.csv", flow.union_inputs),
+        settings=params.union_settings,
+        code=params.union_code,
+        missing=missing(workflow, "union.csv", inputs.union),
     message:
         "union of attacks in {wildcards.root}"
     shell:
@@ -24,7 +24,7 @@ rule union:
 
 rule claims:
     input:
-        flow.claims_inputs,
+        inputs.claims,
     output:
         csv="{root}/claims.csv",
         tex="{root}/claims.tex",
@@ -32,9 +32,9 @@ rule claims:
     log:
         "{root}/logs/claims.log",
     params:
-        settings=flow.claims_settings,
-        code=flow.claims_code,
-        missing=flow.missing(workflow, "claims.csv", flow.claims_inputs),
+        settings=params.claims_settings,
+        code=params.claims_code,
+        missing=missing(workflow, "claims.csv", inputs.claims),
     message:
         "claims in {wildcards.root}"
     shell:

@@ -3,19 +3,19 @@
 
 rule collect:
     input:
-        sources=flow.sources,
-        choices=flow.choices,
+        sources=inputs.sources,
+        choices=inputs.choices,
     output:
         table="{root}/{table}.csv",
         choices="{root}/{table}.choices.csv",
     log:
         "{root}/logs/collect/{table}.log",
     wildcard_constraints:
-        table=flow.tables,
+        table=scales.any_table,
     params:
-        settings=flow.table_settings,
-        code=flow.collect_code,
-        missing=flow.missing(workflow, "{table}.csv", flow.collected),
+        settings=params.table_settings,
+        code=params.collect_code,
+        missing=missing(workflow, "{table}.csv", inputs.collected),
     message:
         "collect {wildcards.table}"
     shell:
@@ -32,10 +32,10 @@ rule render:
     log:
         "{root}/logs/render/{table}.log",
     wildcard_constraints:
-        table=flow.tables,
+        table=scales.any_table,
     params:
-        layout=flow.layout,
-        code=flow.render_code,
+        layout=params.layout,
+        code=params.render_code,
     message:
         "render {wildcards.table}"
     shell:
@@ -48,7 +48,7 @@ rule cells:
     log:
         "{root}/logs/cells.log",
     params:
-        existing=flow.existing_cells,
+        existing=params.existing_cells,
     message:
         "collect every cell below {wildcards.root}"
     shell:
@@ -57,7 +57,7 @@ rule cells:
 
 rule all:
     input:
-        flow.all_tables,
+        inputs.all_tables,
     output:
         touch("{root}/all"),
     localrule: True

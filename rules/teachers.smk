@@ -7,7 +7,7 @@ A smaller ensemble's tape, or PGD's, is made from a recorded one where their tea
 rule record:
     input:
         data="{root}/data/{dataset}/train.safetensors",
-        made_from=flow.made_from,
+        made_from=inputs.made_from,
     output:
         "{root}/tapes/{dataset}/{ensemble}/seed{seed}/manifest.json",
     log:
@@ -15,14 +15,14 @@ rule record:
     benchmark:
         "{root}/benchmarks/record/{dataset}/{ensemble}/seed{seed}.tsv"
     priority: 1  # every student waits for it
-    threads: flow.threads
+    threads: resources.threads
     resources:
-        gpu=flow.gpu("record"),
-        mem_mb=flow.mem_mb("record"),
-        runtime=flow.runtime("record"),
+        gpu=resources.gpu("record"),
+        mem_mb=resources.mem_mb("record"),
+        runtime=resources.runtime("record"),
     params:
-        settings=flow.settings,
-        code=flow.code,
+        settings=params.settings,
+        code=params.code,
     message:
         "record {wildcards.dataset} {wildcards.ensemble} seed {wildcards.seed}"
     shell:

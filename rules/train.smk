@@ -4,7 +4,7 @@
 rule train:
     input:
         data="{root}/data/{dataset}/train.safetensors",
-        made_from=flow.made_from,
+        made_from=inputs.made_from,
     output:
         model="{root}/runs/{dataset}/{arch}/{method}/seed{seed}{part}/model.safetensors",
         history="{root}/runs/{dataset}/{arch}/{method}/seed{seed}{part}/history.csv",
@@ -13,14 +13,14 @@ rule train:
         "{root}/logs/train/{dataset}/{arch}/{method}/seed{seed}{part}/train.log",
     benchmark:
         "{root}/benchmarks/train/{dataset}/{arch}/{method}/seed{seed}{part}/train.tsv"
-    threads: flow.threads
+    threads: resources.threads
     resources:
-        gpu=flow.gpu("train"),
-        mem_mb=flow.mem_mb("train"),
-        runtime=flow.runtime("train"),
+        gpu=resources.gpu("train"),
+        mem_mb=resources.mem_mb("train"),
+        runtime=resources.runtime("train"),
     params:
-        settings=flow.settings,
-        code=flow.code,
+        settings=params.settings,
+        code=params.code,
     message:
         "train {wildcards.dataset} {wildcards.arch} {wildcards.method}{wildcards.part} seed {wildcards.seed}"
     shell:
@@ -29,20 +29,20 @@ rule train:
 
 rule select:
     input:
-        data=flow.selection_data,
-        candidates=flow.candidates,
+        data=inputs.selection_data,
+        candidates=inputs.candidates,
     output:
         "{root}/runs/{dataset}/{arch}/{method}/choice.json",
     log:
         "{root}/logs/select/{dataset}/{arch}/{method}.log",
-    threads: flow.threads
+    threads: resources.threads
     resources:
-        gpu=flow.gpu("select"),
-        mem_mb=flow.mem_mb("select"),
-        runtime=flow.runtime("select"),
+        gpu=resources.gpu("select"),
+        mem_mb=resources.mem_mb("select"),
+        runtime=resources.runtime("select"),
     params:
-        settings=flow.selection_settings,
-        code=flow.selection_code,
+        settings=params.selection_settings,
+        code=params.selection_code,
     message:
         "select alpha for {wildcards.dataset} {wildcards.arch} {wildcards.method}"
     shell:

@@ -13,7 +13,7 @@ from ataka.study.fields import Budget, Settings, reading
 from ataka.study.generators import Generator
 from ataka.study.methods import Checkpoint, Ensemble, Method, Shared, Where
 from ataka.study.particles import Measured, Particles
-from ataka.study.resources import Resources
+from ataka.study.resources import Resources, Stage
 from ataka.study.selection import Selection
 from ataka.study.setups import Probe, Setup
 
@@ -39,6 +39,7 @@ __all__ = [
     "Selection",
     "Setup",
     "Shared",
+    "Stage",
     "Study",
     "Where",
 ]
@@ -74,7 +75,7 @@ class Study(Settings):
     attacks: dict[str, Attack | None] = Field(description="by the name of their column; null: left out at this scale")
     selection: Selection
     particles: Particles
-    resources: dict[Literal["prepare", "record", "train", "select", "evaluate", "particles"], Resources]
+    resources: dict[Stage, Resources]
     methods: dict[str, Method]
 
     @field_validator("seeds")

@@ -1,8 +1,12 @@
 """What the jobs of a stage ask of a cluster."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from ataka.study.fields import Settings
+
+Stage = Literal["prepare", "record", "train", "select", "evaluate", "particles"]
 
 
 class Resources(Settings):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rules.workflow import targets
+from rules.targets import targets
 from tests.workflow.driver import TABLE, Answer, Checkout, ask_all
 
 CELLS = "results/smoke/cells/digits/resnet10-w8"

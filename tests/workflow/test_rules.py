@@ -56,7 +56,7 @@ def test_a_rule_runs_the_verb_of_its_own_name_and_logs_it_under_that_name(rule: 
 @pytest.mark.parametrize("rule", WORKING)
 def test_a_rule_that_works_declares_what_it_asks_of_the_machine(rule: str) -> None:
     resources = section(rule, "resources")
-    assert all(f'{name}=flow.{name}("{rule}")' in resources for name in ("gpu", "mem_mb", "runtime"))
+    assert all(f'{name}=resources.{name}("{rule}")' in resources for name in ("gpu", "mem_mb", "runtime"))
     assert section(rule, "threads")
 
 

@@ -1,0 +1,41 @@
+"""Before the first job: what is about to be made and what it will cost; a study of days without a GPU is stopped."""
+
+import os
+from typing import TYPE_CHECKING, get_args
+
+from ataka import plan
+from ataka.errors import UserError
+from ataka.machine import warm
+from ataka.plan import Node
+from ataka.study import Stage
+from rules.mistakes import mistakes_stop
+from rules.scales import Scales
+
+if TYPE_CHECKING:
+    from snakemake.workflow import Workflow
+
+_servers: list[warm.Server] = []
+"""At most one, which forks jobs for as long as Snakemake lives."""
+
+
+@mistakes_stop()
+def announce(scales: Scales, workflow: "Workflow") -> None:
+    """Print the cost of all due jobs, scale by scale. Where jobs are short they will start warm."""
+    from ataka.stages import cost  # measures this machine, so it needs torch
+
+    paths = [str(job.output[0]) for job in workflow.dag.needrun_jobs() if job.output]
+    for root, study in scales.studies.items():
+        nodes = [node for node in map(_parsed, paths) if node and node[0] == root]
+        if nodes:
+            cost.announce(study, [node for _, node in nodes], local=workflow.local_exec)
+        if len(nodes) > 1 and study.warm_start and workflow.local_exec and not _servers:
+            stages = (f"ataka.stages.{stage}" for stage in get_args(Stage))
+            _servers.append(warm.Server("ataka.cli", *stages, "report.cli"))
+            os.environ |= _servers[0].environment
+
+
+def _parsed(path: str) -> tuple[str, Node] | None:
+    try:
+        return plan.parse(path)
+    except UserError:
+        return None

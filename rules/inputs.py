@@ -1,0 +1,92 @@
+"""The files that each rule reads. Nothing is decided here: ataka.plan and report know."""
+
+from collections.abc import Iterable
+
+from ataka import plan
+from ataka.plan import Cell, Node, Particles, Run, Tape
+from report import evidence, union
+from report.claims import sentences
+from report.sources import Source
+from rules.mistakes import mistakes_stop
+from rules.scales import Scales, Wildcards, node_of
+
+
+class RuleInputs:
+    """Each method is the input function of a rule: wildcards to paths."""
+
+    def __init__(self, scales: Scales) -> None:
+        self._scales = scales
+
+    @mistakes_stop()
+    def made_from(self, wildcards: Wildcards) -> list[str]:
+        """Members of an average, a student's tape or teachers; the choice of alpha, or the images to choose by."""
+        study, node = self._scales.study(wildcards), node_of(wildcards)
+        assert isinstance(node, Tape | Run)
+        paths = _files(plan.needs(study, node), wildcards.root)
+        if isinstance(node, Tape):
+            return paths
+        plan.parse(node.model(wildcards.root))  # refuses another name of it, such as alpha0.50
+        plan.require_known(study, node)
+        method = study.method(node.method)
+        if plan.tuned(method) and not node.part:
+            paths.append(str(node.choice(wildcards.root)))
+        if method.member == "chosen":
+            paths.append(self.selection_data(wildcards))
+        return paths
+
+    @mistakes_stop()
+    def network(self, wildcards: Wildcards) -> str:
+        """The network that is attacked or measured; a misspelt attack is refused here, before any training for it."""
+        study, node = self._scales.study(wildcards), node_of(wildcards)
+        assert isinstance(node, Cell | Particles)
+        plan.require_known(study, node.run)
+        plan.settings_of(study, node)
+        return str(node.run.model(wildcards.root))
+
+    @mistakes_stop()
+    def candidates(self, wildcards: Wildcards) -> list[str]:
+        study = self._scales.study(wildcards)
+        run = Run(wildcards.dataset, wildcards.arch, wildcards.method, study.seeds[0])
+        return _files(plan.candidates(study, run), wildcards.root)
+
+    @mistakes_stop()
+    def selection_data(self, wildcards: Wildcards) -> str:
+        split = self._scales.study(wildcards).selection_of(wildcards.method).split
+        part = "test" if split == "test" else "train"
+        return f"{wildcards.root}/data/{wildcards.dataset}/{part}.safetensors"
+
+    @mistakes_stop()
+    def sources(self, wildcards: Wildcards) -> list[str]:
+        """The measurements that a table collects: cells, or those of particles."""
+        sources = self._scales.table(wildcards).sources(self._scales.study(wildcards))
+        return [str(source.csv(wildcards.root)) for source in sources]
+
+    @mistakes_stop()
+    def choices(self, wildcards: Wildcards) -> list[str]:
+        runs = self._scales.table(wildcards).tuned_runs(self._scales.study(wildcards))
+        return [str(run.choice(wildcards.root)) for run in runs]
+
+    def collected(self, wildcards: Wildcards) -> list[str]:
+        return self.sources(wildcards) + self.choices(wildcards)
+
+    @mistakes_stop()
+    def union(self, wildcards: Wildcards) -> list[str]:
+        """The cells of every table, and their bits."""
+        return _evidence(union.sources(self._scales.study(wildcards)), wildcards.root)
+
+    @mistakes_stop()
+    def claims(self, wildcards: Wildcards) -> list[str]:
+        """The cells, their bits and the particles that the claims compare."""
+        return _evidence(sentences.sources(self._scales.study(wildcards), sentences.load()), wildcards.root)
+
+    def all_tables(self, wildcards: Wildcards) -> list[str]:
+        tables = self._scales.tables.items()
+        return [f"{wildcards.root}/{name}.tex" for name, table in tables if not table.on_request]
+
+
+def _files(nodes: Iterable[Node], root: str) -> list[str]:
+    return [str(plan.file_of(node, root)) for node in nodes]
+
+
+def _evidence(sources: Iterable[Source], root: str) -> list[str]:
+    return [str(path) for source in sources for path in evidence.files(root, source)]

@@ -1,0 +1,126 @@
+"""The digests that make a rule run again: of the settings and of the code that decide its output's bytes.
+
+Each asks for the wildcards alone: Snakemake does not watch a param whose function takes `output`.
+"""
+
+import ast
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ataka import datasets, plan
+from ataka.plan.digests import code_digest
+from ataka.study.config import HOME
+from report import union
+from report.claims import sentences
+from rules.mistakes import mistakes_stop
+from rules.scales import Scales, Wildcards, node_of
+
+if TYPE_CHECKING:
+    from snakemake.workflow import Workflow
+
+_MISSING = "missing from what was made"
+"""Opens the param that names lost measurements; their report's time follows, so that the next loss is another one."""
+
+
+class RuleParams:
+    """Each method is the function of a param: wildcards to a digest, or to text."""
+
+    def __init__(self, scales: Scales) -> None:
+        self._scales = scales
+
+    @mistakes_stop()
+    def settings(self, wildcards: Wildcards) -> str:
+        return plan.digest(plan.settings_of(self._scales.study(wildcards), node_of(wildcards)))
+
+    @mistakes_stop()
+    def code(self, wildcards: Wildcards) -> str:
+        return code_digest(plan.code_of(self._scales.study(wildcards), node_of(wildcards)))
+
+    @mistakes_stop()
+    def data_settings(self, wildcards: Wildcards) -> str:
+        datasets.specification(wildcards.dataset)  # refuses one that there is not
+        return plan.digest(plan.data_settings(self._scales.study(wildcards), wildcards.dataset, wildcards.split))
+
+    def data_code(self, _wildcards: Wildcards) -> str:
+        return code_digest(["ataka.datasets.splits", "ataka.datasets.cifar", "ataka.datasets.digits"])
+
+    @mistakes_stop()
+    def selection_settings(self, wildcards: Wildcards) -> str:
+        return plan.digest(plan.selection_settings(self._scales.study(wildcards), wildcards.method))
+
+    def selection_code(self, wildcards: Wildcards) -> str:
+        return code_digest(plan.selection_code(self._scales.study(wildcards)))
+
+    @mistakes_stop()
+    def table_settings(self, wildcards: Wildcards) -> str:
+        study = self._scales.study(wildcards)
+        sources = self._scales.table(wildcards).sources(study)
+        return plan.digest([plan.settings_of(study, source) for source in sources])
+
+    @mistakes_stop()
+    def layout(self, wildcards: Wildcards) -> str:
+        """A table's look depends on these beside its numbers: its YAML, its labels, the sentence about the scale."""
+        study, table = self._scales.study(wildcards), self._scales.table(wildcards)
+        labels = {name: study.method(name).label for name in table.methods(study)}
+        return plan.digest([table.model_dump(mode="json"), labels, study.about, study.stand_ins])
+
+    @mistakes_stop()
+    def union_settings(self, wildcards: Wildcards) -> str:
+        study = self._scales.study(wildcards)
+        return plan.digest([plan.settings_of(study, cell) for cell in union.sources(study)])
+
+    def union_code(self, _wildcards: Wildcards) -> str:
+        return code_digest(["report.union"])
+
+    @mistakes_stop()
+    def claims_settings(self, wildcards: Wildcards) -> str:
+        """The claims, the measurements that they need, and the words of this scale that their pages print."""
+        study, claims = self._scales.study(wildcards), sentences.load()
+        needed = [plan.settings_of(study, source) for source in sentences.sources(study, claims)]
+        printed = [claim.sentence.model_dump(mode="json") for claim in claims]
+        labels = {name: method.label for name, method in study.methods.items()}
+        return plan.digest([needed, printed, labels, study.about, study.stand_ins])
+
+    def claims_code(self, _wildcards: Wildcards) -> str:
+        return plan.digest([code_digest(["report.claims.judge", "report.claims.page"]), _templates("claims")])
+
+    def collect_code(self, _wildcards: Wildcards) -> str:
+        return code_digest(["report.collect", "report.catalogue"])
+
+    def render_code(self, _wildcards: Wildcards) -> str:
+        return plan.digest([code_digest(["report.render"]), _templates("table")])
+
+    def existing_cells(self, wildcards: Wildcards) -> str:
+        """All cells below the results folder, and when they were made: cells.csv depends on these."""
+        files = sorted(Path(wildcards.root, "cells").rglob("*.csv"))
+        return plan.digest([[str(path), path.stat().st_mtime_ns] for path in files])
+
+
+def missing(
+    workflow: "Workflow", made: str, needed: Callable[[Wildcards], list[str]]
+) -> Callable[[Wildcards], list[str]]:
+    """Inputs of the finished file ``made`` that have been deleted since, and when that file was made.
+
+    As a param they trigger a re-run, which Snakemake alone would not do. Once they are made anew nothing is missing;
+    so that this change doesn't make the file a second time, the param that Snakemake recorded at the last time stands
+    until something is missing again.
+    """
+
+    from snakemake.io import IOFile
+
+    def missing(wildcards: Wildcards) -> list[str]:
+        path = Path(wildcards.root, made.format(**dict(wildcards.items())))
+        if not path.exists():
+            return []
+        lost = [source for source in needed(wildcards) if not Path(source).exists()]
+        if lost:
+            return [f"{_MISSING} {path.stat().st_mtime_ns}", *lost]
+        recorded = workflow.persistence.params(IOFile(str(path))) or []
+        return next((ast.literal_eval(text) for text in recorded if text.startswith(f"['{_MISSING}")), [])
+
+    return missing
+
+
+def _templates(kind: str) -> list[str]:
+    return [path.read_text(encoding="utf-8") for path in sorted((HOME / "report/templates").glob(f"{kind}.*"))]

@@ -1,0 +1,85 @@
+"""The study of each results folder, and the artifact or the table that a rule's wildcards name."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import ItemsView, Mapping
+from typing import Any, Protocol
+
+from ataka import plan
+from ataka.errors import UserError
+from ataka.plan import Cell, Node, Particles, Run, Tape
+from ataka.study import Study, config
+from ataka.study.config import HOME
+from report import catalogue
+from report.table import Table
+from rules.mistakes import mistakes_stop
+
+
+class Wildcards(Protocol):
+    """The parts of an output's path; a rule has those that its own output names."""
+
+    root: str
+    dataset: str
+    split: str
+    ensemble: str
+    arch: str
+    method: str
+    seed: str
+    part: str
+    attack: str
+    generator: str
+    table: str
+
+    def items(self) -> ItemsView[str, str]:
+        """Name and text of each."""
+
+
+class Scales:
+    """Every scale's study and every table; ``overrides`` are the settings of the command line's ``--config``."""
+
+    def __init__(self, overrides: Mapping[str, Any]) -> None:
+        path = [str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])]
+        os.environ |= {  # the rules' shell commands use these
+            "PYTHONPATH": os.pathsep.join(path),
+            "PYTHON": sys.executable,
+            "SETTINGS": json.dumps(overrides),
+        }
+        self.studies: dict[str, Study] = {}
+        self._mistakes: dict[str, UserError] = {}
+        for scale in config.scales():
+            try:
+                self.studies[plan.root_of(scale)] = config.load(scale, overrides)
+            except UserError as error:  # perhaps right for another scale, and only that one is asked for
+                self._mistakes[plan.root_of(scale)] = error
+        with mistakes_stop():
+            if not self.studies:
+                asked = [root for root in self._mistakes if any(one.startswith(f"{root}/") for one in sys.argv)]
+                raise self._mistakes[max(asked, key=len, default=plan.root_of(config.DEFAULT_SCALE))]
+            self.tables: dict[str, Table] = {name: catalogue.load(name) for name in catalogue.names()}
+        self.roots = [plan.root_of(scale) for scale in config.scales()]
+        self.any_root = "|".join(map(re.escape, self.roots))
+        """A regular expression, as a wildcard's constraint; so is ``any_table``."""
+        self.any_table = "|".join(map(re.escape, self.tables))
+
+    def study(self, wildcards: Wildcards) -> Study:
+        """The study of the wildcards' results folder; UserError if its settings are wrong."""
+        if wildcards.root in self._mistakes:
+            raise self._mistakes[wildcards.root]
+        return self.studies[wildcards.root]
+
+    def table(self, wildcards: Wildcards) -> Table:
+        return self.tables[wildcards.table]
+
+
+def node_of(wildcards: Wildcards) -> Node:
+    """The artifact that a rule's wildcards name."""
+    if hasattr(wildcards, "ensemble"):
+        return Tape(wildcards.dataset, wildcards.ensemble, int(wildcards.seed))
+    network = wildcards.dataset, wildcards.arch, wildcards.method, int(wildcards.seed)
+    if hasattr(wildcards, "generator"):
+        return Particles(*network, wildcards.generator)
+    if hasattr(wildcards, "attack"):
+        return Cell(*network, wildcards.attack)
+    return Run(*network, wildcards.part.removeprefix("/"))

@@ -1,0 +1,63 @@
+"""Targets that no rule makes, refused with the nearest that one does: Snakemake's own words name no neighbour."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ataka import plan
+from ataka.errors import UserError, nearest
+from rules.mistakes import mistakes_stop
+from rules.scales import Scales
+
+if TYPE_CHECKING:
+    from snakemake.workflow import Workflow
+
+
+@mistakes_stop()
+def refuse_unknown(scales: Scales, workflow: "Workflow") -> None:
+    """Stop at a target below a results folder that no rule of ``workflow`` makes."""
+
+    def unknown(target: str) -> bool:
+        path = os.path.normpath(target)
+        return Path(path).parts[:1] == ("results",) and not any(rule.is_producer(path) for rule in workflow.rules)
+
+    if any(map(unknown, sys.argv)):  # a target, or another option's value
+        for target in filter(unknown, targets(sys.argv)):
+            raise UserError(f"no rule makes '{target}'{_advice(scales, os.path.normpath(target))}")
+
+
+def targets(arguments: Sequence[str]) -> list[str]:
+    """The targets on Snakemake's command line, ``--forcerun`` included; none where Snakemake was started otherwise.
+
+    Snakemake reads the Snakefile before it tells the workflow its targets, so its own parser is asked once more.
+    """
+    command, *given = arguments or [""]
+    if Path(command).stem != "snakemake" and Path(command).parts[-2:] != ("snakemake", "__main__.py"):
+        return []
+    from snakemake.cli import get_argument_parser
+
+    asked, _ = get_argument_parser().parse_known_args(given)
+    return [str(target) for target in (*(asked.targets or ()), *(asked.forcerun or ()))]
+
+
+def _advice(scales: Scales, path: str) -> str:
+    """The nearest target, for the name of a scale, a table or another file of its folder; else the forms of a path."""
+    smaller = [root.removeprefix("results/") for root in scales.roots if root != "results"]
+    _, *parts = Path(path).parts
+    if len(parts) > 1 and parts[0] not in (*smaller, *plan.ROOMS):
+        return f": '{parts[0]}' is no scale{nearest(parts[0], [*smaller, *plan.ROOMS])}"
+    scale, names = (parts[0], parts[1:]) if parts and parts[0] in smaller else ("", parts)
+    root = f"results/{scale}" if scale else "results"
+    if len(names) > 1 and names[0] in plan.ROOMS:
+        try:
+            plan.parse(path)
+        except plan.OtherName as error:
+            return f": {error}"
+        except UserError:
+            pass
+        return f"; {plan.forms(root)}"
+    tables = [f"{name}{suffix}" for name in scales.tables for suffix in (".tex", ".csv", ".md", ".choices.csv")]
+    files = ["all", *tables, *(f"claims{suffix}" for suffix in (".md", ".tex", ".csv")), "union.csv", "cells.csv"]
+    return nearest(path, [f"{root}/{name}" for name in files] + [f"results/{name}/all" for name in smaller])
