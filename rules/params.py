@@ -71,7 +71,7 @@ class RuleParams:
         return plan.digest([plan.settings_of(study, cell) for cell in union.sources(study)])
 
     def union_code(self, _wildcards: Wildcards) -> str:
-        return code_digest(["report.union"])
+        return code_digest(["report.union"], words=True)
 
     @mistakes_stop()
     def claims_settings(self, wildcards: Wildcards) -> str:
@@ -83,13 +83,13 @@ class RuleParams:
         return plan.digest([needed, printed, labels, study.about, study.stand_ins])
 
     def claims_code(self, _wildcards: Wildcards) -> str:
-        return plan.digest([code_digest(["report.claims.judge", "report.claims.page"]), _templates("claims")])
+        return plan.digest([code_digest(["report.claims.judge", "report.claims.page"], words=True), _templates("claims")])
 
     def collect_code(self, _wildcards: Wildcards) -> str:
-        return code_digest(["report.collect", "report.catalogue"])
+        return code_digest(["report.collect", "report.catalogue"], words=True)
 
     def render_code(self, _wildcards: Wildcards) -> str:
-        return plan.digest([code_digest(["report.render"]), _templates("table")])
+        return plan.digest([code_digest(["report.render"], words=True), _templates("table")])
 
     def existing_cells(self, wildcards: Wildcards) -> str:
         """All cells below the results folder, and when they were made: cells.csv depends on these."""

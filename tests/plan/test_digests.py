@@ -11,8 +11,8 @@ import pytest
 
 from ataka import plan
 from ataka.files import provenance
-from ataka.plan import Cell, Particles, Run, digests
-from ataka.plan.digests import code_digest
+from ataka.plan import Cell, Particles, Run
+from ataka.plan.code import Code, code_digest
 from ataka.study.config import load
 
 PACKAGE = "some_method"
@@ -41,9 +41,7 @@ def digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Digest:
         for name in [name for name in sys.modules if name.split(".")[0] == PACKAGE]:
             monkeypatch.delitem(sys.modules, name)
         importlib.invalidate_caches()
-        for cached in (digests._source, digests._parsed, digests._imports, digests._tree):
-            cached.cache_clear()
-        return code_digest([f"{PACKAGE}.loss"])
+        return Code().digest([f"{PACKAGE}.loss"])
 
     return compute
 
@@ -121,14 +119,14 @@ def test_hashing_runs_nobodys_code(digest: Digest) -> None:
 def test_other_packages_do_not_count_but_ours_do(digest: Digest) -> None:
     """A third party's method stands on ataka; torch's own version is recorded, not hashed."""
     digest(loss="import json, torch\nfrom ataka import training\n")
-    reached = digests._reachable([f"{PACKAGE}.loss"])
+    reached = Code().reachable([f"{PACKAGE}.loss"])
     assert "ataka.training" in reached
     assert "ataka.datasets.images" in reached  # through training
     assert not any(name.split(".")[0] in ("json", "torch") for name in reached)
 
 
 def test_settings_names_and_messages_never_record_a_tape_again() -> None:
-    reached = digests._reachable(["ataka.training", "ataka.objectives.at_aka", "ataka.evaluation", "baselines.sat"])
+    reached = Code().reachable(["ataka.training", "ataka.objectives.at_aka", "ataka.evaluation", "baselines.sat"])
     assert {
         "ataka.attacks.svgd",
         "ataka.attacks.pgd",
@@ -148,7 +146,7 @@ def test_settings_names_and_messages_never_record_a_tape_again() -> None:
 
 @pytest.mark.parametrize("name", ["sat", "trades", "mart", "ard", "iad", "rslad"])
 def test_the_shared_inner_attack_is_part_of_each_baselines_code(name: str) -> None:
-    assert {"baselines.inner", "ataka.attacks.pgd"} <= digests._reachable([f"baselines.{name}"])
+    assert {"baselines.inner", "ataka.attacks.pgd"} <= Code().reachable([f"baselines.{name}"])
 
 
 def test_no_artifacts_code_is_a_diagnosis() -> None:
@@ -159,8 +157,8 @@ def test_no_artifacts_code_is_a_diagnosis() -> None:
     assert tape
     particles = Particles("digits", "resnet10-w8", "natural", 0, "svgd")
     for node in (tape, run, Cell("digits", "resnet10-w8", "s-at-aka", 0, "pgd"), particles):
-        assert not any(name.startswith("ataka.stages") for name in digests._reachable(plan.code_of(study, node)))
-    assert "ataka.generation" in digests._reachable(plan.tape_code(study, tape))
+        assert not any(name.startswith("ataka.stages") for name in Code().reachable(plan.code_of(study, node)))
+    assert "ataka.generation" in Code().reachable(plan.tape_code(study, tape))
 
 
 def test_each_run_has_its_own_code() -> None:
