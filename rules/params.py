@@ -83,7 +83,9 @@ class RuleParams:
         return plan.digest([needed, printed, labels, study.about, study.stand_ins])
 
     def claims_code(self, _wildcards: Wildcards) -> str:
-        return plan.digest([code_digest(["report.claims.judge", "report.claims.page"], words=True), _templates("claims")])
+        return plan.digest(
+            [code_digest(["report.claims.judge", "report.claims.page"], words=True), _templates("claims")]
+        )
 
     def collect_code(self, _wildcards: Wildcards) -> str:
         return code_digest(["report.collect", "report.catalogue"], words=True)
