@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from ataka.study import plugins
 from tests import small
 
 
@@ -19,6 +20,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_facts_are_kept(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Facts about the plug-ins of tests are not for the checkout's results."""
+    plugins.STORE = tmp_path_factory.mktemp("facts") / "facts.json"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,5 +1,6 @@
 """How a study, and each training of it, reads the paper's open sentences."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from ataka.plan.artifacts import Run, Tape
@@ -13,7 +14,9 @@ def readings_in(study: Study, node: Tape | Run) -> dict[str, str]:
     if isinstance(node, Tape):
         ensemble, arch = ensemble_of(study, node), study.teacher(node.dataset)
         setup = study.setup(ensemble.setup, node.dataset, arch)
-        return _told({"generator": study.generators[ensemble.generator], "setup": setup, "data": study.data})
+        return _texts(
+            readings_of({"generator": study.generators[ensemble.generator], "setup": setup, "data": study.data})
+        )
     if joint := together(study, node):
         member = f"{study.method(node.method).member} [D4]"
         return readings_in(study, joint) | {"member": member}
@@ -21,21 +24,18 @@ def readings_in(study: Study, node: Tape | Run) -> dict[str, str]:
     found = {"average": f"{method.average} [E1]", "attacked": f"{method.attacked} [E1]"} if method.members > 1 else {}
     if method.checkpoints:
         return found
-    groups: dict[str, Any] = {
-        "options": config.options(study, node.method, node.dataset, node.arch),
-        "setup": study.setup(method.setup, node.dataset, node.arch),
-        "data": study.data,
-    }
+    found |= _texts(config.facts(study, node.method, node.dataset, node.arch).readings, "options.")
+    groups: dict[str, Any] = {"setup": study.setup(method.setup, node.dataset, node.arch), "data": study.data}
     generator = method.generator or (method.ensemble.generator if method.ensemble else None)
     if generator is not None:
         groups["generator"] = study.generators[generator]
     if tuned(method):
         groups["selection"] = study.selection_of(node.method)
-    return found | _told(groups)
+    return found | _texts(readings_of(groups))
 
 
-def _told(groups: dict[str, Any]) -> dict[str, str]:
-    return {path: f"{value} [{number}]" for path, number, value in readings_of(groups)}
+def _texts(readings: Iterable[tuple[str, str, Any]], below: str = "") -> dict[str, str]:
+    return {f"{below}{path}": f"{value} [{number}]" for path, number, value in readings}
 
 
 def all_readings(study: Study) -> dict[str, str]:
@@ -55,7 +55,7 @@ def all_readings(study: Study) -> dict[str, str]:
     for name, method in study.methods.items():
         if method.objective is not None:
             owner = method.objective.rsplit(".", 1)[-1]
-            given = [*readings_of(config.options(study, name))]
+            given = [*config.facts(study, name).readings]
             if method.members > 1:
                 given += [("average", "E1", method.average), ("attacked", "E1", method.attacked)]
             if method.chosen_on is not None:

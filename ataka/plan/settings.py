@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import asdict
 from typing import Any
 
 from ataka.errors import UserError, nearest
@@ -73,7 +72,7 @@ def run_settings(study: Study, run: Run) -> dict[str, Any]:
         return settings | {"checkpoints": [one.sha256 for part in parts if (one := checkpoint(study, part))]}
     settings |= {
         "objective": method.objective,
-        "options": asdict(config.options(study, run.method, run.dataset, run.arch)),
+        "options": config.facts(study, run.method, run.dataset, run.arch).options,
         "setup": setup_settings(study, method.setup, run.dataset, run.arch),
         "data": data_settings(study, run.dataset, "train"),
         "seed": run.seed,

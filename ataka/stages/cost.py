@@ -93,8 +93,11 @@ def _passes(study: Study, node: Node) -> list[tuple[str, str, float]]:
     adopted = plan.tuned(method) and node.seed == study.seeds[0] and not node.part
     if adopted or method.objective is None or plan.members(study, node):
         return []
-    options, epochs = config.options(study, node.method), study.setup(method.setup, node.dataset, node.arch).epochs
-    steps = study.generators[method.generator].steps if method.generator else getattr(options, "steps", 0)
+    options, epochs = (
+        config.facts(study, node.method).options,
+        study.setup(method.setup, node.dataset, node.arch).epochs,
+    )
+    steps = study.generators[method.generator].steps if method.generator else options.get("steps", 0)
     together = method.members if method.joint else 1
     own = (node.arch, node.dataset, float(images * epochs * together * (ATTACK_STEP * steps + UPDATE)))
     if method.online and method.ensemble:

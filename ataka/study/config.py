@@ -10,6 +10,7 @@ import inspect
 import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from ataka.errors import UserError, nearest
-from ataka.study import WITHOUT_EPS, Method, Study
+from ataka.study import WITHOUT_EPS, Method, Study, plugins
 from ataka.study.explain import explain
+from ataka.study.fields import readings_of
 
 HOME = Path(__file__).resolve().parents[2]
 """The checkout: where config/, the Snakefile and results/ lie."""
@@ -62,18 +64,55 @@ def load(scale: str = DEFAULT_SCALE, overrides: Mapping[str, Any] | None = None)
     return study
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What settings need of a method: of its options, and of the module that its objective is."""
+
+    options: dict[str, Any]
+    """The checked hyper-parameters with their defaults, as JSON."""
+    readings: list[tuple[str, str, str]]
+    """(path, question, value) of each reading among them."""
+    create: list[str] | None
+    """The names of the parameters of ``create``; None without that function."""
+    teachers: list[str]
+    """The parts that frozen teachers play."""
+
+
+def facts(study: Study, method: str, dataset: str = "", arch: str = "") -> Facts:
+    """What settings need of ``method``, by default without what differs (``where``) for a data set and a network.
+
+    Loads the objective's module, and so torch, only if it has been edited since the facts were kept (plugins.py).
+    """
+    return _facts(study, method, study.at(dataset, arch, study.method(method).where))
+
+
 def options(study: Study, method: str, dataset: str = "", arch: str = "") -> Any:
-    """The checked hyper-parameters of ``method``: an instance of its objective's ``Options``.
+    """The hyper-parameters of ``method`` for its ``create``: an instance of its objective's ``Options``.
 
     With what differs (``where``) for a data set and a network of this scale, where they are given.
     """
     return _options(study, method, study.at(dataset, arch, study.method(method).where))
 
 
+def _facts(study: Study, method: str, where: Sequence[str]) -> Facts:
+    question = _values(study, method, where), study.eps
+    return Facts(**plugins.facts(_objective(study, method), question, lambda: _read(study, method, where)))
+
+
+def _read(study: Study, method: str, where: Sequence[str]) -> dict[str, Any]:
+    """The fields of Facts, from the objective's module."""
+    given, module = _options(study, method, where), importlib.import_module(_objective(study, method))
+    create = getattr(module, "create", None)
+    return {
+        "options": asdict(given),
+        "readings": [(path, question, str(value)) for path, question, value in readings_of(given)],
+        "create": create and list(inspect.signature(create).parameters),
+        "teachers": list(module.teachers(given)) if hasattr(module, "teachers") else [],
+    }
+
+
 def _options(study: Study, method: str, where: Sequence[str]) -> Any:
-    objective = study.method(method).objective
-    if objective is None:
-        raise UserError(f"method '{method}' is planned, not implemented: methods.{method}.objective is null")
+    objective, values = _objective(study, method), _values(study, method, where)
     try:
         kind = importlib.import_module(objective).Options
     except AttributeError:
@@ -81,9 +120,6 @@ def _options(study: Study, method: str, where: Sequence[str]) -> Any:
     except Exception as error:  # whatever the user's own module does when it is imported
         reason = f"{type(error).__name__}: {error}"
         raise UserError(f"methods.{method}.objective: can't import '{objective}': {reason}") from None
-    values = dict(study.method(method).options)
-    for name in where:
-        values |= study.method(method).where[name].options
     if "eps" in kind.__dataclass_fields__:
         values.setdefault("eps", study.eps)
     try:
@@ -92,6 +128,21 @@ def _options(study: Study, method: str, where: Sequence[str]) -> Any:
         known = kind.__dataclass_fields__
         place = ("methods", method, *(step for name in where for step in ("where", name)), "options")
         raise UserError(explain(error, f"config ({study.scale})", known, place)) from None
+
+
+def _objective(study: Study, method: str) -> str:
+    objective = study.method(method).objective
+    if objective is None:
+        raise UserError(f"method '{method}' is planned, not implemented: methods.{method}.objective is null")
+    return objective
+
+
+def _values(study: Study, method: str, where: Sequence[str]) -> dict[str, Any]:
+    """The options that a method states, with those that differ where it says ``where``."""
+    values = dict(study.method(method).options)
+    for name in where:
+        values |= study.method(method).where[name].options
+    return values
 
 
 def schema() -> str:
@@ -205,9 +256,9 @@ def _spread_budget(raw: dict[str, Any]) -> None:
 def _check_objectives(study: Study) -> None:
     for name, method in study.methods.items():
         if method.objective is not None:
-            _check_objective(study, name, method, options(study, name))
+            _check_objective(study, name, method, facts(study, name))
             for difference in method.where:
-                _options(study, name, [difference])
+                _facts(study, name, [difference])
 
 
 def _check_sizes(study: Study) -> None:
@@ -235,18 +286,16 @@ def _check_sizes(study: Study) -> None:
                 raise UserError(f"{path}: {asked_for} images are asked for, but the split of {dataset} has {there}")
 
 
-def _check_objective(study: Study, name: str, method: Method, given: Any) -> None:
+def _check_objective(study: Study, name: str, method: Method, given: Facts) -> None:
     """What the objective needs is there: alpha, teachers, an ensemble, a channel of its tape, the particles."""
-    module = importlib.import_module(str(method.objective))
-    create = getattr(module, "create", None)
-    if create is None:
+    if given.create is None:
         raise UserError(f"methods.{name}.objective: '{method.objective}' has no function create")
-    takes = inspect.signature(create).parameters
+    takes = given.create
     if "alpha" in takes and method.alpha is None:
         raise UserError(f"methods.{name}.alpha is missing: give 'tuned' or a number")
     if "alpha" not in takes and method.alpha is not None:
         raise UserError(f"methods.{name}.alpha: {method.objective} has no alpha")
-    roles = set(module.teachers(given)) if hasattr(module, "teachers") else set()
+    roles = set(given.teachers)
     if roles != set(method.teachers):
         wanted, named = (", ".join(sorted(some)) or "none" for some in (roles, method.teachers))
         raise UserError(f"methods.{name}.teachers: {method.objective} asks for {wanted}, but named are {named}")
@@ -259,15 +308,15 @@ def _check_objective(study: Study, name: str, method: Method, given: Any) -> Non
         if "online" in takes:
             raise UserError(f"methods.{name}.ensemble is missing: {method.objective} trains a student of teachers")
         return
-    channel, channels = getattr(given, "logits", None), study.generators[method.ensemble.generator].channels
+    channel, channels = given.options.get("logits"), study.generators[method.ensemble.generator].channels
     if channel is not None and channel not in channels:
         raise UserError(
             f"methods.{name}.options.logits: the teachers' tape has no channel '{channel}'; add it to "
             f"generators.{method.ensemble.generator}.channels: {list(channels)}"
         )
-    if getattr(given, "input", None) == "adversarial" and not method.online:
+    if given.options.get("input") == "adversarial" and not method.online:
         raise UserError(f"methods.{name}.options.input: adversarial needs online: true, as a tape holds no images")
-    if getattr(given, "target", None) == "live":
+    if given.options.get("target") == "live":
         if not method.online:
             raise UserError(
                 f"methods.{name}.options.target: live needs online: true, as the teachers of a tape have been trained"
