@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from ataka.datasets.views import View
 from ataka.errors import UserError
+from ataka.files import formats
 from ataka.files.disk import sha256
 from ataka.files.records import read_json, write_json
 from ataka.files.tensors import load_tensors, save_tensors
 
-FORMAT = 1
 _DIGITS = 12
 
 
@@ -90,7 +90,7 @@ class Writer:
     def finish(self, content: Mapping[str, Any]) -> None:
         """Write the manifest: from now on this is the folder's tape, and other parts go."""
         manifest = {
-            "format": FORMAT,
+            "format": formats.TAPE,
             "count": self.count,
             "channels": list(self.channels),
             "epochs": self.epochs,
@@ -137,8 +137,8 @@ class Reader:
     def __init__(self, manifest: Path, *, settings_sha256: str, data_sha256: str) -> None:
         self.path, self.folder = manifest, manifest.parent
         self.manifest = read_json(manifest)
-        if self.manifest.get("format") != FORMAT:
-            raise UserError(f"{manifest} is no tape of format {FORMAT}; record it again")
+        if self.manifest.get("format") != formats.TAPE:
+            raise UserError(f"{manifest} is no tape of format {formats.TAPE}; record it again")
         if not isinstance(self.manifest.get("epochs"), list):
             raise UserError(f"{manifest} lists no epochs; record it again")
         self._expect("settings_sha256", settings_sha256, "its teachers were trained under other settings")

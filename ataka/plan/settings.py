@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from ataka.errors import UserError, nearest
+from ataka.files import formats
 from ataka.plan.artifacts import Cell, Node, Particles, Run, Tape
 from ataka.plan.lineage import (
     checkpoint,
@@ -17,6 +18,7 @@ from ataka.plan.lineage import (
     tuned,
 )
 from ataka.study import Study, config
+from ataka.study.fields import plain
 
 
 def digest(settings: Any) -> str:
@@ -37,6 +39,7 @@ def tape_settings(study: Study, tape: Tape) -> dict[str, Any]:
     """What decides a tape, whoever replays it."""
     ensemble = ensemble_of(study, tape)
     return {
+        "format": formats.TAPE,
         "arch": study.teacher(tape.dataset),
         "n": ensemble.n,
         "generator": generator_settings(study, ensemble.generator),
@@ -47,13 +50,19 @@ def tape_settings(study: Study, tape: Tape) -> dict[str, Any]:
 
 
 def generator_settings(study: Study, generator: str) -> dict[str, Any]:
-    return study.generators[generator].model_dump(mode="json", exclude={"like"})
+    return _without(plain(study.generators[generator]), "like")
 
 
 def setup_settings(study: Study, setup: str, dataset: str, arch: str) -> dict[str, Any]:
     """A set-up as it is for one data set and network; whether overfitting stops it decides no byte of what finishes."""
-    used = study.setup(setup, dataset, arch)
-    return used.model_dump(mode="json", exclude={"where": True, "like": True, "probe": {"overfitted"}})
+    settings = _without(plain(study.setup(setup, dataset, arch)), "where", "like")
+    if settings.get("probe"):
+        settings["probe"] = _without(settings["probe"], "overfitted")
+    return settings
+
+
+def _without(settings: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in names}
 
 
 def run_settings(study: Study, run: Run) -> dict[str, Any]:
@@ -72,7 +81,7 @@ def run_settings(study: Study, run: Run) -> dict[str, Any]:
         return settings | {"checkpoints": [one.sha256 for part in parts if (one := checkpoint(study, part))]}
     settings |= {
         "objective": method.objective,
-        "options": config.facts(study, run.method, run.dataset, run.arch).options,
+        "options": config.facts(study, run.method, run.dataset, run.arch).settings,
         "setup": setup_settings(study, method.setup, run.dataset, run.arch),
         "data": data_settings(study, run.dataset, "train"),
         "seed": run.seed,
@@ -101,7 +110,7 @@ def run_settings(study: Study, run: Run) -> dict[str, Any]:
 def selection_settings(study: Study, method: str) -> dict[str, Any]:
     """What decides which alpha of a method is chosen."""
     selection = study.selection_of(method)
-    settings = selection.model_dump(mode="json") | {"seed": study.seeds[0]}
+    settings: dict[str, Any] = plain(selection) | {"seed": study.seeds[0]}
     if selection.split == "test":
         settings["test"] = study.data.test
     return settings
@@ -113,7 +122,7 @@ def cell_settings(study: Study, cell: Cell) -> dict[str, Any]:
     settings = {
         "run": run_settings(study, cell.run),
         "test": data_settings(study, cell.dataset, "test"),
-        "attack": study.attack(cell.attack).model_dump(mode="json"),
+        "attack": plain(study.attack(cell.attack)),
     }
     return settings | ({"attacked": method.attacked} if method.members > 1 else {})
 

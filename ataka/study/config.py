@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from ataka.errors import UserError, nearest
 from ataka.study import WITHOUT_EPS, Method, Study, plugins
 from ataka.study.explain import explain
-from ataka.study.fields import readings_of
+from ataka.study.fields import plain, readings_of
 
 HOME = Path(__file__).resolve().parents[2]
 """The checkout: where config/, the Snakefile and results/ lie."""
@@ -70,6 +70,8 @@ class Facts:
 
     options: dict[str, Any]
     """The checked hyper-parameters with their defaults, as JSON."""
+    settings: dict[str, Any]
+    """Those that the digest of a run's settings holds (fields.plain)."""
     readings: list[tuple[str, str, str]]
     """(path, question, value) of each reading among them."""
     create: list[str] | None
@@ -105,6 +107,7 @@ def _read(study: Study, method: str, where: Sequence[str]) -> dict[str, Any]:
     create = getattr(module, "create", None)
     return {
         "options": asdict(given),
+        "settings": plain(given),
         "readings": [(path, question, str(value)) for path, question, value in readings_of(given)],
         "create": create and list(inspect.signature(create).parameters),
         "teachers": list(module.teachers(given)) if hasattr(module, "teachers") else [],

@@ -84,33 +84,81 @@ StepSize = Annotated[_Text, AfterValidator(_between(0, None, above=True))]
 """A positive step size in [0, 1] units, as text: ``2/255`` or ``0.003``."""
 
 
-def reading(default: Any, *, id: str, sentence: str, values: Mapping[str, str] | str, **constraints: Any) -> Any:
+_NONE = object()
+"""In place of a neutral value: there is none."""
+
+
+def reading(
+    default: Any,
+    *,
+    id: str,
+    sentence: str,
+    values: Mapping[str, str] | str,
+    neutral: object = _NONE,
+    **constraints: Any,
+) -> Any:
     """A field that decides how a sentence of the paper is read; docs/readings.md is made of these.
 
     ``id`` numbers the question, ``sentence`` is what the paper says, ``values`` says what each value means, or of a
-    number in one sentence what it is.
+    number in one sentence what it is. ``neutral`` is that of ``added``.
     """
-    extra: dict[str, Any] = {"reading": id, "sentence": sentence, "values": values}
-    if default is ...:
-        return Field(json_schema_extra=extra, description=f"[{id}] {sentence}", **constraints)
-    return Field(default=default, json_schema_extra=extra, description=f"[{id}] {sentence}", **constraints)
+    extra = {"reading": id, "sentence": sentence, "values": values}
+    return _field(default, extra, neutral, description=f"[{id}] {sentence}", **constraints)
+
+
+def added(default: Any, *, neutral: object, **constraints: Any) -> Any:
+    """A field that was added after results had been made.
+
+    ``neutral`` is the value that reproduces these results. Where a field stands at its neutral value it doesn't enter
+    the digest of the settings, so that nothing is made again; the default may be another value.
+    """
+    return _field(default, {}, neutral, **constraints)
+
+
+def _field(default: Any, extra: dict[str, Any], neutral: object, **constraints: Any) -> Any:
+    if neutral is not _NONE:
+        extra = {**extra, "neutral": neutral}
+    given = {} if default is ... else {"default": default}
+    return Field(**given, json_schema_extra=extra, **constraints)
+
+
+def plain(settings: Any) -> Any:
+    """Settings as JSON has them, nested ones too, without the fields that stand at their neutral value.
+
+    ``settings`` are models, hyper-parameter classes, and mappings and sequences of such.
+    """
+    if isinstance(settings, BaseModel) or is_dataclass(settings):
+        return {
+            name: plain(value)
+            for name, info in _described(settings).items()
+            if plain(value := getattr(settings, name)) != plain(_extra(info).get("neutral", _NONE))
+        }
+    if isinstance(settings, Mapping):
+        return {name: plain(value) for name, value in settings.items()}
+    return [plain(value) for value in settings] if isinstance(settings, list | tuple) else settings
+
+
+def _described(settings: Any) -> Mapping[str, Any]:
+    """What a model or a hyper-parameter class says of its fields, by name."""
+    if isinstance(settings, BaseModel):
+        return type(settings).model_fields
+    described: Mapping[str, Any] = getattr(settings, "__pydantic_fields__", {})
+    return described or {field.name: None for field in fields(settings)}
+
+
+def _extra(info: Any) -> Mapping[str, Any]:
+    extra = getattr(info, "json_schema_extra", None)
+    return extra if isinstance(extra, dict) else {}
 
 
 def readings_of(settings: Any, path: str = "") -> Iterator[tuple[str, str, Any]]:
     """(path, id, value) of every reading below ``settings`` (models, hyper-parameter classes, dicts)."""
-    if isinstance(settings, BaseModel):
-        described = type(settings).model_fields
-    elif is_dataclass(settings):
-        described = getattr(settings, "__pydantic_fields__", {}) or {f.name: None for f in fields(settings)}
-    elif isinstance(settings, dict):
+    if isinstance(settings, dict):
         for key, value in settings.items():
             yield from readings_of(value, f"{path}{key}.")
-        return
-    else:
-        return
-    for name, info in described.items():
-        value = getattr(settings, name)
-        extra = getattr(info, "json_schema_extra", None)
-        if isinstance(extra, dict) and "reading" in extra:
-            yield f"{path}{name}", str(extra["reading"]), value
-        yield from readings_of(value, f"{path}{name}.")
+    elif isinstance(settings, BaseModel) or is_dataclass(settings):
+        for name, info in _described(settings).items():
+            value, extra = getattr(settings, name), _extra(info)
+            if "reading" in extra:
+                yield f"{path}{name}", str(extra["reading"]), value
+            yield from readings_of(value, f"{path}{name}.")

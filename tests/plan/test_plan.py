@@ -1,6 +1,9 @@
 """Does every artifact have one path, and do its settings hold what decides its bytes and nothing else?"""
 
+import importlib
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 
 from ataka import plan
 from ataka.errors import UserError
+from ataka.files import formats
 from ataka.plan import Cell, Run, Tape
 from ataka.study import config
 
@@ -295,6 +299,48 @@ def test_seeds_parts_and_networks_are_different_artifacts() -> None:
         study(), Run(DATASET, ARCH, "s-at-aka", 0)
     )
     assert len({plan.digest(plan.run_settings(study(), run)) for run in runs}) == len(runs) == 8
+
+
+METHOD = """
+from ataka.study.fields import hyperparameters, reading
+
+
+@hyperparameters
+class Options:
+    beta: float = 1.0
+{switch}
+
+def create(options):
+    return None
+"""
+SWITCH = """
+    pull: str = reading("{default}", id="C2", sentence="a pull", values="which way", neutral="in")
+"""
+
+
+@pytest.mark.parametrize(
+    ("default", "given_options", "same"), [("in", {}, True), ("out", {}, False), ("out", {"pull": "in"}, True)]
+)
+def test_a_method_gains_a_switch(
+    default: str, given_options: dict[str, str], same: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its neutral value the switch leaves the digests of the results that were made before it existed."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def settings(switch: str, options: dict[str, str]) -> str:
+        (tmp_path / "some_objective.py").write_text(METHOD.format(switch=switch))
+        monkeypatch.delitem(sys.modules, "some_objective", raising=False)
+        importlib.invalidate_caches()
+        method = {"label": "x", "objective": "some_objective", "setup": "natural", "options": options}
+        return plan.digest(plan.run_settings(study(methods={"mine": method}), Run(DATASET, ARCH, "mine", 0)))
+
+    assert (settings(SWITCH.format(default=default), given_options) == settings("", {})) is same
+
+
+def test_the_format_of_tapes_records_them_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "TAPE", formats.TAPE + 1)
+    changed = {key for key, digest in digests().items() if digest != REFERENCE[key]}
+    assert changed == {"tape"} | with_cells(*STUDENTS) | S_PARTS
 
 
 def test_an_unknown_attack_gets_a_hint() -> None:

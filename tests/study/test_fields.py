@@ -1,5 +1,6 @@
 """Budgets as text, strict models, and readings that can be listed."""
 
+import json
 import math
 from fractions import Fraction
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from ataka.study.fields import Budget, Settings, StepSize, hyperparameters, number, reading, readings_of
+from ataka.study.fields import Budget, Settings, StepSize, added, hyperparameters, number, plain, reading, readings_of
 
 BUDGET, STEP = TypeAdapter(Budget), TypeAdapter(StepSize)
 
@@ -108,6 +109,51 @@ def test_a_reading_carries_its_sentence_and_constraints_into_the_schema() -> Non
         Inner(kernel=0)
     with pytest.raises(ValidationError):
         Outer(inner={})  # a reading without default must be given
+
+
+# ---- a switch that came later
+
+
+class Newer(Inner):
+    repulsion: str = reading("away", id="A5", sentence="a force", values="a sign", neutral="towards")
+    shares: tuple[float, ...] = added((0.5,), neutral=(), min_length=0, description="of a whole")
+
+
+@hyperparameters
+class Nested:
+    beta: float = added(2.0, neutral=1)
+
+
+@hyperparameters
+class NewerOptions(Options):
+    psi: Nested = Nested()
+    switch: bool | None = added(True, neutral=None)
+
+
+def test_settings_are_as_json_has_them() -> None:
+    outer = Outer(inner={"a": Inner()}, seeds=(1, 2))
+    assert plain(outer) == json.loads(json.dumps(plain(outer))) == outer.model_dump(mode="json")
+    assert plain(Options()) == {"mse": "sum", "plain": 3}
+
+
+def test_a_switch_at_its_neutral_value_leaves_the_settings() -> None:
+    assert plain(Newer(repulsion="towards", shares=[])) == plain(Inner())
+    assert plain(NewerOptions(switch=None, psi={"beta": 1.0})) == plain(Options()) | {"psi": {}}
+    inner = {"a": Newer(repulsion="towards", shares=())}
+    assert plain({"groups": [inner]}) == {"groups": [{"a": plain(Inner())}]}
+
+
+def test_a_switch_counts_at_any_other_value_and_so_does_its_default() -> None:
+    assert plain(Newer()) == plain(Inner()) | {"repulsion": "away", "shares": [0.5]}
+    assert plain(NewerOptions()) == plain(Options()) | {"psi": {"beta": 2.0}, "switch": True}
+
+
+def test_a_switch_is_a_field_like_others() -> None:
+    described = Newer.model_json_schema()["properties"]
+    assert described["shares"]["description"] == "of a whole"
+    assert ("repulsion", "A5", "away") in list(readings_of(Newer()))
+    with pytest.raises(ValidationError):
+        NewerOptions(switch="maybe")
 
 
 @pytest.mark.parametrize("make", [Inner, Options])
