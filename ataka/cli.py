@@ -7,7 +7,6 @@ exactly this, so any job can be run by hand. Mistakes that the user can mend end
 """
 
 import argparse
-import json
 import signal
 import sys
 import threading
@@ -113,21 +112,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _overrides(given: argparse.Namespace) -> dict[str, Any]:
-    try:
-        overrides = json.loads(given.config)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"--config is no JSON: {error}") from None
-    if not isinstance(overrides, dict):
-        raise UserError("--config must be a JSON object of settings")
-    return overrides
-
-
 def _node(given: argparse.Namespace, kind: type, path: str | None = None) -> tuple[Study, str, Any]:
     root, node = plan.parse(path or given.path)
     if not isinstance(node, kind):
         raise UserError(f"'{given.path}' is a {type(node).__name__.lower()}, not a {kind.__name__.lower()}")
-    study = config.load(plan.scale_of(root), _overrides(given))
+    study = config.load(plan.scale_of(root), config.overrides(given.config))
     plan.require_known(study, node)
     provenance.git_state()  # and the code, as they are now: a job of days may see them change
     digests.code_digest(plan.code_of(study, node))
@@ -145,7 +134,9 @@ def _prepare(given: argparse.Namespace) -> None:
     if len(path.parts) < 4 or path.parts[-3] != "data" or path.name not in ("train.safetensors", "test.safetensors"):
         raise UserError(f"'{path}' is no prepared split: ROOT/data/DATASET/train.safetensors or test.safetensors")
     root = path.parents[2].as_posix()
-    _stage("prepare")(config.load(plan.scale_of(root), _overrides(given)), root, path.parent.name, path.stem)
+    _stage("prepare")(
+        config.load(plan.scale_of(root), config.overrides(given.config)), root, path.parent.name, path.stem
+    )
 
 
 def _record(given: argparse.Namespace) -> None:
@@ -177,7 +168,7 @@ def _particles(given: argparse.Namespace) -> None:
 def _verify(given: argparse.Namespace) -> None:
     from ataka import verify
 
-    verify.verify(Path(given.path), _overrides(given))
+    verify.verify(Path(given.path), config.overrides(given.config))
 
 
 def _schema(given: argparse.Namespace) -> None:

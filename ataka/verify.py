@@ -18,13 +18,13 @@ import numpy
 
 from ataka import plan
 from ataka.errors import UserError
+from ataka.files import cells, choices
 from ataka.files.disk import sha256
 from ataka.files.prepared import load_split
-from ataka.files.records import holds, read_json, read_rows, seal, seals
+from ataka.files.records import holds, read_json, read_rows, require_collected, seal
 from ataka.files.tensors import load_about
 from ataka.plan import Cell, Particles, Run, Tape, digests
 from ataka.stages.common import data_file
-from ataka.stages.evaluate import wilson
 from ataka.study import Study, config
 
 _ASIDE = ("logs", "benchmarks", plan.BEFORE)
@@ -270,50 +270,29 @@ class _Check:
         self._code(path, record["code_sha256"], plan.code_of(self.study, node))
 
     def _choice(self, path: Path, run: Run) -> Iterator[str]:
-        choice, selection = read_json(path), self.study.selection_of(run.method)
-        if choice["settings_sha256"] != plan.digest(plan.selection_settings(self.study, run.method)):
-            yield f"{path}: alpha was chosen under other settings than those in force; {_again(path)}"
-            return
-        grid = choice["grid"]
-        if [entry["alpha"] for entry in grid] != list(selection.alphas):
+        selection = self.study.selection_of(run.method)
+        settings = plan.digest(plan.selection_settings(self.study, run.method))
+        allowed = selection.collapsed
+        choice = choices.read(path, settings_sha256=settings, collapsed=allowed, remedy=_again(path))
+        if [candidate.alpha for candidate in choice.grid] != list(selection.alphas):
             yield f"{path}: its candidates are not those of selection.alphas; {_again(path)}"
-        allowed = {"finished", "collapsed"} if selection.collapsed == "allow" else {"finished"}
-        eligible = [entry for entry in grid if entry["status"] in allowed]
-        best = max(eligible, key=lambda entry: entry["robust"], default={"alpha": None})["alpha"]
-        if choice["alpha"] != best:
-            yield f"{path}: alpha {choice['alpha']} was chosen, but the best of its grid is {best}; {_again(path)}"
-        yield from self._images(path, run.dataset, choice["split"], choice["data_sha256"])
-        yield from self._sources(path, choice["made_from"])
-        self._code(path, choice["code_sha256"], plan.selection_code(self.study))
+        yield from self._images(path, run.dataset, choice.split, choice.data_sha256)
+        yield from self._sources(path, choice.made_from)
+        self._code(path, choice.code_sha256, plan.selection_code(self.study))
 
     def _cell(self, node: Cell) -> Iterator[str]:
         path, bits = node.csv(self.root), node.bits(self.root)
         self._explained.add(bits)
-        rows = read_rows(path)
-        if len(rows) != 1:
-            yield f"{path} has {len(rows)} rows, a cell has one; {_again(path)}"
-            return
+        rows = read_rows(path, cells.COLUMNS, _again(path))
+        cells.parse(rows, str(path), _again(path))
         (row,) = rows
-        found = [*self._measured(path, node, row), *self._numbers(path, row)]
+        found = [*self._measured(path, node, row)]
         found += self._same(bits, row["bits_sha256"], path)
         if not found:
             verdicts = numpy.load(bits)
             if (len(verdicts), int(verdicts.sum())) != (int(row["n"]), int(row["correct"])):
                 found = [f"{path}: its numbers are not those of {bits.name}; {_again(path)}"]
         yield from found or _unsealed(path, rows)
-
-    def _numbers(self, path: Path, row: Mapping[str, str]) -> Iterator[str]:
-        n, correct = int(row["n"]), int(row["correct"])
-        if not 0 <= correct <= n or n < 1:
-            yield f"{path}: {correct} of {n} images can't be correct; was it edited? {_again(path)}"
-            return
-        low, high = wilson(correct, n)
-        for name, value in (("accuracy", 100 * correct / n), ("ci_low", low), ("ci_high", high)):
-            if row[name] != f"{value:.4f}":
-                yield (
-                    f"{path}: {name} is {row[name]}, but {correct} of {n} correct make {value:.4f}; "
-                    f"was it edited? {_again(path)}"
-                )
 
     def _particles(self, node: Particles) -> Iterator[str]:
         path = node.csv(self.root)
@@ -464,10 +443,8 @@ def _unsealed(path: Path, rows: list[dict[str, str]]) -> Iterator[str]:
 
 def _edited(path: Path, rows: list[dict[str, str]]) -> Iterator[str]:
     """Unless the rows of a collection are as they were written."""
-    if any("collected" not in row for row in rows):
-        yield f"{path} has rows without a seal: an older version made it, or a hand; {_again(path)}"
-    elif not rows or [row["collected"] for row in rows] != seals(rows):
-        yield f"{path} was edited or is damaged: a row is missing, or not what was written; {_again(path)}"
+    require_collected(rows, path, _again(path))
+    yield from ()
 
 
 def _filled(row: Mapping[str, str]) -> dict[str, str]:

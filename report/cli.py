@@ -1,7 +1,6 @@
 """The command line: python -m report VERB, from cells to tables. Exits 2 on the user's mistakes."""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -126,13 +125,7 @@ def _page(options: argparse.Namespace) -> "Page":
 
 
 def _study(options: argparse.Namespace) -> Study:
-    try:
-        overrides = json.loads(options.config)
-    except ValueError as error:
-        raise UserError(f"--config is no JSON: {error}") from None
-    if not isinstance(overrides, dict):
-        raise UserError('--config must be a JSON object of settings, as {"seeds": [0, 1]}')
-    return config.load(plan.scale_of(options.root), overrides)
+    return config.load(plan.scale_of(options.root), config.overrides(options.config))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,19 +5,18 @@ settings, or whose numbers don't add up is refused by name. So lost or outdated 
 a stale one.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ataka.errors import UserError
-from ataka.files.disk import replacing
-from ataka.files.records import seals
+from ataka.files.records import collected, read_rows, require_collected, require_sealed, write_rows
 from ataka.study import Study
 from report import choices
 from report.accuracies import cells
-from report.sources import Source, identity, read_rows, require_sealed
+from report.sources import Source, identity
 from report.table import Table
 
 T = TypeVar("T")
@@ -48,7 +47,7 @@ def gather(table: Table, study: Study, root: str) -> Collection:
     for run in table.tuned_runs(study):
         path = run.choice(root)
         remedy = f"choose again: {_snakemake(root, table)} --forcerun {path}"
-        found.choices += _attempt(path, partial(choices.read, root, study, run, remedy), found) or []
+        found.choices += _attempt(path, partial(choices.rows, root, study, run, remedy), found) or []
     return found
 
 
@@ -68,20 +67,14 @@ def insist(found: Collection, table: Table, root: str) -> None:
 
 def write(found: Collection, table: Table, stem: Path) -> tuple[Path, Path]:
     """``{stem}.csv``, unless there is nothing to write, and ``{stem}.choices.csv``."""
-    collected, chosen = Path(f"{stem}.csv"), Path(f"{stem}.choices.csv")
+    path, chosen = Path(f"{stem}.csv"), Path(f"{stem}.choices.csv")
     rows = [row for one in found.measurements for row in one.rows]
     if rows:
-        write_csv(sealed(rows), table.csv_columns, collected)
+        write_rows(path, collected(rows), table.csv_columns)
     else:
-        collected.unlink(missing_ok=True)
-    write_csv(sealed(found.choices), choices.COLUMNS, chosen)
-    return collected, chosen
-
-
-def sealed(rows: Iterable[Mapping[str, object]]) -> list[dict[str, str]]:
-    """Rows as they will be read, each with its seal."""
-    texts = [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
-    return [{**row, "collected": seal} for row, seal in zip(texts, seals(texts), strict=True)]
+        path.unlink(missing_ok=True)
+    write_rows(chosen, collected(found.choices), choices.COLUMNS)
+    return path, chosen
 
 
 def read(path: Path, table: Table, study: Study, root: str) -> list[Any]:
@@ -92,7 +85,7 @@ def read(path: Path, table: Table, study: Study, root: str) -> list[Any]:
     expected = {tuple(identity(source).values()): source for source in table.sources(study)}
     columns = list(identity(next(iter(expected.values()))))
     found: dict[tuple[str, ...], list[dict[str, str]]] = {}
-    rows = read_rows(path, table.csv_columns)
+    rows = read_rows(path, table.csv_columns, remedy)
     for line, fields in enumerate(rows, start=2):
         key = tuple(fields[name] for name in columns)
         if key not in expected:
@@ -103,12 +96,7 @@ def read(path: Path, table: Table, study: Study, root: str) -> list[Any]:
         for key, source in expected.items()
         if key in found
     ]
-    lines = enumerate(zip(rows, seals(rows), strict=True), start=2)
-    edited = [line for line, (fields, seal) in lines if fields.get("collected") != seal]
-    if len(edited) == len(rows):  # their number is part of every seal
-        raise UserError(f"{path} is not what was collected: a row is missing, or all were edited; {remedy}")
-    if edited:
-        raise UserError(f"{path}, line {edited[0]}, is not what was collected: it was edited or is damaged; {remedy}")
+    require_collected(rows, path, remedy)
     return measurements
 
 
@@ -117,19 +105,20 @@ def write_all(root: str) -> tuple[Path, int]:
     paths = sorted(Path(root, "cells").rglob("*.csv"))
     rows = []
     for path in paths:
-        found = read_rows(path, cells.COLUMNS)
-        require_sealed(found, path, f"re-run it: snakemake --cores all --force {path}")
+        remedy = f"re-run it: snakemake --cores all --force {path}"
+        found = read_rows(path, cells.COLUMNS, remedy)
+        require_sealed(found, path, remedy)
         rows += found
     if not rows:
         raise UserError(f"there are no cells below {root}; make some: snakemake --cores all {root}/table2.tex")
     target = Path(root, "cells.csv")
-    write_csv(sealed(rows), cells.COLUMNS, target)
+    write_rows(target, collected(rows), cells.COLUMNS)
     return target, len(rows)
 
 
 def _measurement(table: Table, study: Study, source: Source, root: str, remedy: str) -> Any:
     path = source.csv(root)
-    rows = read_rows(path, table.csv_columns)
+    rows = read_rows(path, table.csv_columns, remedy)
     measurement = table.check(rows, study, source, str(path), remedy)
     require_sealed(rows, path, remedy)
     table.verify(measurement, root, remedy)
@@ -145,16 +134,6 @@ def _attempt(path: Path, read_one: Callable[[], T], found: Collection) -> T | No
     except UserError as error:
         found.refused.append(str(error))
         return None
-
-
-def write_csv(rows: Iterable[Mapping[str, object]], columns: list[str], path: Path) -> None:
-    """``rows`` as text under ``columns``, whatever else they state after these."""
-    import pandas  # half a second, and only collecting needs it
-
-    frame = pandas.DataFrame(list(rows), dtype=object)
-    extra = [name for name in frame.columns if name not in columns]
-    with replacing(path) as part:
-        frame.reindex(columns=[*columns, *extra]).to_csv(part, index=False, na_rep="", lineterminator="\n")
 
 
 def _snakemake(root: str, table: Table) -> str:

@@ -5,17 +5,18 @@ from typing import Any
 
 import numpy
 
+from ataka.files.records import read_rows, require_sealed
 from ataka.plan import Cell
 from ataka.study import Study
 from report.accuracies import cells
 from report.particles import particle_rows
-from report.sources import Source, read_rows, require_sealed
+from report.sources import Source
 
 
 def bits(study: Study, root: str, cell: Cell, remedy: str) -> cells.Bits:
     """Whether each test image is still classified correctly, (N,); UserError unless they are the cell's own."""
     where = cell.csv(root)
-    rows = read_rows(where, cells.COLUMNS)
+    rows = read_rows(where, cells.COLUMNS, remedy)
     measured = cells.check(rows, study, cell, str(where), remedy)
     require_sealed(rows, where, remedy)
     return cells.bits(measured, root, remedy)
@@ -26,7 +27,7 @@ def load(study: Study, root: str, source: Source, remedy: str) -> Any:
     if isinstance(source, Cell):
         return bits(study, root, source, remedy)
     path = source.csv(root)
-    rows = read_rows(path, particle_rows.COLUMNS)
+    rows = read_rows(path, particle_rows.COLUMNS, remedy)
     found = particle_rows.check(rows, study, source, str(path), remedy)
     require_sealed(rows, path, remedy)
     return {name: numpy.asarray(values) for name, values in found.numbers.items()}

@@ -1,45 +1,14 @@
-"""The CSV of a measurement, read as text and checked: whole, of this study, made under the settings in force."""
+"""A measurement of this study: its name, and whether it was made under the settings in force."""
 
-import csv
-from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from ataka import plan
 from ataka.errors import UserError
-from ataka.files.records import seal
 from ataka.plan import Cell, Particles
 from ataka.study import Study
 
 Source = Cell | Particles
 """An artifact whose CSV a table collects."""
-
-
-def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a CSV that has ``columns`` and perhaps more, every field as text; UserError if it is none."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            header, *rows = csv.reader(file)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} can't be read: {error}") from None
-    except ValueError:
-        raise UserError(f"{path} is empty") from None
-    missing = [name for name in columns if name not in header]
-    if missing:
-        raise UserError(f"{path} isn't what it should be: it lacks the column {missing[0]}")
-    for line, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            raise UserError(f"{path}, line {line}: {len(row)} fields under {len(header)} column names")
-    return [dict(zip(header, row, strict=True)) for row in rows]
-
-
-def require_sealed(rows: Sequence[dict[str, str]], path: Path, remedy: str) -> None:
-    """Raise UserError unless every row of a measurement is as it was written."""
-    for line, row in enumerate(rows, start=2):
-        if "seal" not in row:
-            raise UserError(f"{path} has no seal: an older version made it, or a hand; {remedy}")
-        if row["seal"] != seal(row):
-            raise UserError(f"{path}, line {line}, was changed after it was written: its seal doesn't hold; {remedy}")
 
 
 def identity(source: Source) -> dict[str, str]:

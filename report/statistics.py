@@ -42,14 +42,6 @@ def summarise(values: Sequence[float]) -> Summary | None:
     return Summary(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
 
 
-def wilson(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The Wilson interval of ``correct`` out of ``n``, in per cent."""
-    from statsmodels.stats.proportion import proportion_confint
-
-    low, high = proportion_confint(correct, n, alpha=1 - confidence, method="wilson")
-    return 100 * float(low), 100 * float(high)
-
-
 def holm(p: Sequence[float]) -> list[float]:
     """The p-values of a family, adjusted so that each may be compared with the family's level."""
     from statsmodels.stats.multitest import multipletests

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy
 
 from ataka.errors import UserError
+from ataka.files.cells import numbers
+from ataka.files.records import collected, write_rows
 from ataka.plan import Cell, Run
 from ataka.study import Study
-from report import catalogue, collect
+from report import catalogue
 from report.accuracies.accuracy_table import AccuracyTable
 from report.accuracies.cells import Bits
 from report.evidence import bits
-from report.statistics import wilson
 
 COLUMNS = ["scale", "dataset", "arch", "method", "seed", "attacks", "n", "correct", "accuracy", "ci_low", "ci_high"]
 
@@ -40,7 +41,7 @@ def write(study: Study, root: str, *, partial: bool = False) -> tuple[Path, int]
     if not rows:
         raise UserError(f"nothing is measured yet below {root}; make it: snakemake --cores all {root}/union.csv")
     path = Path(root, "union.partial.csv" if partial else "union.csv")
-    collect.write_csv(collect.sealed(rows), COLUMNS, path)
+    write_rows(path, collected(rows), COLUMNS)
     return path, len(rows)
 
 
@@ -59,7 +60,6 @@ def _keeps(study: Study, table: AccuracyTable) -> bool:
 def _row(study: Study, run: Run, attacks: Mapping[str, Bits]) -> dict[str, object]:
     right = worst(list(attacks.values()))
     n, correct = len(right), int(right.sum())
-    low, high = wilson(correct, n)
     return {
         "scale": study.scale,
         "dataset": run.dataset,
@@ -69,7 +69,5 @@ def _row(study: Study, run: Run, attacks: Mapping[str, Bits]) -> dict[str, objec
         "attacks": " ".join(attacks),
         "n": n,
         "correct": correct,
-        "accuracy": f"{100 * correct / n:.4f}",
-        "ci_low": f"{low:.4f}",
-        "ci_high": f"{high:.4f}",
+        **numbers(correct, n),
     }

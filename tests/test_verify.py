@@ -14,12 +14,12 @@ import pytest
 
 from ataka import plan, verify
 from ataka.cli import main
+from ataka.files.cells import wilson
 from ataka.files.disk import sha256
 from ataka.files.prepared import load_split
 from ataka.files.records import read_json, read_rows, sealed, write_json, write_rows
 from ataka.plan import digests
 from ataka.plan.digests import code_digest
-from ataka.stages.evaluate import wilson
 from ataka.study import config
 from tests.small import CELLS, DATA, MADE, ROOT, RUNS, TAPE, A, D, the
 
@@ -139,7 +139,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
         lambda r: write_rows(r / CELL, [*read_rows(r / CELL), *read_rows(r / CELL)]),
         [(CELL, "has 2 rows, a cell has one")],
     ),
-    "a cell without a column": (lambda r: replace(r / CELL, "bits_sha256", "bits"), [(CELL, "lacks 'bits_sha256'")]),
+    "a cell without a column": (
+        lambda r: replace(r / CELL, "bits_sha256", "bits"),
+        [(CELL, "lacks the column 'bits_sha256'")],
+    ),
     "an empty cell": (lambda r: (r / CELL).write_text(""), [(CELL, "is damaged: it has no columns")]),
     "another run's cell": (
         lambda r: swap(r / f"{CELLS}/natural/seed0/clean.csv", r / f"{CELLS}/natural/seed1/clean.csv"),
@@ -256,7 +259,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
     "a choice that isn't the best": (
         worse,
         [
-            (CHOICE, "alpha 0.1 was chosen, but the best of its grid is 0.5"),
+            (CHOICE, "alpha 0.1 was chosen, but the best of its candidates is 0.5"),
             (f"{RUNS}/s-at-aka/seed0/model.safetensors", f"was made from {ROOT}/{CHOICE}"),
         ],
     ),
@@ -316,15 +319,15 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
     ),
     "alphas chosen elsewhere": (
         lambda r: replace(r / "table2.partial.choices.csv", ",validation,", ",test,"),
-        [("table2.partial.choices.csv", "a row is missing, or not what was written")],
+        [("table2.partial.choices.csv, line 2", "is not what was collected: it was edited or is damaged")],
     ),
     "an edited verdict": (
         lambda r: replace(r / "claims.partial.csv", ",not measured,", ",supported,"),
-        [("claims.partial.csv", "a row is missing, or not what was written")],
+        [("claims.partial.csv, line 2", "is not what was collected: it was edited or is damaged")],
     ),
     "an edited union": (
         lambda r: replace(r / "union.partial.csv", ",natural,0,", ",natural,1,"),
-        [("union.partial.csv", "a row is missing, or not what was written")],
+        [("union.partial.csv, line 2", "is not what was collected: it was edited or is damaged")],
     ),
     "fewer particles": (
         lambda r: replace_rows(r / f"particles/{D}/{A}/natural/seed0/pgd.csv", slice(0, 2)),
@@ -361,6 +364,21 @@ def test_damage_is_named(name: str, root: Path, found: Verify) -> None:
             )
         )
     assert len(problems) >= len(expected)
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_candidate_that_collapsed_in_training_spoils_no_choice(allowed: bool, root: Path, found: Verify) -> None:
+    """It was never attacked, so that it has no accuracy to be compared by."""
+    overrides: dict[str, Any] = {"selection": {"collapsed": "allow"}} if allowed else {}
+    study = config.load("smoke", config._overlay({"methods": {"s-cat-aka": {"alpha": 0.5}}}, overrides))
+    choice = read_json(root / CHOICE)
+    choice["grid"][1] |= {"status": "collapsed", "clean": None, "robust": None}
+    choice |= {"alpha": 0.1, "settings_sha256": plan.digest(plan.selection_settings(study, "s-at-aka"))}
+    write_json(root / CHOICE, choice)
+    assert not [line for line in found(**overrides).problems if line.startswith(f"{root}/{CHOICE}")]
+    write_json(root / CHOICE, choice | {"alpha": 0.5})
+    (line,) = [line for line in found(**overrides).problems if line.startswith(f"{root}/{CHOICE}")]
+    assert "alpha 0.5 was chosen, but the best of its candidates is 0.1" in line
 
 
 # ---- what the study says now

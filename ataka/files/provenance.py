@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 HOME = Path(__file__).resolve().parents[2]
+"""The checkout: where config/, the Snakefile and results/ lie."""
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pyautoattack", "snakemake")
 
 

@@ -8,12 +8,15 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ataka.errors import UserError
 from ataka.files.disk import replacing
+
+AGAIN = "delete it and run again"
+"""The remedy for a record that can't be used, where the reader knows no better one."""
 
 
 def seal(content: Mapping[str, Any]) -> str:
@@ -22,10 +25,7 @@ def seal(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def sealed(row: Mapping[str, Any]) -> dict[str, str]:
-    """A row of a CSV as it will be read, with its seal."""
-    text = {name: "" if value is None else str(value) for name, value in row.items()}
-    return text | {"seal": seal(text)}
+# ---- JSON
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -39,8 +39,11 @@ def _json(content: Mapping[str, Any]) -> str:
     return json.dumps({**content, "seal": seal(content)}, indent=2, sort_keys=True) + "\n"
 
 
-def read_json(path: Path, *wanted: str) -> dict[str, Any]:
-    """What ``write_json`` wrote; UserError if it is missing, damaged, changed since, or lacks a key of ``wanted``."""
+def read_json(path: Path, *wanted: str, remedy: str = AGAIN) -> dict[str, Any]:
+    """The object that ``write_json`` wrote, without its seal.
+
+    UserError, with the ``remedy``, if the file is missing, damaged, changed since, or lacks a key of ``wanted``.
+    """
     try:
         text = path.read_bytes().decode()
         content = json.loads(text)
@@ -49,59 +52,113 @@ def read_json(path: Path, *wanted: str) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"can't read {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged: {error}; delete it and run again") from None
+        raise UserError(f"{path} is damaged: {error}; {remedy}") from None
     if not isinstance(content, dict) or "seal" not in content:
-        raise UserError(f"{path} has no seal: an older version made it, or a hand; delete it and run again")
+        raise UserError(f"{path} has no seal: an older version made it, or a hand; {remedy}")
     if text != _json(content):
-        raise UserError(f"{path} was changed after it was written: its seal doesn't hold; delete it and run again")
+        raise UserError(f"{path} was changed after it was written: its seal doesn't hold; {remedy}")
     for name in wanted:
         if name not in content:
-            raise UserError(f"{path} is another's file: it has no '{name}'; delete it and run again")
+            raise UserError(f"{path} is another's file: it has no '{name}'; {remedy}")
     return {name: value for name, value in content.items() if name != "seal"}
 
 
-def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """A CSV file with a header; the columns are the first row's keys."""
+# ---- rows
+
+
+def sealed(row: Mapping[str, Any]) -> dict[str, str]:
+    """A row of a CSV as it will be read, with its seal."""
+    text = _as_read(row)
+    return text | {"seal": seal(text)}
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
+    """A CSV file: a header of ``columns``, then of every other name that a row has, and the rows below it."""
+    rows = list(rows)
+    header = list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
     with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, fieldnames=header, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file that a machine wrote, as text; UserError if it is missing, or damaged."""
+def read_rows(path: Path, columns: Iterable[str] = (), remedy: str = AGAIN) -> list[dict[str, str]]:
+    """The rows of a CSV file that ``write_rows`` wrote, every field as text.
+
+    UserError, with the ``remedy``, if the file is missing, damaged, or lacks one of ``columns``.
+    """
     try:
         text, again = path.read_bytes().decode(), io.StringIO()
         header, *rows = [*csv.reader(io.StringIO(text, newline=""), strict=True)] or [[]]
         csv.writer(again, lineterminator="\n").writerows([header, *rows])
         if text and text != again.getvalue():
             raise ValueError("it isn't laid out as it was written")
+        _check_table(header, rows)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: make it first") from None
     except OSError as error:
         raise UserError(f"can't read {path}: {error.strerror}") from None
     except (ValueError, csv.Error) as error:
-        raise UserError(f"{path} is damaged: {error}; delete it and run again") from None
-    if not header or len(set(header)) < len(header):
-        what = "a column stands twice" if header else "it has no columns"
-        raise UserError(f"{path} is damaged: {what}; delete it and run again")
-    for line, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            raise UserError(
-                f"{path}, line {line}, is damaged: {len(row)} fields under {len(header)} column names; "
-                "delete it and run again"
-            )
+        raise UserError(f"{path} is damaged: {error}; {remedy}") from None
+    for name in columns:
+        if name not in header:
+            raise UserError(f"{path} lacks the column '{name}': an older version made it, or a hand; {remedy}")
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
-def seals(rows: Sequence[Mapping[str, str]]) -> list[str]:
-    """The seal, ``collected``, of each row of a collection: of what it states, its place and their number.
+def _check_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    if not header or len(set(header)) < len(header):
+        raise ValueError("a column stands twice" if header else "it has no columns")
+    for line, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise ValueError(f"line {line} has {len(row)} fields under {len(header)} column names")
 
-    So no row can be edited, lost or added. Fields that only other rows have are left out.
+
+def require_sealed(rows: Sequence[Mapping[str, str]], path: Path, remedy: str = AGAIN) -> None:
+    """UserError unless every row of a measurement is as ``sealed`` left it."""
+    for line, row in enumerate(rows, start=2):
+        if "seal" not in row:
+            raise UserError(f"{path} has no seal: an older version made it, or a hand; {remedy}")
+        if row["seal"] != seal(row):
+            raise UserError(f"{path}, line {line}, was changed after it was written: its seal doesn't hold; {remedy}")
+
+
+# ---- collections: rows that were measured elsewhere, or computed from such
+
+
+def collected(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """The rows of a collection as they will be read.
+
+    Each has a seal of its own, ``collected``, of its fields, its place and the number of rows, so that no row can be
+    edited, lost or added unnoticed.
     """
+    texts = [_as_read(row) for row in rows]
+    return [{**row, "collected": its} for row, its in zip(texts, _seals(texts), strict=True)]
+
+
+def require_collected(rows: Sequence[Mapping[str, str]], path: Path, remedy: str = AGAIN) -> None:
+    """UserError unless the rows of a collection are as ``collected`` left them."""
+    if any("collected" not in row for row in rows):
+        raise UserError(f"{path} has rows without a seal: an older version made it, or a hand; {remedy}")
+    lines = enumerate(zip(rows, _seals(rows), strict=True), start=2)
+    edited = [line for line, (row, its) in lines if row["collected"] != its]
+    if len(edited) == len(rows):  # their number is part of every seal
+        raise UserError(f"{path} is not what was collected: a row is missing, or all were edited; {remedy}")
+    if edited:
+        raise UserError(f"{path}, line {edited[0]}, is not what was collected: it was edited or is damaged; {remedy}")
+
+
+def _seals(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """Empty fields don't count: a collection has the columns of all its rows."""
     stated = [{name: value for name, value in row.items() if value and name != "collected"} for row in rows]
     return [seal({**row, "collected": f"{place} of {len(rows)}"}) for place, row in enumerate(stated, start=1)]
 
+
+def _as_read(row: Mapping[str, Any]) -> dict[str, str]:
+    return {name: "" if value is None else str(value) for name, value in row.items()}
+
+
+# ---- pages
 
 _COMMENT = {".tex": "% sealed: {}", ".md": "<!-- sealed: {} -->"}
 

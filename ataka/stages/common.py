@@ -134,10 +134,29 @@ def write_run(study: Study, root: str, node: Tape | Run, *, status: str, **more:
     if "data" in settings:
         record |= {"data_sha256": data_digest(root, node.dataset, "train")}
     record |= {"made_from": sha256s(root, plan.made_from(study, node, root, more.get("alpha")))}
-    record |= {"code_sha256": digests.code_digest(plan.code_of(study, node))}
-    record |= {"threads": study.threads, "device": device_name(device_of(study))}
-    record |= {"finished_at": provenance.now(), **provenance.environment()}
+    record |= origin(study, node)
     write_json(folder / "run.json", record)
+
+
+def measured(study: Study, node: Cell | Particles, *, model_sha256: str, data_sha256: str) -> dict[str, Any]:
+    """The fields of a measurement's row that say of whom it is, under which settings, and where it comes from."""
+    about = {"scale": study.scale, **asdict(node)}
+    about |= {"model_sha256": model_sha256, "config_sha256": plan.digest(plan.settings_of(study, node))}
+    made = origin(study, node)
+    named = ("git_commit", "git_dirty", "device", "torch", "threads", "finished_at", "code_sha256")
+    return about | {name: made[name] for name in named} | {"data_sha256": data_sha256}
+
+
+def origin(study: Study, node: Node) -> dict[str, Any]:
+    """By which code, on which machine and when a node is being made: fields of every record."""
+    return {
+        "code_sha256": digests.code_digest(plan.code_of(study, node)),
+        "threads": study.threads,
+        "device": device_name(device_of(study)),
+        "torch": torch.__version__,
+        "finished_at": provenance.now(),
+        **provenance.environment(),
+    }
 
 
 def data_digest(root: str, dataset: str, name: str) -> str:

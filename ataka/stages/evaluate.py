@@ -1,25 +1,23 @@
 """evaluate: attack a network; one number of a table."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict
-from statistics import NormalDist
 
 import numpy
-import torch
+from numpy.typing import NDArray
 
-from ataka import plan
 from ataka.attacks import aa_warnings, diagnostics
 from ataka.datasets.images import to_unit
-from ataka.evaluation import Verdicts
 from ataka.evaluation import evaluate as run_attack
-from ataka.files import provenance
+from ataka.files import cells
 from ataka.files.disk import replacing, sha256
-from ataka.files.records import read_json, sealed, write_rows
+from ataka.files.records import read_json, write_rows
 from ataka.models.mixture import Mixture
-from ataka.plan import Cell, digests
-from ataka.stages.common import as_text, device_name, device_of, exact, load, load_images, progress_of, states_of
+from ataka.plan import Cell
+from ataka.stages.common import as_text, device_of, exact, load, load_images, measured, progress_of, states_of
 from ataka.study import Study
+
+_SETTINGS = ("eps", "steps", "step_size", "version", "chunk", "strength")
+"""What a cell states of its attack, where the attack has such a setting."""
 
 
 def evaluate(study: Study, root: str, node: Cell) -> None:
@@ -47,61 +45,25 @@ def evaluate(study: Study, root: str, node: Cell) -> None:
             health = diagnostics.of_pgd(attacked, attack, split, seed=node.seed)
         elif attack["kind"] == "aa":
             health = {"before_square": verdicts.before_square, "warnings": "; ".join(warnings)}
-        _write_cell(study, root, node, verdicts, health, model_sha256=model, data_sha256=split.digest())
+        about = {
+            **measured(study, node, model_sha256=model, data_sha256=split.digest()),
+            **{
+                name: as_text(attack.get(name))
+                for name in ("eps", "steps", "step_size", "version", "chunk", "strength")
+            },
+            **{name: exact(value) for name, value in health.items()},
+            **read_json(node.run.folder(root) / "run.json").get("diagnostics", {}),
+            "seconds": f"{verdicts.seconds:.3f}",
+        }
+        row = _write(root, node, verdicts.correct.numpy(), about)
+    progress.say(f"{row['correct']} of {row['n']} correct, {float(row['accuracy']):.2f} %")
 
 
-def _write_cell(
-    study: Study,
-    root: str,
-    node: Cell,
-    verdicts: Verdicts,
-    health: Mapping[str, object],
-    *,
-    model_sha256: str,
-    data_sha256: str,
-) -> None:
-    attack = study.attack(node.attack).model_dump()
-    correct, count = int(verdicts.correct.sum()), len(verdicts.correct)
-    low, high = wilson(correct, count)
-    environment = provenance.environment()
+def _write(root: str, node: Cell, correct: NDArray[numpy.bool_], about: Mapping[str, object]) -> dict[str, str]:
+    """Write the bits, and the row that states their digest."""
     bits = node.bits(root)
     with replacing(bits) as part, part.open("wb") as file:
-        numpy.save(file, verdicts.correct.numpy())
-    row = {
-        "scale": study.scale,
-        **asdict(node),
-        "n": count,
-        "correct": correct,
-        "accuracy": f"{100 * correct / count:.4f}",
-        "ci_low": f"{low:.4f}",
-        "ci_high": f"{high:.4f}",
-        **{name: as_text(attack.get(name)) for name in ("eps", "steps", "step_size", "version", "chunk", "strength")},
-        "model_sha256": model_sha256,
-        "config_sha256": plan.digest(plan.cell_settings(study, node)),
-        "git_commit": environment["git_commit"],
-        "git_dirty": environment["git_dirty"],
-        "device": device_name(device_of(study)),
-        "torch": torch.__version__,
-        "threads": study.threads,
-        "seconds": f"{verdicts.seconds:.3f}",
-        "finished_at": provenance.now(),
-        **{name: exact(value) for name, value in health.items()},
-        **read_json(node.run.folder(root) / "run.json").get("diagnostics", {}),
-        "bits_sha256": sha256(bits),
-        "data_sha256": data_sha256,
-        "code_sha256": digests.code_digest(plan.code_of(study, node)),
-    }
-    write_rows(node.csv(root), [sealed(row)])
-    progress_of(node).say(f"{correct} of {count} correct, {100 * correct / count:.2f} %")
-
-
-def wilson(correct: int, count: int) -> tuple[float, float]:
-    """The 95 % Wilson interval of ``correct`` out of ``count``, in per cent.
-
-    As scipy.stats.binomtest(...).proportion_ci(method="wilson"), whose import would cost every cell a second.
-    """
-    z = NormalDist().inv_cdf(0.975)
-    share, shrink = correct / count, 1 + z * z / count
-    centre = (share + z * z / (2 * count)) / shrink
-    reach = z / shrink * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return 100 * max(centre - reach, 0.0), 100 * min(centre + reach, 1.0)
+        numpy.save(file, correct)
+    row = cells.row(int(correct.sum()), len(correct), {**about, "bits_sha256": sha256(bits)})
+    write_rows(node.csv(root), [row])
+    return row

@@ -18,12 +18,11 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from ataka.errors import UserError, nearest
+from ataka.files.provenance import HOME as HOME
 from ataka.study import WITHOUT_EPS, Method, Study, plugins
 from ataka.study.explain import explain
 from ataka.study.fields import plain, readings_of
 
-HOME = Path(__file__).resolve().parents[2]
-"""The checkout: where config/, the Snakefile and results/ lie."""
 DEFAULT_SCALE = "paper"
 MOST = 10**9
 """No whole number in a configuration gets there."""
@@ -32,6 +31,17 @@ MOST = 10**9
 def scales() -> tuple[str, ...]:
     """The scales that config/ knows."""
     return tuple(sorted(path.stem for path in (HOME / "config").glob("*.yaml") if path.stem != "methods"))
+
+
+def overrides(text: str) -> dict[str, Any]:
+    """The settings that a command's ``--config`` lays over the scale's; UserError if they are no JSON object."""
+    try:
+        settings = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"--config is no JSON: {error}") from None
+    if not isinstance(settings, dict):
+        raise UserError('--config must be a JSON object of settings, as {"seeds": [0, 1]}')
+    return settings
 
 
 def load(scale: str = DEFAULT_SCALE, overrides: Mapping[str, Any] | None = None) -> Study:

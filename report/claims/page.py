@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from ataka.files.records import collected, write_rows
 from ataka.study import Study
-from report import caption, collect, latex, markdown, names
+from report import caption, latex, markdown, names
 from report.claims import printed
 from report.claims.judge import Judged, NotMeasured, Outcome, Verdict, Word
 from report.claims.sentences import Contrast, Sentence
@@ -43,7 +44,7 @@ def write(study: Study, root: str, verdicts: Sequence[Verdict], *, partial: bool
 
     stem = Path(root, "claims.partial" if partial else "claims")
     csv = Path(f"{stem}.csv")
-    collect.write_csv(collect.sealed(_fields(study, one) for one in verdicts), COLUMNS, csv)
+    write_rows(csv, collected(_fields(study, one) for one in verdicts), COLUMNS)
     content = {
         "stem": stem.name,
         "head": head(study, verdicts, partial=partial),

@@ -1,7 +1,5 @@
 """Synthetic studies: cells, particles and choices as `ataka` writes them, with the digests of the settings in force."""
 
-import csv
-import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -11,12 +9,14 @@ from typing import Any
 import numpy
 
 from ataka import plan
-from ataka.files.records import seal
+from ataka.files.cells import COLUMNS, numbers
+from ataka.files.disk import sha256
+from ataka.files.records import sealed, write_json, write_rows
 from ataka.plan import Cell, Particles, Run
 from ataka.study import Study, config
 from ataka.study.fields import number
 from report import catalogue
-from report.accuracies.cells import COLUMNS, Bits
+from report.accuracies.cells import Bits
 from report.particles.particle_rows import COLUMNS as PARTICLE_COLUMNS
 
 _MEAN = {"clean": 90.0, "fgsm": 62.0, "pgd": 55.0, "aa": 54.5, "cw": 51.0, "fog": 70.0, "fog-256": 60.0}
@@ -103,7 +103,6 @@ def fields(study: Study, cell: Cell, correct: int | None = None, n: int | None =
         accuracy = _MEAN.get(cell.attack, 40.0) + _GAIN.get(cell.method, 0.5) + random.Random(repr(cell)).gauss(0, 0.4)
         broken = cell.method == "natural" and cell.attack in ("pgd", "aa")
         correct = 0 if broken else round(min(accuracy, 100) * n / 100)
-    accuracy = 100 * correct / n
     return dict.fromkeys(COLUMNS, "") | {
         "scale": study.scale,
         "dataset": cell.dataset,
@@ -113,14 +112,14 @@ def fields(study: Study, cell: Cell, correct: int | None = None, n: int | None =
         "attack": cell.attack,
         "n": str(n),
         "correct": str(correct),
-        "accuracy": f"{accuracy:.4f}",
-        "ci_low": f"{max(accuracy - 3, 0):.4f}",
-        "ci_high": f"{min(accuracy + 3, 100):.4f}",
+        **numbers(correct, n),
         "eps": getattr(attack, "eps", "0"),
         "config_sha256": plan.digest(plan.cell_settings(study, cell)),
         "model_sha256": "1e5" + "0" * 61,
         "git_commit": "0123456789abcdef",
         "git_dirty": "false",
+        "threads": "1",
+        "seconds": "1.5",
         "extra": "kept",
         **_DIAGNOSTICS.get(attack.kind, {}),
         **({"before_square": str(correct)} if attack.kind == "aa" else {}),
@@ -141,22 +140,17 @@ def write_cell(
     cell: Cell,
     changes: Mapping[str, str] | None = None,
     bits: Bits | None = None,
-    **numbers: int,
+    **counts: int,
 ) -> Path:
     """A cell and its bits; with ``bits`` alone, the cell is theirs."""
-    if bits is not None and not numbers:
-        numbers = {"correct": int(bits.sum()), "n": len(bits)}
+    if bits is not None and not counts:
+        counts = {"correct": int(bits.sum()), "n": len(bits)}
     path = cell.csv(root)
     path.parent.mkdir(parents=True, exist_ok=True)
-    row = fields(study, cell, **numbers) | dict(changes or {})
-    row["seal"] = seal(row)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        writer.writeheader()
-        writer.writerow(row)
-    whole = fields(study, cell, **numbers)
-    bits = verdicts(int(whole["correct"]), int(whole["n"])) if bits is None else bits
-    numpy.save(cell.bits(root), bits)
+    whole = fields(study, cell, **counts)
+    numpy.save(cell.bits(root), verdicts(int(whole["correct"]), int(whole["n"])) if bits is None else bits)
+    row = whole | {"bits_sha256": sha256(cell.bits(root))} | dict(changes or {})
+    write_rows(path, [sealed(row)])
     return path
 
 
@@ -192,30 +186,27 @@ def particle_rows(study: Study, source: Particles) -> list[dict[str, str]]:
 
 def write_particles(root: Path, source: Particles, rows: Sequence[Mapping[str, str]]) -> Path:
     path = source.csv(root)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [*rows[0], "seal"])
-        writer.writeheader()
-        writer.writerows({**row, "seal": seal(row)} for row in rows)
+    write_rows(path, map(sealed, rows))
     return path
 
 
 def write_choice(root: Path, study: Study, run: Run, **changes: Any) -> Path:
-    path = run.choice(root)
-    path.parent.mkdir(parents=True, exist_ok=True)
     first, *others = study.selection.alphas
     grid: list[dict[str, Any]] = [{"alpha": first, "status": "finished", "n": 360, "clean": 95.1, "robust": 60.2}]
     grid += [{"alpha": alpha, "status": "diverged", "n": 0, "clean": None, "robust": None} for alpha in others]
-    digest = plan.digest(plan.selection_settings(study, run.method))
-    choice = {
+    content = {
         "alpha": first,
-        "settings_sha256": digest,
+        "grid": grid,
         "split": study.selection.split,
         "seed": study.seeds[0],
+        "attack": {},
+        "settings_sha256": plan.digest(plan.selection_settings(study, run.method)),
+        "made_from": {},
+        "data_sha256": "",
+        "code_sha256": "",
     }
-    content = choice | {"attack": {}, "grid": grid} | changes
-    path.write_text(json.dumps(content | {"seal": seal(content)}))
-    return path
+    write_json(run.choice(root), content | changes)
+    return run.choice(root)
 
 
 def write(root: Path, study: Study, table: str = "table2") -> None:
@@ -231,8 +222,7 @@ def write(root: Path, study: Study, table: str = "table2") -> None:
 
 def write_bits(root: Path, study: Study, cell: Cell, right: Bits) -> None:
     """A cell, and whether each image is right."""
-    write_cell(root, study, cell, correct=int(right.sum()), n=len(right))
-    numpy.save(cell.bits(root), right)
+    write_cell(root, study, cell, bits=right)
 
 
 def draw_bits(study: Study, cell: Cell, accuracy: float) -> Bits:

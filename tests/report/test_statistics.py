@@ -8,7 +8,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.weightstats import ttost_paired
 
-from report.statistics import ALPHA, Floats, PairedBits, PairedT, at_least, holm, summarise, wilson
+from report.statistics import ALPHA, Floats, PairedBits, PairedT, at_least, holm, summarise
 
 
 @pytest.fixture
@@ -108,20 +108,7 @@ def test_how_many_of_several_hold_by_hand() -> None:
     assert at_least(1, [0.9, 0.8]) == 1.0
 
 
-def test_wilsons_interval_is_scipys() -> None:
-    for correct, n in [(0, 32), (16, 32), (9_371, 10_000), (10, 10)]:
-        theirs = stats.binomtest(correct, n).proportion_ci(method="wilson")
-        assert wilson(correct, n) == pytest.approx((100 * theirs.low, 100 * theirs.high))
-
-
 # ---- intervals cover
-
-
-@pytest.mark.parametrize("accuracy", [0.1, 0.5, 0.86])
-def test_wilsons_interval_covers(accuracy: float) -> None:
-    n = 200
-    covered = [low <= 100 * accuracy <= high for low, high in (wilson(correct, n) for correct in range(n + 1))]
-    assert stats.binom.pmf(numpy.arange(n + 1), n, accuracy) @ covered == pytest.approx(0.95, abs=0.02)
 
 
 def test_the_paired_ts_interval_covers(draw: numpy.random.Generator) -> None:

@@ -24,7 +24,6 @@ from ataka.models import build
 from ataka.plan import Cell, Run
 from ataka.stages import evaluate
 from ataka.stages.common import load
-from ataka.stages.evaluate import wilson
 from ataka.study import config
 from ataka.training import loop as training
 from ataka.training.probe import Probe
@@ -611,9 +610,3 @@ def test_a_gpu_that_is_not_there_is_refused(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     said = refused("evaluate", f"{CELLS}/natural/seed0/pgd.csv", device="cuda")
     assert "device: cuda is asked for, but torch sees no GPU here; use device: auto or cpu" in said
-
-
-@pytest.mark.parametrize(("correct", "count"), [(0, 1), (0, 360), (1, 3), (12, 12), (37, 360), (9_999, 10_000)])
-def test_wilsons_interval_is_scipys(correct: int, count: int) -> None:
-    interval = binomtest(correct, count).proportion_ci(0.95, method="wilson")
-    assert wilson(correct, count) == pytest.approx((100 * interval.low, 100 * interval.high), abs=1e-9)
