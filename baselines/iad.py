@@ -30,8 +30,7 @@ from torch.nn import functional
 from ataka.attacks.mode import BatchNorm
 from ataka.models.mixture import Mixture
 from ataka.study.fields import Share, hyperparameters, number, reading
-from ataka.training.loop import Batch
-from ataka.training.probe import budget
+from ataka.training import Batch, budget
 from baselines import inner
 from baselines.divergence import kl
 

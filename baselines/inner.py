@@ -12,7 +12,7 @@ from ataka.attacks import linf, pgd
 from ataka.attacks.gradient import Loss, summed_cross_entropy
 from ataka.attacks.mode import BatchNorm
 from ataka.study.fields import Budget, StepSize, hyperparameters, number, reading
-from ataka.training.loop import Batch
+from ataka.training import Batch
 
 ORIGINAL = "for the benchmark methods we follow their original settings"
 """The paper's sentence about all of them."""

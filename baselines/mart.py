@@ -19,8 +19,7 @@ from torch.nn import functional
 
 from ataka.attacks.mode import BatchNorm
 from ataka.study.fields import hyperparameters
-from ataka.training.loop import Batch
-from ataka.training.probe import budget
+from ataka.training import Batch, budget
 from baselines import inner
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ataka.study.fields import hyperparameters
-from ataka.training.loop import Batch
+from ataka.training import Batch
 
 
 @hyperparameters

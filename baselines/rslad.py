@@ -30,8 +30,7 @@ from ataka.attacks.gradient import divergence_from
 from ataka.attacks.mode import BatchNorm, attack_mode
 from ataka.models.mixture import Mixture
 from ataka.study.fields import Share, hyperparameters, number, reading
-from ataka.training.loop import Batch
-from ataka.training.probe import budget
+from ataka.training import Batch, budget
 from baselines import inner
 from baselines.divergence import Reduction, mean_kl
 

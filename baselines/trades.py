@@ -21,8 +21,7 @@ from torch.nn import functional
 from ataka.attacks.gradient import divergence_from
 from ataka.attacks.mode import BatchNorm, attack_mode
 from ataka.study.fields import hyperparameters
-from ataka.training.loop import Batch
-from ataka.training.probe import budget
+from ataka.training import Batch, budget
 from baselines import inner
 from baselines.divergence import mean_kl
 

@@ -7,14 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from ataka import streams
+from ataka import streams, training
 from ataka.attacks import aa
 from ataka.datasets.images import Split
 from ataka.errors import UserError
 from ataka.evaluation import evaluate
 from ataka.machine import memory
 from ataka.models.mixture import Mixture
-from ataka.training import loop as training
 from baselines.natural import Natural
 from tests import tiny
 

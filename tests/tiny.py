@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ataka import datasets, streams
 from ataka.datasets.images import Split
 from ataka.study import Generator, Setup
-from ataka.training.loop import Batch
+from ataka.training import Batch
 
 CLASSES = 5
 FACTS = replace(datasets.specification("digits"), flip=True)

@@ -16,7 +16,7 @@ from ataka import amalgamation
 from ataka.objectives.teachers import Teachers, generate
 from ataka.study import Generator
 from ataka.study.fields import hyperparameters, reading
-from ataka.training.loop import Batch
+from ataka.training import Batch
 
 
 @hyperparameters

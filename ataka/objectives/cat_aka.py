@@ -13,11 +13,10 @@ from torch import Tensor, nn
 
 from ataka import amalgamation
 from ataka.objectives.at_aka import Pull, student_loss
-from ataka.objectives.teachers import generate
+from ataka.objectives.teachers import budget, generate
 from ataka.study import Generator
 from ataka.study.fields import hyperparameters, reading
-from ataka.training.loop import Batch
-from ataka.training.probe import budget
+from ataka.training import Batch
 
 
 @hyperparameters

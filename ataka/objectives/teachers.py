@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ataka import training
 from ataka.attacks.mode import attack_mode
 from ataka.generation import draw, particles
 from ataka.study import Generator
-from ataka.training.loop import Batch
-from ataka.training.probe import budget
+from ataka.training import Batch
 
 
 class Teachers:
@@ -46,6 +46,14 @@ class Teachers:
         if "updated" in self.generator.channels:
             batch.update()
             batch.record("updated", _evaluated(networks, particles))
+
+
+def budget(generator: Generator) -> float:
+    """The eps that a generator attacks within; 0 where it takes no step, and where its steps are not signed.
+
+    Whether unsigned steps reach anywhere at all is the question of that reading (A7).
+    """
+    return training.budget(generator) if generator.kind == "pgd" or generator.update == "sign" else 0.0
 
 
 def _evaluated(networks: Sequence[nn.Module], particles: Tensor) -> Tensor:

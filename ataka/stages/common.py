@@ -23,7 +23,7 @@ from ataka.machine.progress import Progress
 from ataka.models.mixture import Mixture
 from ataka.plan import Cell, Node, Particles, Run, Tape, digests
 from ataka.study import Study
-from ataka.training.loop import Failed
+from ataka.training import Failed
 
 
 def device_of(study: Study) -> torch.device:

@@ -21,8 +21,8 @@ from ataka.stages.common import (
 from ataka.stages.diagnose import diagnosed
 from ataka.study import Study
 from ataka.study.fields import number
-from ataka.training.loop import Failed
-from ataka.training.loop import train as run_training
+from ataka.training import Failed
+from ataka.training import train as run_training
 
 
 def record(study: Study, root: str, node: Tape) -> None:
@@ -34,7 +34,7 @@ def record(study: Study, root: str, node: Tape) -> None:
     settings = plan.tape_settings(study, node)
     ensemble, arch = plan.ensemble_of(study, node), study.teacher(node.dataset)
     generator, setup = study.generators[ensemble.generator], study.setup(ensemble.setup, node.dataset, arch)
-    train, probe = (load_images(study, root, node.dataset, name) for name in ("train", "validation"))
+    train, validation = (load_images(study, root, node.dataset, name) for name in ("train", "validation"))
     folder = node.folder(root)
     about = {"settings": settings, "settings_sha256": plan.digest(settings), "data_sha256": train.digest()}
     source = plan.source_of(study, node)
@@ -66,7 +66,7 @@ def record(study: Study, root: str, node: Tape) -> None:
                 writer=writer,
                 progress=progress,
                 states=states,
-                probe=probe.to(device),
+                validation=validation.to(device),
                 eps=number(study.eps),
             )
         except Failed as error:
@@ -75,5 +75,5 @@ def record(study: Study, root: str, node: Tape) -> None:
         write_history(folder / "history.csv", history)
         write_run(study, root, node, status="finished", **times(states))
         peaks = {name: max(row[name] for row in history) for name in history[0] if name.endswith("_max")}
-        said = diagnosed(generator, teachers, probe.to(device), node.seed)
+        said = diagnosed(generator, teachers, validation.to(device), node.seed)
         writer.finish(about | {"threads": study.threads, "diagnostics": said} | peaks)

@@ -34,8 +34,8 @@ from ataka.stages.diagnose import diagnosed
 from ataka.stages.select import chosen_alpha, selection_accuracies, selection_split
 from ataka.study import Study, config
 from ataka.study.fields import number
-from ataka.training.loop import Failed
-from ataka.training.loop import train as run_training
+from ataka.training import Failed
+from ataka.training import train as run_training
 
 
 def train(study: Study, root: str, node: Run) -> None:
@@ -63,7 +63,7 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
     method = study.method(node.method)
     options = config.options(study, node.method, node.dataset, node.arch)
     setup = study.setup(method.setup, node.dataset, node.arch)
-    split, probe = (load_images(study, root, node.dataset, name) for name in ("train", "validation"))
+    split, validation = (load_images(study, root, node.dataset, name) for name in ("train", "validation"))
     seeds = [networks.member_seed(node.seed, node.member)]
     if method.joint:
         seeds = [networks.member_seed(node.seed, member) for member in range(method.members)]
@@ -103,7 +103,7 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
                 reader=reader,
                 progress=progress,
                 states=states,
-                probe=probe.to(device),
+                validation=validation.to(device),
                 eps=number(study.eps),
             )
         except Failed as error:
@@ -114,7 +114,7 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
         write_history(folder / "history.csv", history)
         _save(folder, own, joint=method.joint)
         if beside and status == "finished":
-            said = {"diagnostics": diagnosed(extra["generator"], beside, probe.to(device), node.seed)}
+            said = {"diagnostics": diagnosed(extra["generator"], beside, validation.to(device), node.seed)}
         write_run(study, root, node, status=status, alpha=alpha, **said, **times(states))
 
 

@@ -1,29 +1,21 @@
-"""Catastrophic overfitting, seen by a short PGD on validation images as each epoch ends.
+"""A short PGD on validation images as each epoch ends: robustness for the history, and catastrophic overfitting."""
 
-Adversarial training may lose, within an epoch or two, the robustness that the network had, while its clean accuracy
-stays: it has learnt to fool its own attack (Wong, Rice and Kolter, "Fast is better than free", 2020, section 5.4).
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import exp, lgamma, log
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ataka import streams
 from ataka.attacks import pgd
+from ataka.attacks.check import AttackError
 from ataka.attacks.mode import attack_mode
 from ataka.datasets.images import Split, to_unit
 from ataka.machine.memory import in_pieces
-from ataka.study.fields import number
-
-LEVEL = 1e-5
-"""Of both tests of ``lost``. Were verdicts pure noise, drawn anew in each epoch, at most one training of 300 epochs in
-300 would be stopped (tests/test_probe.py); real ones are of the same images and starts, and vary less."""
-RECENT = 5
-"""Epochs back that robustness may have been seen in: what fades over more of them was no sudden loss."""
+from ataka.study import Probe as Settings
+from ataka.training.failures import Diverged, History, Overfitted
+from ataka.training.meters import suffixes
+from ataka.training.overfitting import lost
 
 
 @dataclass(frozen=True)
@@ -56,42 +48,6 @@ class Probe:
         return clean, robust
 
 
-def lost(past: Sequence[int], robust: int, clean: int, count: int, classes: int) -> int | None:
-    """How many epochs ago the robustness was there that is lost now; None if none was lost.
-
-    ``past``: how many of ``count`` images withstood PGD as each earlier epoch ended; ``robust`` do now, ``clean`` are
-    right without it. Lost is what, in one of the RECENT epochs, was significantly above chance (binomial), of which at
-    most a tenth is left, significantly less (McNemar, as if no image had withstood in both epochs: the most cautious
-    that the counts allow), while as many images as withstood then are still right without an attack: a network that
-    knows nothing any more has collapsed, and that is told by other means.
-    """
-    recent = past[-RECENT:]
-    before = max(recent, default=0)
-    if not 10 * robust <= before <= clean or before == 0:
-        return None
-    had = _tail(before, count, 1 / classes) <= LEVEL
-    fell = _tail(before, before + robust, 1 / 2) <= LEVEL
-    return 1 + recent[::-1].index(before) if had and fell else None
-
-
-def _tail(least: int, count: int, chance: float) -> float:
-    """P(X >= least), X binomial: scipy's sf(least - 1), whose import would cost every job a second."""
-    ways = (lgamma(count + 1) - lgamma(hits + 1) - lgamma(count - hits + 1) for hits in range(least, count + 1))
-    odds = (hits * log(chance) + (count - hits) * log(1 - chance) for hits in range(least, count + 1))
-    return sum(map(exp, map(sum, zip(ways, odds, strict=True))))
-
-
-class Settings(Protocol):
-    """ataka.study.Probe."""
-
-    @property
-    def images(self) -> int: ...
-    @property
-    def steps(self) -> int: ...
-    @property
-    def overfitted(self) -> str: ...
-
-
 class Probes:
     """A probe for each network of a training that has one of ``budgets``: the eps that it is trained within, or 0.
 
@@ -107,16 +63,18 @@ class Probes:
         *,
         seed: int,
         classes: int,
-        otherwise: float = 0.0,
+        otherwise: float,
+        last_step: int,
+        say: Callable[[str], None],
     ) -> None:
-        self._classes = classes
+        self._classes, self._last_step, self._say = classes, last_step, say
+        self._stops = settings is not None and settings.overfitted == "stop"
         self._of: dict[str, tuple[nn.Module, Probe]] = {}
         self._robust: list[str] = []
         if images is None or settings is None:
             return
         few = images.first(min(settings.images, len(images)))
-        for position, (network, eps) in enumerate(zip(networks, budgets, strict=True)):
-            name = str(position) if len(networks) > 1 else ""
+        for name, network, eps in zip(suffixes(len(networks)), networks, budgets, strict=True):
             if eps or otherwise:
                 self._of[name] = network, Probe.draw(few, eps=eps or otherwise, steps=settings.steps, seed=seed)
             if eps:
@@ -125,17 +83,28 @@ class Probes:
     def __bool__(self) -> bool:
         return bool(self._of)
 
-    def columns(self) -> dict[str, float]:
-        """For the history: per cent of the images that withstand PGD (``probe``) and that are right without it."""
-        found: dict[str, float] = {}
-        for name, (network, probe) in self._of.items():
-            clean, robust = probe.look(network)
-            found |= {f"probe{name}": 100 * robust / len(probe.images)}
-            found |= {f"probe_clean{name}": 100 * clean / len(probe.images)}
-        return found
+    def end_epoch(self, history: History) -> None:
+        """Add per cent of the images that withstand PGD (``probe``) and that are right without it (``probe_clean``).
+
+        Raises Overfitted, or says it where the settings want it recorded; Diverged where outputs overflow, though the
+        weights do not yet.
+        """
+        epoch, row = len(history), history[-1]
+        try:
+            for name, (network, probe) in self._of.items():
+                clean, robust = probe.look(network)
+                row[f"probe{name}"] = 100 * robust / len(probe.images)
+                row[f"probe_clean{name}"] = 100 * clean / len(probe.images)
+        except AttackError:
+            raise Diverged(epoch, history) from None
+        if text := self.overfitted(history):
+            overfitted = Overfitted(text, epoch, history, self._last_step)
+            if self._stops:
+                raise overfitted
+            self._say(f"WARNING: {overfitted}; this is recorded, and the training goes on")
 
     def robust(self, row: Mapping[str, float]) -> float:
-        """The mean over the networks, in per cent, of an epoch's ``columns``."""
+        """The mean over the networks, in per cent, of an epoch's row."""
         return sum(row[f"probe{name}"] for name in self._of) / len(self._of)
 
     def overfitted(self, history: Sequence[Mapping[str, float]]) -> str | None:
@@ -154,12 +123,3 @@ class Probes:
                     f"though {clean} are right without it"
                 )
         return None
-
-
-def budget(attack: Any) -> float:
-    """The eps that an inner attack (``eps``, ``steps``), or a generator, attacks within; 0 where it takes no step.
-
-    And where a generator's steps are not signed: whether those reach anywhere at all is the question of that reading.
-    """
-    signed = getattr(attack, "kind", "pgd") == "pgd" or attack.update == "sign"
-    return number(attack.eps) if attack.steps and signed else 0.0

@@ -9,13 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ataka import streams
+from ataka import streams, training
 from ataka.attacks import aa_warnings, diagnostics, pgd
 from ataka.datasets.images import Split
 from ataka.evaluation import evaluate
 from ataka.files.resume import State
 from ataka.machine import memory
-from ataka.training import loop as training
 from baselines.natural import Natural
 from tests import tiny
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ataka import training
 from ataka.models.mixture import Mixture
-from ataka.training import loop as training
 from tests import tiny
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from ataka import streams
 from ataka.study.fields import readings_of
-from ataka.training.loop import Batch
+from ataka.training import Batch
 from baselines import ard, iad
 from tests import tiny
 from tests.baselines import oracle

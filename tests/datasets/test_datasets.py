@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchvision import datasets as theirs
 
-from ataka import datasets, streams
+from ataka import datasets, streams, training
 from ataka.datasets import splits
 from ataka.datasets.cifar import damaged_files
 from ataka.datasets.images import Split, to_unit
@@ -22,7 +22,6 @@ from ataka.datasets.views import View, view
 from ataka.errors import UserError
 from ataka.models import build
 from ataka.objectives.teachers import Teachers
-from ataka.training import loop as training
 from baselines import sat
 from tests import tiny
 

@@ -22,7 +22,7 @@ from ataka.machine import memory
 from ataka.machine.progress import Progress
 from ataka.plan import digests
 from ataka.study import config
-from ataka.training import loop as training
+from ataka.training import loop, watchers
 
 ROOT, D, A, TEACHER = "results/smoke", "digits", "resnet10-w8", "wrn10-1"
 RUNS, CELLS = f"{ROOT}/runs/{D}/{A}", f"{ROOT}/cells/{D}/{A}/natural/seed0"
@@ -88,8 +88,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One study, each of whose jobs has run without interruption."""
     folder = tmp_path_factory.mktemp("study")
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "PROBE", 16)  # they are watched, and know one class
-        patch.setattr(training, "patience", lambda epochs: EPOCHS + 1)
+        patch.setattr(loop, "PROBE", 16)  # they are watched, and know one class
+        patch.setattr(watchers, "patience", lambda epochs: EPOCHS + 1)
         for split in ("train", "test"):
             made("prepare", f"{ROOT}/data/{D}/{split}.safetensors")
         made("train", FROZEN)

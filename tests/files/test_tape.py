@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from ataka import amalgamation
+from ataka import amalgamation, training
 from ataka.datasets import views
 from ataka.datasets.images import Split, to_unit
 from ataka.datasets.views import View
@@ -21,9 +21,8 @@ from ataka.files import tape
 from ataka.files.tensors import load_tensors
 from ataka.objectives import at_aka
 from ataka.objectives.teachers import Teachers, generate
-from ataka.training import loop
-from ataka.training import loop as training
-from ataka.training.loop import Batch
+from ataka.training import Batch
+from ataka.training.epoch import streams_of
 from tests import tiny
 
 CPU = torch.device("cpu")
@@ -217,7 +216,7 @@ def test_the_channels_are_what_the_teachers_said_of_each_image(tmp_path: Path) -
     listener = Listener(tiny.generator(channels=ALL))
     training.train(teachers(), listener, tiny.split(COUNT), tiny.FACTS, tiny.setup(epochs=1), seed=SEED)
     first = seen[0]
-    fresh = loop._streams(SEED, 0, CPU)
+    fresh = streams_of(SEED, 0, CPU)
     untouched = teachers()
     batch = Batch(first.x, first.y, first.index, fresh)
     particles = generate(tiny.generator(), [network.train() for network in untouched], batch)
@@ -244,7 +243,7 @@ def test_updated_is_what_the_teachers_say_in_eval_mode_after_their_step(tmp_path
     said = load_tensors(tape.epoch_file(tmp_path / "3", 0))
     epoch_view = view()
     images, order = epoch_view.apply(tiny.split(COUNT).images), epoch_view.order
-    batch = Batch(to_unit(images), tiny.split(COUNT).labels[order], order, loop._streams(SEED, 0, CPU))
+    batch = Batch(to_unit(images), tiny.split(COUNT).labels[order], order, streams_of(SEED, 0, CPU))
     untouched = [network.train() for network in teachers()]
     for i, x_adv in enumerate(generate(tiny.generator(), untouched, batch)):
         with torch.no_grad():

@@ -12,12 +12,11 @@ import torch
 from scipy.special import log_softmax, rel_entr, softmax
 from torch import Tensor
 
-from ataka import amalgamation, streams
+from ataka import amalgamation, streams, training
 from ataka.objectives import at_aka
 from ataka.objectives.at_aka import Options, Student, pareto_student_loss, student_loss
 from ataka.objectives.teachers import Teachers, generate
-from ataka.training import loop as training
-from ataka.training.loop import Batch
+from ataka.training import Batch
 from tests import tiny
 
 ALPHAS = [0.0, 0.02, 0.5, 1.0]

@@ -12,11 +12,10 @@ from scipy.special import log_softmax, softmax
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ataka import amalgamation, streams
+from ataka import amalgamation, streams, training
 from ataka.objectives.cat_aka import Options, Students, create
 from ataka.objectives.teachers import Teachers, generate
-from ataka.training import loop as training
-from ataka.training.loop import Batch
+from ataka.training import Batch
 from tests import tiny
 
 PSI = ["naive", "linear", "soft"]

@@ -11,17 +11,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ataka import training
 from ataka.files import tape
 from ataka.models.mixture import Mixture
 from ataka.objectives.teachers import Teachers
 from ataka.study import Generator, Method, config
-from ataka.training import loop as training
-from ataka.training.loop import Batch
+from ataka.training import Batch
 from tests import tiny
 from tests.baselines import oracle
 
 STUDY = config.load("smoke")
 DATA, FACTS = tiny.split(20), replace(tiny.FACTS, shift=0, flip=False)
+VALIDATION = tiny.split(16, seed=3)
 EPOCHS = 20
 ALPHA = 0.02
 """Where it is tuned: the paper's smallest. The teachers' logits grow as they learn; at a large alpha a student beside
@@ -145,7 +146,9 @@ def learn(tmp_path_factory: pytest.TempPathFactory) -> Learn:
         networks = case.networks()
         objective = case.objective(case.teachers() if teachers is None else teachers)
         shortened = setup.model_copy(update={"epochs": epochs})
-        history = training.train(networks, objective, DATA, FACTS, shortened, seed=seed, reader=reader)
+        history = training.train(
+            networks, objective, DATA, FACTS, shortened, seed=seed, reader=reader, validation=VALIDATION
+        )
         return Learnt(history, [tiny.state(network) for network in networks])
 
     return learn
@@ -158,6 +161,17 @@ def test_training_lowers_every_networks_loss(case: Case, learn: Learn) -> None:
     assert len(names) == len(case.networks())
     for name in names:
         assert last[name] < first[name], name
+
+
+@every_method
+def test_every_epoch_has_every_networks_accuracies(case: Case, learn: Learn) -> None:
+    history, count = learn(case, epochs=2).history, len(case.networks())
+    suffixes = range(count) if count > 1 else [""]
+    for row in history:
+        for name, images in (("train_accuracy", DATA), ("validation_accuracy", VALIDATION)):
+            columns = [column for column in row if column.startswith(name)]
+            assert columns == [f"{name}{suffix}" for suffix in suffixes]
+            assert all(round(row[column] * len(images) / 100, 9).is_integer() for column in columns)
 
 
 @every_method

@@ -25,7 +25,7 @@ from ataka.plan import Cell, Run
 from ataka.stages import evaluate
 from ataka.stages.common import load
 from ataka.study import config
-from ataka.training import loop as training
+from ataka.training import loop, watchers
 from ataka.training.probe import Probe
 
 ROOT = "results/smoke"
@@ -207,8 +207,8 @@ def test_a_training_that_diverges_says_what_to_lower_and_leaves_nothing(verb: st
 @pytest.fixture
 def dead(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every network predicts one class; the few validation images are enough to see it; each epoch's state is kept."""
-    monkeypatch.setattr(training, "PROBE", 16)
-    monkeypatch.setattr(training, "_classes", lambda network, probe: 1)
+    monkeypatch.setattr(loop, "PROBE", 16)
+    monkeypatch.setattr(watchers, "predicted", lambda network, images: torch.zeros_like(images.labels))
     monkeypatch.setattr(resume, "pause", lambda cost: 0.0)
 
 
@@ -242,7 +242,7 @@ def withstood(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return 60, 40 if left[0] >= 0 else 1
 
     monkeypatch.setattr(Probe, "look", look)
-    monkeypatch.setattr(training, "patience", lambda epochs: 9)
+    monkeypatch.setattr(watchers, "patience", lambda epochs: 9)
     monkeypatch.setattr(resume, "pause", lambda cost: 0.0)
     return left
 
@@ -413,7 +413,7 @@ def test_a_candidate_that_collapsed_in_training_is_listed_and_never_chosen(reque
     dull = {"methods": {"dull": {"like": "s-at-aka"}}}
     made("train", f"{RUNS}/dull/seed0/alpha0/model.safetensors", **dull)
     request.getfixturevalue("dead")
-    request.getfixturevalue("monkeypatch").setattr(training, "patience", lambda epochs: 1)
+    request.getfixturevalue("monkeypatch").setattr(watchers, "patience", lambda epochs: 1)
     made("train", f"{RUNS}/dull/seed0/alpha1/model.safetensors", **dull)
     run = Path(RUNS, "dull/seed0/alpha1")
     assert json.loads((run / "run.json").read_text())["status"] == "collapsed"

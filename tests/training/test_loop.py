@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from ataka import datasets
+from ataka import datasets, training
 from ataka.attacks.check import AttackError
 from ataka.datasets import splits, views
 from ataka.objectives.teachers import Teachers
-from ataka.training import loop
-from ataka.training import loop as training
-from ataka.training.loop import Batch, Collapsed, Diverged, Meter
+from ataka.training import Batch, Collapsed, Diverged, loop, meters, sgd, watchers
+from ataka.training.epoch import cuts, streams_of
+from ataka.training.meters import Meter
 from baselines import sat
 from baselines.natural import Natural
 from tests import tiny
@@ -33,7 +33,7 @@ def train(networks: list[nn.Module], objective: object, count: int = 14, seed: i
 )
 def test_milestones_count_completed_epochs(completed: int, drops: int) -> None:
     setup = tiny.setup(epochs=300, learning_rate=0.1, milestones=(200, 250, 270), decay=0.1)
-    assert loop.learning_rate(setup, completed) == pytest.approx(0.1 * 0.1**drops, rel=1e-12)
+    assert sgd.learning_rate(setup, completed) == pytest.approx(0.1 * 0.1**drops, rel=1e-12)
 
 
 def test_the_history_says_which_rate_was_in_force() -> None:
@@ -93,7 +93,7 @@ def test_a_split_update_is_sgd_of_two_groups() -> None:
     plain = [parameter for parameter in theirs.parameters() if parameter.ndim == 1]
     groups = [{"params": weights, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}]
     reference = torch.optim.SGD(groups, lr=0.3, momentum=0.9)
-    optimiser = loop.SGD(ours, tiny.setup(momentum=0.9, weight_decay=0.1, decayed="weights"))
+    optimiser = sgd.SGD(ours, tiny.setup(momentum=0.9, weight_decay=0.1, decayed="weights"))
     for step in range(4):
         batch = tiny.batch(seed=step)
         for network, one in ((ours, optimiser), (theirs, reference)):
@@ -256,7 +256,7 @@ def test_streams_are_one_an_epoch_and_name() -> None:
     train([tiny.dense()], Drawer(), count=8)
     values = [tuple(value.tolist()) for value in drawn.values()]
     assert len(set(values)) == len(values) == 8  # 2 epochs x 2 steps x 2 names, none repeated
-    fresh = loop._streams(0, 1, torch.device("cpu"))
+    fresh = streams_of(0, 1, torch.device("cpu"))
     assert torch.equal(torch.rand(3, generator=fresh("start", 1)), drawn[2, "start", 1])  # whatever was drawn before
 
 
@@ -265,7 +265,7 @@ def test_streams_are_one_an_epoch_and_name() -> None:
 
 @given(st.integers(1, 60), st.integers(2, 20))
 def test_batches_cover_all_but_an_image_left_alone(count: int, size: int) -> None:
-    found = list(loop.batches(count, size))
+    found = list(cuts(count, size))
     covered = [index for start, stop in found for index in range(start, stop)]
     assert covered == list(range(count - (count % size == 1)))
     assert all(2 <= stop - start <= size for start, stop in found)
@@ -321,7 +321,7 @@ def test_divergence_is_noticed_in_its_epoch(value: float, step: int, epoch: int)
 
 @pytest.mark.parametrize("step", [1, 3, 4, 5, 9])
 def test_divergence_ends_a_training_within_a_few_steps(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "CHECK", 4)
+    monkeypatch.setattr(meters, "CHECK", 4)
     bomb = Bomb(step, math.nan)
     with pytest.raises(Diverged, match=rf"epoch 1, step {step}$"):
         train([tiny.linear()], bomb, count=40)
@@ -397,15 +397,15 @@ class Dead:
 PROBE = tiny.split(loop.PROBE, seed=3)
 
 
-def probed(networks: list[nn.Module], objective: object, probe: object = PROBE, **setup: object) -> list[dict]:
+def probed(networks: list[nn.Module], objective: object, validation: object = PROBE, **setup: object) -> list[dict]:
     """One step an epoch."""
     given = tiny.setup(batch_size=4, milestones=(), **setup)
-    return training.train(networks, objective, tiny.split(4), tiny.FACTS, given, seed=0, probe=probe)
+    return training.train(networks, objective, tiny.split(4), tiny.FACTS, given, seed=0, validation=validation)
 
 
 @pytest.mark.parametrize(("epochs", "patience"), [(1, 3), (8, 3), (30, 3), (31, 4), (300, 30)])
 def test_patience_with_a_constant_prediction_is_a_tenth_of_the_training(epochs: int, patience: int) -> None:
-    assert loop.patience(epochs) == patience
+    assert watchers.patience(epochs) == patience
 
 
 def test_a_network_that_stays_constant_has_collapsed() -> None:
@@ -421,7 +421,7 @@ def test_a_network_that_wakes_again_has_not(dead: list[int]) -> None:
 
 
 def test_too_few_images_are_no_probe() -> None:
-    history = probed([tiny.dense()], Dead(range(9)), probe=tiny.split(loop.PROBE - 1), epochs=8)
+    history = probed([tiny.dense()], Dead(range(9)), validation=tiny.split(loop.PROBE - 1), epochs=8)
     assert len(history) == 8
     assert "classes" not in history[0]
 
@@ -431,7 +431,7 @@ def test_the_probe_disturbs_nothing() -> None:
     for probe in (None, PROBE):
         network = tiny.convolutional()
         objective = sat.SAT(sat.Options(eps="8/255", step_size="4/255", steps=2, batchnorm="eval"))
-        history = probed([network], objective, probe=probe, epochs=3)
+        history = probed([network], objective, validation=probe, epochs=3)
         states.append(tiny.state(network))
     assert tiny.same(*states)
     assert all(1 <= row["classes"] <= tiny.CLASSES for row in history)

@@ -9,15 +9,14 @@ from scipy.stats import binom
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ataka import datasets, streams
+from ataka import datasets, streams, training
 from ataka.attacks import pgd
 from ataka.datasets import splits
 from ataka.errors import UserError
-from ataka.objectives.teachers import Teachers
-from ataka.training import loop
-from ataka.training import loop as training
-from ataka.training.loop import Batch, Overfitted
-from ataka.training.probe import LEVEL, RECENT, Probe, _tail, budget, lost
+from ataka.objectives.teachers import Teachers, budget
+from ataka.training import Batch, Overfitted, loop
+from ataka.training.overfitting import LEVEL, RECENT, _tail, lost
+from ataka.training.probe import Probe
 from baselines import sat
 from tests import tiny
 
@@ -137,7 +136,7 @@ def scripted(objective: object, networks: int = 1, **setup: object) -> list[dict
     given = tiny.setup(**{"epochs": 5, "batch_size": 4, "milestones": (), "weight_decay": 0.0} | setup)
     images = DIGITS["train"].first(4)
     members = [perceptron() for _ in range(networks)]
-    return training.train(members, objective, images, FACTS, given, seed=0, probe=DIGITS["validation"])  # type: ignore[arg-type]
+    return training.train(members, objective, images, FACTS, given, seed=0, validation=DIGITS["validation"])  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -184,7 +183,7 @@ def test_few_images_are_all_used_and_fewer_are_no_probe(turn: list[dict[str, Ten
         images = DIGITS["validation"].first(count)
         given = tiny.setup(epochs=1, milestones=())
         train = DIGITS["train"].first(4)
-        (row,) = training.train([perceptron()], Scripted(turn[:1]), train, FACTS, given, seed=0, probe=images)
+        (row,) = training.train([perceptron()], Scripted(turn[:1]), train, FACTS, given, seed=0, validation=images)
         assert ("probe" in row) == probed
         if probed:
             assert round(row["probe"] * count / 100, 6).is_integer()
@@ -211,7 +210,7 @@ def test_the_best_epochs_networks_are_kept(states: dict[str, dict[str, Tensor]],
         FACTS,
         setup,
         seed=0,
-        probe=DIGITS["validation"],
+        validation=DIGITS["validation"],
         eps=24 / 255,
     )
     name = "" if networks == 1 else "1"
@@ -225,7 +224,7 @@ def test_without_enough_images_nobody_could_choose_an_epoch(turn: list[dict[str,
     setup = tiny.setup(epochs=1, milestones=(), checkpoint="best")
     few = DIGITS["validation"].first(loop.PROBE - 1)
     with pytest.raises(UserError, match="needs 64 validation images or more"):
-        training.train([perceptron()], Scripted(turn), DIGITS["train"], FACTS, setup, seed=0, probe=few)
+        training.train([perceptron()], Scripted(turn), DIGITS["train"], FACTS, setup, seed=0, validation=few)
 
 
 # ---- what it leaves alone
@@ -259,7 +258,9 @@ def test_trainings_are_the_same_bits_with_and_without_it(objective: str) -> None
     for settings in (None, {"images": 64, "steps": 3}):
         networks = [tiny.convolutional(seed) for seed in range(1 if objective == "sat" else 2)]
         setup = tiny.setup(epochs=3, milestones=(), probe=settings)
-        history = training.train(networks, made, tiny.split(14), tiny.FACTS, setup, seed=0, probe=tiny.split(64, 3))  # type: ignore[arg-type]
+        history = training.train(
+            networks, made, tiny.split(14), tiny.FACTS, setup, seed=0, validation=tiny.split(64, 3)
+        )  # type: ignore[arg-type]
         rest = [{name: value for name, value in row.items() if not name.startswith("probe")} for row in history]
         learnt.append((rest, [tiny.state(network) for network in networks]))
     assert learnt[0][0] == learnt[1][0]

@@ -1,0 +1,80 @@
+"""What the loop asks of a method: losses of a batch and, of one that trains on adversarial images, its budgets."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from ataka.study.fields import number
+
+
+def ignore(name: str, value: Tensor) -> None:
+    """Where nothing is recorded or logged."""
+
+
+def stay() -> None:
+    """Where no loop updates any network."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What an objective sees of a step: x (B, channels, H, W) in [0, 1], y (B,), the images' index (B,)."""
+
+    x: Tensor
+    y: Tensor
+    index: Tensor
+    stream: Callable[..., torch.Generator]
+    """``stream("start", 2)``: this epoch's generator of that purpose and index, on the batch's device."""
+    recorded: Mapping[str, Tensor] = field(default_factory=dict)
+    """The tape's channels for these images, each (n, B, C)."""
+    record: Callable[[str, Tensor], None] = ignore
+    """``record(channel, logits (n, B, C))`` offers logits to the tape."""
+    log: Callable[[str, Tensor], None] = ignore
+    """``log(name, scalar)`` adds to the history: its mean over the epoch, its maximum if the name ends in ``_max``."""
+    update: Callable[[], None] = stay
+    """``update()`` updates at once the networks whose losses have been yielded, instead of after the last (C11)."""
+    progress: float = 0.0
+    """The share of all epochs that were completed before this one, for losses with a schedule of their own (IAD)."""
+
+
+class Objective(Protocol):
+    """What a method computes in a step.
+
+    ``losses`` yields one scalar for each network to train, in order. Each is back-propagated as it is yielded, so that
+    only one network's graph is alive at a time; the updates follow after the last, or when it calls ``batch.update``.
+    An objective keeps nothing from one epoch to the next: an interrupted training resumes with a new one.
+    """
+
+    def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]: ...
+
+
+@runtime_checkable
+class Adversarial(Objective, Protocol):
+    """An objective that trains networks on adversarial images of themselves, and says so: these are probed.
+
+    ``budgets`` gives, for each of ``count`` networks, the l_inf budget of its images; 0 for one that is not trained so,
+    as a student that sees clean images: whether that is robust is the question, not a condition.
+    """
+
+    def budgets(self, count: int) -> Sequence[float]: ...
+
+
+def budgets_of(objective: Objective, count: int) -> Sequence[float]:
+    """The budgets of an Adversarial objective; 0 for each of the ``count`` networks of any other."""
+    return objective.budgets(count) if isinstance(objective, Adversarial) else [0.0] * count
+
+
+class Steps(Protocol):
+    """The options of an inner attack: a budget as text, such as ``8/255``, and a number of steps."""
+
+    @property
+    def eps(self) -> str: ...
+    @property
+    def steps(self) -> int: ...
+
+
+def budget(attack: Steps) -> float:
+    """The eps that an inner attack stays within; 0 where it takes no step."""
+    return number(attack.eps) if attack.steps else 0.0

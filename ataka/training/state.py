@@ -1,0 +1,74 @@
+"""The state of a training at an epoch's end: all that the next epoch depends on, beside its number.
+
+Streams and views are functions of the epoch's number (and of the seed), so they need no state.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from ataka.files import tape
+from ataka.files.resume import State
+from ataka.study import Setup
+from ataka.training.failures import History
+from ataka.training.sgd import SGD
+from ataka.training.watchers import Best
+
+
+class Training:
+    """Networks with their optimisers, the history so far, the best epoch's weights, the tape that is being written."""
+
+    def __init__(
+        self, networks: Sequence[nn.Module], setup: Setup, best: Best | None = None, writer: tape.Writer | None = None
+    ) -> None:
+        self.networks, self.best, self.writer = networks, best, writer
+        self.optimisers = [SGD(network, setup) for network in networks]
+        self.history: History = []
+        self._waiting: list[SGD] = []
+
+    def descend(self, position: int, loss: Tensor) -> None:
+        """Back-propagate the loss of the network at ``position``, whose update then waits for ``update``."""
+        self.optimisers[position].zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._waiting.append(self.optimisers[position])
+
+    def update(self, learning_rate: float) -> None:
+        """Update the networks whose losses have been back-propagated since the last update."""
+        while self._waiting:
+            self._waiting.pop(0).step(learning_rate)
+
+    def state_dict(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors, and facts that JSON can hold: the parts of a resume.State."""
+        tensors: dict[str, Tensor] = {}
+        for index, (network, optimiser) in enumerate(zip(self.networks, self.optimisers, strict=True)):
+            tensors |= _above(f"network{index}.", network.state_dict())
+            tensors |= _above(f"momentum{index}.", optimiser.state_dict())
+        for index, weights in enumerate(self.best.weights if self.best else ()):
+            tensors |= _above(f"best{index}.", weights)
+        return tensors, {
+            "history": self.history,
+            "tape": self.writer.epochs if self.writer else [],
+            "best": self.best.score if self.best else None,
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Resume at ``state``; UserError, with nothing changed, if the tape's epochs are no longer whole."""
+        if self.writer:
+            self.writer.go_on(state.facts["tape"])
+        for index, (network, optimiser) in enumerate(zip(self.networks, self.optimisers, strict=True)):
+            network.load_state_dict(_below(f"network{index}.", state.tensors))
+            optimiser.load_state_dict(_below(f"momentum{index}.", state.tensors))
+            if self.best:
+                self.best.weights[index] = _below(f"best{index}.", state.tensors)
+        if self.best:
+            self.best.score = state.facts["best"]
+        self.history[:] = state.facts["history"]
+
+
+def _above(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}{name}": tensor for name, tensor in tensors.items()}
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
