@@ -19,7 +19,7 @@ demo: $(READY)  ## the paper's five tables at toy scale on embedded data, in min
 test: $(READY)  ## the whole test suite
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-check: $(READY)  ## formatting, lint, types, the workflow's lint, what is generated (the schema, docs/published.md)
+check: $(READY)  ## formatting, lint, types, the workflow's lint, what is generated (schemas, readings.md, published.md)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -27,6 +27,7 @@ check: $(READY)  ## formatting, lint, types, the workflow's lint, what is genera
 	$(BIN)/python -m ataka schema --check
 	$(BIN)/python -m ataka readings --check
 	$(BIN)/python -m report published --check
+	$(BIN)/python -m report schema --check
 
 lock: $(READY)  ## resolve requirements.in for every supported Python into requirements.txt, with hashes
 	$(BIN)/pip install --quiet uv

@@ -20,9 +20,11 @@ class Caption:
 
 
 def opening(table: Table, study: Study, measured: int) -> Iterator[str]:
-    """The title, whether it is finished, and the scale."""
+    """The title, the words of its own, whether it is finished, and the scale."""
     expected = len(table.sources(study))
     yield f"{table.title}."
+    if table.caption:
+        yield table.caption.strip()
     if measured < expected:
         yield f"Unfinished: {measured} of {expected} {table.noun} measured so far."
     yield f"{study.scale.capitalize()} scale: {study.about.strip().rstrip('.')}."

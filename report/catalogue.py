@@ -1,38 +1,93 @@
-"""A table by its name: report/paper/tables/NAME.yaml."""
+"""Tables by their names: the paper's in report/paper/tables/NAME.yaml, your own in folders that a scale names."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
+from pydantic.json_schema import models_json_schema
 
 from ataka.errors import UserError, nearest
-from ataka.study import config
+from ataka.study import Study, config
 from report.accuracies.accuracy_table import AccuracyTable
 from report.particles.particle_table import ParticleTable
 from report.table import Table
 
 FOLDER = Path(__file__).with_name("paper") / "tables"
+SCHEMA = FOLDER / "schema.json"
 KINDS: dict[str, type[Table]] = {"accuracies": AccuracyTable, "particles": ParticleTable}
 """What a table's ``kind`` may be; the first is the default."""
+_GIVEN = ("name", "path")
+"""The fields of a table that its place says, not its YAML."""
 
 
-def names(folder: Path = FOLDER) -> list[str]:
+def folders(study: Study) -> tuple[Path, ...]:
+    """The folders that hold a study's tables, the paper's first; UserError if one is not there."""
+    own = [config.HOME / Path(folder).expanduser() for folder in study.tables]
+    for folder in own:
+        if not folder.is_dir():
+            raise UserError(f"config ({study.scale}): tables: there is no folder {folder}")
+    return (FOLDER, *own)
+
+
+def names(folders: Sequence[Path] = (FOLDER,)) -> list[str]:
     """All tables, a supplement after its table."""
-    return sorted(path.stem for path in folder.glob("*.yaml"))
+    return sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
 
 
-def load(name: str, folder: Path = FOLDER) -> Table:
+def load(name: str, folders: Sequence[Path] = (FOLDER,)) -> Table:
     """The table called ``name``; UserError where there is none or its YAML is not one of a table."""
-    if name not in names(folder):
-        raise UserError(f"no table '{name}' in report/paper/tables/{nearest(name, names(folder))}")
-    path = folder / f"{name}.yaml"
+    known = names(folders)
+    if name not in known:
+        places = " or ".join(f"{_shown(folder)}/" for folder in folders)
+        raise UserError(f"no table '{name}' in {places}{nearest(name, known)}")
+    path, *others = (path for folder in folders if (path := folder / f"{name}.yaml").exists())
+    if others:
+        raise UserError(f"two tables are called '{name}', {_shown(path)} and {_shown(others[0])}: rename one")
     content = config.read_yaml(path)
-    kind = content.pop("kind", next(iter(KINDS)))
+    kind = content.get("kind", next(iter(KINDS)))
     if kind not in KINDS:
         raise UserError(f"{path}: kind: '{kind}' is none of {', '.join(KINDS)}{nearest(str(kind), KINDS)}")
+    for key in _GIVEN:
+        if key in content:
+            raise UserError(f"{path}: {key}: unknown key; a table's name is that of its file")
     try:
-        return KINDS[kind].model_validate(content | {"name": name})
+        return KINDS[kind].model_validate(content | {"name": name, "path": _shown(path)})
     except ValidationError as error:
         raise UserError(_explain(error, path, KINDS[kind])) from None
+
+
+def every(study: Study) -> tuple[list[Table], list[str]]:
+    """The tables that this study can make and `all` asks for, and why each of the others is left out."""
+    tables, reasons, places = [], [], folders(study)
+    for name in names(places):
+        try:
+            table = load(name, places)
+            if not table.on_request:
+                table.sources(study)
+                tables.append(table)
+        except UserError as error:
+            reasons.append(f"table '{name}' is left out: {error}")
+    return tables, reasons
+
+
+def schema() -> str:
+    """The JSON schema of a table's YAML, for editors; report/paper/tables/schema.json is this text."""
+    references, definitions = models_json_schema(
+        [(kind, "validation") for kind in KINDS.values()], ref_template="#/$defs/{model}"
+    )
+    first, *others = (references[kind, "validation"] for kind in KINDS.values())
+    chosen: dict[str, Any] = first
+    for name, reference in zip([*KINDS][1:], others, strict=True):
+        is_it = {"properties": {"kind": {"const": name}}, "required": ["kind"]}
+        chosen = {"if": is_it, "then": reference, "else": chosen}
+    return json.dumps(definitions | {"title": "Table"} | chosen, indent=2, sort_keys=True) + "\n"
+
+
+def _shown(path: Path) -> str:
+    """A path as messages have it: relative to the checkout where it lies within."""
+    return str(path.relative_to(config.HOME) if path.is_relative_to(config.HOME) else path)
 
 
 def _explain(error: ValidationError, path: Path, kind: type[Table]) -> str:
@@ -41,9 +96,9 @@ def _explain(error: ValidationError, path: Path, kind: type[Table]) -> str:
         where = ".".join(map(str, problem["loc"]))
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
-            known = set(kind.model_fields) - {"name"} if len(problem["loc"]) == 1 else set(kind.entry_keys)
+            known = set(kind.model_fields) - {*_GIVEN} if len(problem["loc"]) == 1 else set(kind.entry_keys)
             message = f"unknown key{nearest(str(problem['loc'][-1]), known)}"
         elif problem["type"] == "missing":
             message = "is missing"
-        lines.append(f"{path}: {where}: {message}")
+        lines.append(f"{path}: {where + ': ' if where else ''}{message}")
     return "\n".join(lines)

@@ -32,7 +32,8 @@ def collect(options: argparse.Namespace) -> None:
     """A table's measurements to {root}/TABLE.csv and {root}/TABLE.choices.csv."""
     from report import collect, page
 
-    table, study = catalogue.load(options.table), _study(options)
+    study = _study(options)
+    table = catalogue.load(options.table, catalogue.folders(study))
     found = collect.gather(table, study, options.root)
     if not options.partial:
         collect.insist(found, table, options.root)
@@ -56,7 +57,9 @@ def render(options: argparse.Namespace) -> None:
 
 def show(options: argparse.Namespace) -> None:
     """Print tables (all of them, where none is named) to the terminal, and where their files lie."""
-    for name in options.tables or [name for name in catalogue.names() if not catalogue.load(name).on_request]:
+    tables, reasons = ([], []) if options.tables else catalogue.every(_study(options))
+    _note(reasons)
+    for name in options.tables or [table.name for table in tables]:
         options.table = name
         _show(_page(options))
 
@@ -80,20 +83,31 @@ def published(options: argparse.Namespace) -> None:
     """What can be computed from the published numbers alone, to docs/published.md."""
     from report.paper import published_facts
 
-    path, text = published_facts.PAGE, published_facts.page()
+    _generate(published_facts.PAGE, published_facts.page(), "published", "the published numbers give", options)
+
+
+def schema(options: argparse.Namespace) -> None:
+    """The JSON schema of a table's YAML, for editors, to report/paper/tables/schema.json."""
+    _generate(catalogue.SCHEMA, catalogue.schema(), "schema", "the code defines", options)
+
+
+def _generate(path: Path, text: str, verb: str, origin: str, options: argparse.Namespace) -> None:
+    """Write a file of the repository that something else decides, or only check it."""
     if not options.check:
         with replacing(path) as part:
             part.write_text(text, encoding="utf-8")
         print(f"written: {path}")
     elif not path.exists() or path.read_text(encoding="utf-8") != text:
-        raise UserError(f"{path} is not what the published numbers give; run: python -m report published")
+        raise UserError(f"{path} is not what {origin}; run: python -m report {verb}")
 
 
 def union(options: argparse.Namespace) -> None:
     """Each network's worst case over all attacks, image by image, to {root}/union.csv."""
     from report import union
 
-    path, count = union.write(_study(options), options.root, partial=options.partial)
+    study = _study(options)
+    _note(catalogue.every(study)[1])
+    path, count = union.write(study, options.root, partial=options.partial)
     print(f"{count} networks: {path}")
 
 
@@ -112,16 +126,21 @@ def claims(options: argparse.Namespace) -> None:
 def _page(options: argparse.Namespace) -> "Page":
     from report import page
 
+    study = _study(options)
     made = page.compose(
-        catalogue.load(options.table),
-        _study(options),
+        catalogue.load(options.table, catalogue.folders(study)),
+        study,
         options.root,
         partial=options.partial,
         beside_published=options.published,
     )
-    for note in made.notes:
-        print(note, file=sys.stderr)
+    _note(made.notes)
     return made
+
+
+def _note(notes: Sequence[str]) -> None:
+    for note in notes:
+        print(note, file=sys.stderr)
 
 
 def _study(options: argparse.Namespace) -> Study:
@@ -131,18 +150,18 @@ def _study(options: argparse.Namespace) -> Study:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m report", description=__doc__)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for verb in (collect, render, show, cells, union, claims, published):
+    for verb in (collect, render, show, cells, union, claims, published, schema):
         described = str(verb.__doc__).rstrip(".")
         sub = verbs.add_parser(verb.__name__, help=described, description=described)
         sub.set_defaults(verb=verb)
-        if verb is published:
+        if verb in (published, schema):
             sub.add_argument("--check", action="store_true", help="only say whether it is current")
             continue
         known = ", ".join(catalogue.names())
         if verb is show:
-            sub.add_argument("tables", metavar="TABLE", nargs="*", help=f"of: {known}")
+            sub.add_argument("tables", metavar="TABLE", nargs="*", help=f"of: {known}, or one of the scale's own")
         elif verb in (collect, render):
-            sub.add_argument("table", metavar="TABLE", help=f"one of: {known}")
+            sub.add_argument("table", metavar="TABLE", help=f"one of: {known}, or of the scale's own")
         if verb is not cells:
             sub.add_argument(
                 "--partial",

@@ -43,7 +43,7 @@ class Page:
 
 def compose(table: Table, study: Study, root: str, *, partial: bool = False, beside_published: bool = False) -> Page:
     """The page of ``table``: from its collection, or (``partial``) from whatever valid measurements exist now."""
-    if beside_published and table.supplement:
+    if beside_published and not table.of_the_paper:
         raise UserError(f"{table.name} is no table of the paper: there are no published numbers to set beside it")
     collected = stem(table, root, partial=partial)
     notes: list[str] = []
@@ -56,8 +56,8 @@ def compose(table: Table, study: Study, root: str, *, partial: bool = False, bes
     lay_out, describe = KINDS[type(table)]
     layout = lay_out(table, study, measurements, beside_published=beside_published)
     return Page(
-        table.heading,
-        "tab:" + table.name + ("" if study.scale == DEFAULT_SCALE else f"-{study.scale}"),
+        table.numbered,
+        table.labelled + ("" if study.scale == DEFAULT_SCALE else f"-{study.scale}"),
         layout,
         describe(table, study, measurements, layout, beside_published=beside_published),
         Path(f"{collected}.published") if beside_published else collected,

@@ -5,7 +5,9 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue, SkipJsonSchema
+from pydantic_core import CoreSchema
 
 from ataka import plan
 from ataka.errors import UserError, nearest
@@ -17,8 +19,25 @@ from report.sources import Source
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
+class Entry(Settings):
+    """A row or a column. A name alone stands for an entry with that name under each of the keys ``alone``."""
+
+    alone: ClassVar[tuple[str, ...]]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        return dict.fromkeys(cls.alone, value) if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        described = handler.resolve_ref_schema(handler(core))
+        name = {"type": "string", "description": f"stands for {' and '.join(cls.alone)}"}
+        return {"anyOf": [name, described], "title": described.pop("title")}
+
+
 class Table(Settings):
-    """A table of the paper, or a supplement to one."""
+    """A table of the paper, a supplement to one, or one of your own."""
 
     noun: ClassVar[str]
     """What its measurements are called."""
@@ -27,16 +46,42 @@ class Table(Settings):
     entry_keys: ClassVar[list[str]]
     """What may be said of a single row or column, as a key."""
 
-    name: str
-    number: int = Field(ge=1, description="its number in the paper")
+    name: SkipJsonSchema[str]
+    path: SkipJsonSchema[str] = Field("", exclude=True)
+    """Where its YAML lies, for messages."""
+    number: int | None = Field(None, ge=1, description="its number in the paper; a table of your own has none")
     supplement: bool = Field(False, description="not in the paper: more about the table of that number")
+    heading: str = Field("", description="as captions number it, where that is not the paper's number: A1")
+    label: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9:._-]*$",
+        description=r"LaTeX's \label, tab:NAME where it is left out; a smaller scale adds -SCALE",
+    )
     on_request: bool = Field(False, description="a target of its own, no part of `all`")
     title: str = Field(min_length=1, description="the caption's first sentence, without a full stop")
+    caption: str = Field("", description="sentences of your own, which follow the title")
+
+    @model_validator(mode="after")
+    def _supplements_one(self) -> "Table":
+        if self.supplement and self.number is None:
+            raise ValueError("number is missing: which table of the paper is this a supplement to?")
+        return self
 
     @property
-    def heading(self) -> str:
-        """Its number as captions print it."""
-        return f"{self.number}, supplement" if self.supplement else str(self.number)
+    def numbered(self) -> str:
+        """As captions number it: by its heading, the paper's number, or its name."""
+        number = str(self.number or self.name)
+        return self.heading or (f"{number}, supplement" if self.supplement else number)
+
+    @property
+    def labelled(self) -> str:
+        """LaTeX's label at the paper's scale."""
+        return self.label or f"tab:{self.name}"
+
+    @property
+    def of_the_paper(self) -> bool:
+        """Whether the paper printed it, so that there are published numbers."""
+        return self.number is not None and not self.supplement
 
     @abstractmethod
     def sources(self, study: Study) -> list[Source]:
@@ -66,9 +111,7 @@ class Table(Settings):
         """Raise UserError, with the nearest, for a name that isn't ``known``."""
         for name in names:
             if name not in known:
-                raise UserError(
-                    f"report/paper/tables/{self.name}.yaml: {key}: no {noun} '{name}' in config/{nearest(name, known)}"
-                )
+                raise UserError(f"{self.path}: {key}: no {noun} '{name}' in config/{nearest(name, known)}")
 
 
 def refuse_twice(names: Sequence[Hashable]) -> None:

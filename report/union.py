@@ -23,10 +23,10 @@ COLUMNS = ["scale", "dataset", "arch", "method", "seed", "attacks", "n", "correc
 
 def sources(study: Study) -> list[Cell]:
     """The cells of every table of accuracies that this scale has."""
-    every = (catalogue.load(name) for name in catalogue.names())
-    found = (table for table in every if not table.on_request)
-    kept = (table for table in found if isinstance(table, AccuracyTable) and _keeps(study, table))
-    return list(dict.fromkeys(cell for table in kept for cell in table.cells(study)))
+    tables, _ = catalogue.every(study)
+    return list(
+        dict.fromkeys(cell for table in tables if isinstance(table, AccuracyTable) for cell in table.cells(study))
+    )
 
 
 def write(study: Study, root: str, *, partial: bool = False) -> tuple[Path, int]:
@@ -50,11 +50,6 @@ def worst(attacks: Sequence[Bits]) -> Bits:
     common = min(map(len, attacks))
     right: Bits = numpy.logical_and.reduce([one[:common] for one in attacks])
     return right
-
-
-def _keeps(study: Study, table: AccuracyTable) -> bool:
-    """Whether this scale has something in place of a data set and a network of it."""
-    return any(map(study.stand_in, table.datasets)) and any(map(study.stand_in, table.archs))
 
 
 def _row(study: Study, run: Run, attacks: Mapping[str, Bits]) -> dict[str, object]:

@@ -79,9 +79,9 @@ class RuleInputs:
         """The cells, their bits and the particles that the claims compare."""
         return _evidence(sentences.sources(self._scales.study(wildcards), sentences.load()), wildcards.root)
 
+    @mistakes_stop()
     def all_tables(self, wildcards: Wildcards) -> list[str]:
-        tables = self._scales.tables.items()
-        return [f"{wildcards.root}/{name}.tex" for name, table in tables if not table.on_request]
+        return [f"{wildcards.root}/{table.name}.tex" for table in self._scales.every_table(wildcards)]
 
 
 def _files(nodes: Iterable[Node], root: str) -> list[str]:

@@ -47,17 +47,21 @@ class Scales:
             "SETTINGS": json.dumps(overrides),
         }
         self.studies: dict[str, Study] = {}
+        self.tables: dict[str, None] = {}
+        """The names of all tables of all scales."""
         self._mistakes: dict[str, UserError] = {}
+        self._noted: set[str] = set()
         for scale in config.scales():
             try:
-                self.studies[plan.root_of(scale)] = config.load(scale, overrides)
+                study = config.load(scale, overrides)
+                self.tables |= dict.fromkeys(catalogue.names(catalogue.folders(study)))
+                self.studies[plan.root_of(scale)] = study
             except UserError as error:  # perhaps right for another scale, and only that one is asked for
                 self._mistakes[plan.root_of(scale)] = error
         with mistakes_stop():
             if not self.studies:
                 asked = [root for root in self._mistakes if any(one.startswith(f"{root}/") for one in sys.argv)]
                 raise self._mistakes[max(asked, key=len, default=plan.root_of(config.DEFAULT_SCALE))]
-            self.tables: dict[str, Table] = {name: catalogue.load(name) for name in catalogue.names()}
         self.roots = [plan.root_of(scale) for scale in config.scales()]
         self.any_root = "|".join(map(re.escape, self.roots))
         """A regular expression, as a wildcard's constraint; so is ``any_table``."""
@@ -70,7 +74,20 @@ class Scales:
         return self.studies[wildcards.root]
 
     def table(self, wildcards: Wildcards) -> Table:
-        return self.tables[wildcards.table]
+        """The table that the wildcards name; UserError if its YAML is wrong, which stops no other table."""
+        return catalogue.load(wildcards.table, catalogue.folders(self.study(wildcards)))
+
+    def every_table(self, wildcards: Wildcards) -> list[Table]:
+        """The tables that this study can make; why it leaves out each of the others is printed once."""
+        study = self.study(wildcards)
+        tables, reasons = catalogue.every(study)
+        for reason in reasons:
+            if reason not in self._noted:
+                print(f"note: {wildcards.root}/all: {reason}", file=sys.stderr)
+        self._noted |= {*reasons}
+        if not tables:
+            raise UserError(f"scale '{study.scale}' can make no table: {reasons[0] if reasons else 'there is none'}")
+        return tables
 
 
 def node_of(wildcards: Wildcards) -> Node:

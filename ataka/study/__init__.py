@@ -69,6 +69,10 @@ class Study(Settings):
         default_factory=dict,
         description="what this scale uses in place of the paper's data sets and networks",
     )
+    tables: tuple[str, ...] = Field(
+        (),
+        description="folders of tables of your own, NAME.yaml, beside report/paper/tables; relative to the checkout",
+    )
     teachers: dict[str, str] = Field(description="the teachers' architecture for each data set of the tables")
     setups: dict[str, Setup]
     generators: dict[str, Generator]

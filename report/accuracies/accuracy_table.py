@@ -2,19 +2,18 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
 from ataka.errors import UserError
 from ataka.plan import Cell
 from ataka.study import Study
-from ataka.study.fields import Settings
 from report import names
 from report.accuracies import cells, differences, health
 from report.accuracies.cells import Measurement
 from report.sources import Source
-from report.table import Names, Table, refuse_twice
+from report.table import Entry, Names, Table, refuse_twice
 
 
 class Block(NamedTuple):
@@ -26,22 +25,19 @@ class Block(NamedTuple):
     arch: str
 
 
-class Column(Settings):
+class Column(Entry):
     """An attack, or the mean over several, seed by seed. An attack's name alone stands for ``{attack: NAME}``.
 
     Or a ``field`` of the cells that is the same for every attack; never marked as the best.
     """
+
+    alone = ("attack",)
 
     attack: str | None = None
     mean_of: Names | None = None
     field: str | None = None
     label: str = Field("", description="its heading; of an attack by itself, the attack's own where it is left out")
     note: str = Field("", description="what it shows, for the caption")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named(cls, value: Any) -> Any:
-        return {"attack": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> "Column":
@@ -71,18 +67,15 @@ class Column(Settings):
         return fmean(known) if len(known) == len(values) else None
 
 
-class Row(Settings):
+class Row(Entry):
     """A method, or what is derived from several, seed by seed. A method's name alone stands for ``{method: NAME}``."""
+
+    alone = ("method",)
 
     method: str | None = None
     mean_of: Names | None = None
     range_of: Names | None = Field(None, description="the largest minus the smallest; never marked as the best")
     label: str = Field("", description="of a method, its own where it is left out")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named(cls, value: Any) -> Any:
-        return {"method": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> "Row":
@@ -111,10 +104,15 @@ class AccuracyTable(Table):
     csv_columns: ClassVar[list[str]] = cells.COLUMNS
     entry_keys: ClassVar[list[str]] = [*Row.model_fields, *Column.model_fields]
 
-    datasets: Names
-    archs: Names
-    columns: tuple[Column, ...] = Field(min_length=1)
-    rows: tuple[tuple[Row, ...], ...] = Field(min_length=1, description="in groups divided by some space")
+    kind: Literal["accuracies"] = "accuracies"
+    datasets: Names = Field(
+        description="below each other, by the paper's names, for which a smaller scale has stand-ins"
+    )
+    archs: Names = Field(description="students, side by side where they fit, by the paper's names")
+    columns: tuple[Column, ...] = Field(min_length=1, description="attacks of config/")
+    rows: tuple[tuple[Row, ...], ...] = Field(
+        min_length=1, description="methods of config/, in groups divided by some space"
+    )
     variants: bool = Field(
         False, description="compare each variant with the method that it varies, instead of looking for the best"
     )

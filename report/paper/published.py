@@ -32,9 +32,9 @@ class Number(NamedTuple):
 Key = tuple[int, str, str, str, str]
 
 
-def lookup(table: int, dataset: str, arch: str, method: str, attack: str) -> Number | None:
+def lookup(table: int | None, dataset: str, arch: str, method: str, attack: str) -> Number | None:
     """What the paper's ``table`` printed there; None if nothing. Names are the paper's, no stand-ins."""
-    return load().get((table, dataset, arch, method, attack))
+    return None if table is None else load().get((table, dataset, arch, method, attack))
 
 
 @cache

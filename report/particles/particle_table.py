@@ -1,30 +1,26 @@
 """Which rows and columns a table of particles has, and hence which measurements it needs."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from ataka.errors import UserError, nearest
 from ataka.plan import Particles, Run
 from ataka.study import Study
-from ataka.study.fields import Settings
 from report.particles import particle_rows
 from report.particles.particle_rows import STATISTICS, ParticleSet
 from report.sources import Source
-from report.table import Names, Table, refuse_twice
+from report.table import Entry, Names, Table, refuse_twice
 
 
-class Row(Settings):
+class GeneratorRow(Entry):
     """A generator. Its name alone stands for ``{generator: NAME, label: NAME}``."""
+
+    alone = ("generator", "label")
 
     generator: str
     label: str
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named(cls, value: Any) -> Any:
-        return {"generator": value, "label": value} if isinstance(value, str) else value
 
 
 class ParticleTable(Table):
@@ -32,10 +28,11 @@ class ParticleTable(Table):
 
     noun: ClassVar[str] = "sets of particles"
     csv_columns: ClassVar[list[str]] = particle_rows.COLUMNS
-    entry_keys: ClassVar[list[str]] = list(Row.model_fields)
+    entry_keys: ClassVar[list[str]] = list(GeneratorRow.model_fields)
 
+    kind: Literal["particles"]
     columns: Names = Field(description=f"statistics: {', '.join(STATISTICS)}")
-    rows: tuple[tuple[Row, ...], ...] = Field(min_length=1, description="in groups divided by some space")
+    rows: tuple[tuple[GeneratorRow, ...], ...] = Field(min_length=1, description="in groups divided by some space")
 
     @field_validator("columns")
     @classmethod
@@ -48,12 +45,12 @@ class ParticleTable(Table):
 
     @field_validator("rows")
     @classmethod
-    def _distinct(cls, groups: tuple[tuple[Row, ...], ...]) -> tuple[tuple[Row, ...], ...]:
+    def _distinct(cls, groups: tuple[tuple[GeneratorRow, ...], ...]) -> tuple[tuple[GeneratorRow, ...], ...]:
         refuse_twice([row.generator for group in groups for row in group])
         return groups
 
     @property
-    def lines(self) -> list[Row]:
+    def lines(self) -> list[GeneratorRow]:
         """Every row, top to bottom."""
         return [row for group in self.rows for row in group]
 

@@ -1,13 +1,16 @@
 """A table's YAML: which cells it stands for, and which mistakes are refused with the name that was meant."""
 
+import json
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import jsonschema
 import pytest
+import yaml
 
 from ataka.errors import UserError
 from ataka.study import Study
-from report import catalogue
+from report import catalogue, page, render
 from report.accuracies.accuracy_table import AccuracyTable
 from tests.report import studies
 
@@ -55,10 +58,14 @@ TABLE = {
 }
 
 
-def mine(folder: Path, **changes: str | None) -> AccuracyTable:
+def write(folder: Path, **changes: str | None) -> None:
     lines = {key: value for key, value in (TABLE | changes).items() if value is not None}
     (folder / "mine.yaml").write_text("".join(f"{key}: {value}\n" for key, value in lines.items()))
-    return cast(AccuracyTable, catalogue.load("mine", folder))
+
+
+def mine(folder: Path, **changes: str | None) -> AccuracyTable:
+    write(folder, **changes)
+    return cast(AccuracyTable, catalogue.load("mine", [folder]))
 
 
 def test_a_table_of_ones_own(tmp_path: Path, study: Study) -> None:
@@ -87,6 +94,9 @@ def test_a_table_of_ones_own(tmp_path: Path, study: Study) -> None:
         ({"rows": "[[en-satt]]"}, "rows: no method 'en-satt' in config/; did you mean 'en-sat'?"),
         ({"columns": "[pgdd]"}, "columns: no attack 'pgdd' in config/; did you mean 'pgd'?"),
         ({"title": "[unclosed"}, "mine.yaml is no valid YAML"),
+        ({"name": "yours"}, "name: unknown key; a table's name is that of its file"),
+        ({"label": "tab mine"}, "label: "),
+        ({"number": None, "supplement": "true"}, "number is missing: which table of the paper"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, study: Study, changes: dict[str, str], message: str) -> None:
@@ -145,3 +155,98 @@ def test_tables_2_and_5_share_the_cells_of_three_teachers() -> None:
     shared = set(catalogue.load("table2").sources(study)) & set(catalogue.load("table5").sources(study))
     assert {cell.run.method for cell in shared} == {"natural", "s-at-aka"}
     assert len(shared) == 2 * 4 * 3 * 4  # methods, blocks, seeds, attacks
+
+
+# ---- tables of one's own
+
+
+def own(study: Study, *folders: Path) -> Study:
+    return study.model_copy(update={"tables": tuple(map(str, folders))})
+
+
+def test_a_table_of_ones_own_has_a_heading_a_label_and_words_of_its_own(tmp_path: Path, study: Study) -> None:
+    table = mine(tmp_path, number=None, heading="A_1", label="tab:ours", caption="Seen by nobody yet.")
+    made = page.compose(table, study, str(tmp_path), partial=True)
+    tex, markdown = render.tex(made), render.md(made)
+    assert r"\renewcommand{\thetable}{A\_1}" in tex
+    assert r"\label{tab:ours-demo}" in tex
+    assert "A title. Seen by nobody yet. " in " ".join(made.caption.text)
+    assert markdown.startswith("**Table A_1.** A title. Seen by nobody yet. ")
+
+
+def test_without_a_number_or_a_heading_it_is_called_by_its_name(tmp_path: Path, study: Study) -> None:
+    table = mine(tmp_path, number=None)
+    assert (table.numbered, table.labelled) == ("mine", "tab:mine")
+    with pytest.raises(UserError, match="mine is no table of the paper: there are no published numbers"):
+        page.compose(table, study, str(tmp_path), beside_published=True)
+
+
+def test_the_folders_of_a_scale_are_searched_beside_the_papers(tmp_path: Path, study: Study) -> None:
+    mine(tmp_path)
+    folders = catalogue.folders(own(study, tmp_path))
+    assert catalogue.load("mine", folders).name == "mine"
+    assert set(catalogue.names(folders)) == {*catalogue.names(), "mine"}
+    (tmp_path / "table2.yaml").write_text("")
+    with pytest.raises(
+        UserError, match=r"two tables are called 'table2', report/paper/tables/table2.yaml and .*: rename"
+    ):
+        catalogue.load("table2", folders)
+    with pytest.raises(UserError, match=f"tables: there is no folder {tmp_path / 'elsewhere'}"):
+        catalogue.folders(own(study, tmp_path / "elsewhere"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"rows": "[[of-another-scale]]"}, "mine.yaml: rows: no method 'of-another-scale'"),
+        ({"title": "[unclosed"}, "mine.yaml is no valid YAML"),
+        ({"colums": "[clean]"}, "mine.yaml: colums: unknown key"),
+        ({"datasets": "[cifar100]"}, "leaves out every data set or student of mine"),
+    ],
+)
+def test_a_draft_is_left_out_with_its_reason_and_takes_no_other_with_it(
+    tmp_path: Path, study: Study, changes: dict[str, str], reason: str
+) -> None:
+    complete, _ = catalogue.every(study)
+    mine(tmp_path)
+    assert {table.name for table in catalogue.every(own(study, tmp_path))[0]} == {
+        *(table.name for table in complete),
+        "mine",
+    }
+    write(tmp_path, **changes)
+    tables, (left_out,) = catalogue.every(own(study, tmp_path))
+    assert tables == complete
+    assert left_out.startswith("table 'mine' is left out: ")
+    assert reason in left_out
+
+
+# ---- the schema
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_an_editor_finds_nothing_wrong_with_a_table_of_ours(name: str) -> None:
+    text = (catalogue.FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+    assert text.startswith("# yaml-language-server: $schema=schema.json\n")
+    jsonschema.validate(yaml.safe_load(text), json.loads(catalogue.SCHEMA.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ({"colums": ["clean"]}, "colums"),
+        ({"rows": [[{"methd": "natural"}]]}, "methd"),
+        ({"kind": "particles"}, "datasets"),
+        ({"kind": "particle"}, "particle"),
+        ({"columns": []}, r"\[\]"),
+        ({"name": "mine"}, "name"),
+    ],
+)
+def test_an_editor_sees_a_mistake(changes: dict[str, Any], wrong: str) -> None:
+    content = {key: yaml.safe_load(value) for key, value in TABLE.items()}
+    jsonschema.validate(content, json.loads(catalogue.schema()))
+    with pytest.raises(jsonschema.ValidationError, match=wrong):
+        jsonschema.validate(content | changes, json.loads(catalogue.schema()))
+
+
+def test_the_schema_beside_the_tables_is_current() -> None:
+    assert catalogue.SCHEMA.read_text(encoding="utf-8") == catalogue.schema(), "run: python -m report schema"

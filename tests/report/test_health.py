@@ -224,7 +224,7 @@ def test_a_mark_of_one_seed_marks_the_mean_and_what_is_derived(tmp_path: Path) -
     ]
     for one in measurements:
         one.fields["health"] = "rising" if one.cell == raised else ""
-    made = lay_out(catalogue.load("mine", tmp_path), study, measurements)
+    made = lay_out(catalogue.load("mine", [tmp_path]), study, measurements)
     assert [[entry.mark for entry in row.entries] for row in made.panels[0].sections[0]] == [
         ["", "ᵃ", "ᵃ"],
         ["", "", ""],

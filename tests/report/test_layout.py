@@ -126,7 +126,7 @@ def derived(folder: Path, study: Study, accuracies: Mapping[tuple[str, str, int]
         "[{mean_of: [natural, en-sat], label: mean}, {range_of: [natural, en-sat], label: range}]]}"
     )
     measurements = [measurement(method, value, attack, seed) for (method, attack, seed), value in accuracies.items()]
-    return lay_out(catalogue.load("mine", folder), study, measurements)
+    return lay_out(catalogue.load("mine", [folder]), study, measurements)
 
 
 def test_a_mean_and_a_range_are_taken_seed_by_seed(tmp_path: Path) -> None:

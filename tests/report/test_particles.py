@@ -202,5 +202,5 @@ def test_mistakes_are_named(tmp_path: Path, study: Study) -> None:
     ]:
         path.write_text(form.format(columns=columns, rows=rows))
         with pytest.raises(UserError) as error:
-            catalogue.load("mine", tmp_path).sources(study)
+            catalogue.load("mine", [tmp_path]).sources(study)
         assert message in str(error.value)

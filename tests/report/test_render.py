@@ -205,7 +205,7 @@ def test_frozen_teachers_are_stand_ins_too(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
         "{number: 2, title: Mine, datasets: [cifar10], archs: [resnet18], columns: [clean], rows: [[en-rslad]]}"
     )
-    table = catalogue.load("mine", tmp_path)
+    table = catalogue.load("mine", [tmp_path])
     assert isinstance(table, AccuracyTable)
     assert "and WRN-10-1 for WRN-34-10." in " ".join(accuracy_caption._stand_ins(table, studies.study(studies.WHOLE)))
 
