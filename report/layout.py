@@ -50,10 +50,17 @@ class Panel:
 
 @dataclass(frozen=True)
 class Group:
-    """Columns under a common heading."""
+    """Columns under a common heading. ``counts`` says how many images each rests on, where the columns differ in it."""
 
     title: str
     columns: tuple[str, ...]
+    counts: tuple[str, ...] = ()
+
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """Each column's name, with its number of images where there is one: ``AA (n = 32)``."""
+        counts = self.counts or ("",) * len(self.columns)
+        return tuple(f"{name} ({n})" if n else name for name, n in zip(self.columns, counts, strict=True))
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,10 @@ class Layout:
     def has_letters(self) -> bool:
         """Or asterisks: whatever stands above a number, to its right."""
         return any(set(entry.mark) & {DIFFERS, *LETTERS} for entry in self.entries)
+
+    @property
+    def has_counts(self) -> bool:
+        return any(group.counts for group in self.groups)
 
     @property
     def has_dash(self) -> bool:

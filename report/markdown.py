@@ -19,8 +19,8 @@ def header(layout: Layout) -> list[str]:
     """The column names: under one group it stands for itself, under several each name says its own."""
     if len(layout.groups) == 1:
         (group,) = layout.groups
-        return [escape(name) for name in (group.title, *group.columns)]
-    return ["", *(escape(f"{group.title} {column}") for group in layout.groups for column in group.columns)]
+        return [escape(name) for name in (group.title, *group.headings)]
+    return ["", *(escape(f"{group.title} {column}") for group in layout.groups for column in group.headings)]
 
 
 def rule(layout: Layout) -> list[str]:

@@ -40,7 +40,7 @@ def _console() -> Console:
 def _grid(corner: str, panel: Panel, group: Group, span: slice, *, stars: bool) -> Grid:
     grid = Grid(box=SIMPLE_HEAD, pad_edge=False)
     grid.add_column(corner)
-    for name in group.columns:
+    for name in group.headings:
         grid.add_column(name, justify="right")
     for section in panel.sections:
         for row in section:

@@ -20,6 +20,7 @@ from report.layout import Row as Line
 from report.paper import published
 from report.statistics import summarise
 
+PUBLISHED = "published"
 WIDEST, WIDEST_WITH_SPREAD = 10, 8
 """So many numbers side by side, without and with their deviation, fit the width of a page."""
 
@@ -50,7 +51,7 @@ def lay_out(
         return Panel(title, sections)
 
     if beside_published:
-        groups = ["measured", "published"]
+        groups = ["measured", PUBLISHED]
         panels = [panel(_both(block), measured(block) + _published(table, columns, block)) for block in blocks]
     elif len(archs) * len(columns) > (WIDEST_WITH_SPREAD if len(study.seeds) > 1 else WIDEST):
         groups = ["accuracy (%)"]
@@ -62,8 +63,20 @@ def lay_out(
             side_by_side = [block for block in blocks if block.paper_dataset == dataset]
             entries = [column for block in side_by_side for column in measured(block)]
             panels.append(panel(_title(side_by_side[0]), entries))
-    headings = tuple(column.heading for column in columns)
-    return Layout("Method", tuple(Group(title, headings) for title in groups), tuple(panels))
+    headings, counts = tuple(column.heading for column in columns), _counts(columns, measurements)
+    grouped = [Group(title, headings, () if title == PUBLISHED else counts) for title in groups]
+    return Layout("Method", tuple(grouped), tuple(panels))
+
+
+def _counts(columns: Sequence[Column], measurements: Sequence[Measurement]) -> tuple[str, ...]:
+    """How many images each column rests on, as ``n = 360``; nothing where all columns rest on as many."""
+    by_column = [sorted({one.n for one in measurements if one.cell.attack in column.attacks}) for column in columns]
+    if len({n for counts in by_column for n in counts}) < 2:
+        return ()
+    return tuple(
+        f"n = {' to '.join(f'{n:,}' for n in dict.fromkeys((counts[0], counts[-1])))}" if counts else ""
+        for counts in by_column
+    )
 
 
 def _both(block: Block) -> str:

@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,18 @@ def test_published_numbers_stand_beside_and_apart(study: Study) -> None:
     assert column(made, 0)["en-IAD"] == Entry(DASH)
     assert column(made, 4)["en-IAD"] == Entry("84.28", mark="†")
     assert best(made, 7) == {"(S)AT-AKA"}
+
+
+def test_headings_say_on_how_many_images_a_column_rests_where_columns_differ(study: Study) -> None:
+    few = replace(measurement("natural", 10.0, "aa"), n=32)
+    for beside in (False, True):
+        made = lay_out(catalogue.load("table2"), study, [measurement("natural", 90.0), few], beside_published=beside)
+        group, *published = made.groups
+        assert group.headings == (f"Clean (n = {measurement('natural', 90.0).n:,})", "FGSM", "PGD", "AA (n = 32)")
+        assert [other.headings for other in published] == [("Clean", "FGSM", "PGD", "AA")] * beside
+    alike = lay_out(catalogue.load("table2"), study, [measurement("natural", 90.0), measurement("natural", 1.0, "aa")])
+    assert not alike.has_counts
+    assert alike.groups[0].headings == ("Clean", "FGSM", "PGD", "AA")
 
 
 # ---- what is derived from several methods or attacks
