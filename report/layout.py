@@ -60,7 +60,7 @@ class Group:
     def headings(self) -> tuple[str, ...]:
         """Each column's name, with its number of images where there is one: ``AA (n = 32)``."""
         counts = self.counts or ("",) * len(self.columns)
-        return tuple(f"{name} ({n})" if n else name for name, n in zip(self.columns, counts, strict=True))
+        return tuple(f"{name} (n = {n})" if n else name for name, n in zip(self.columns, counts, strict=True))
 
 
 @dataclass(frozen=True)

@@ -69,14 +69,11 @@ def lay_out(
 
 
 def _counts(columns: Sequence[Column], measurements: Sequence[Measurement]) -> tuple[str, ...]:
-    """How many images each column rests on, as ``n = 360``; nothing where all columns rest on as many."""
+    """How many images each column rests on; nothing where all columns rest on as many."""
     by_column = [sorted({one.n for one in measurements if one.cell.attack in column.attacks}) for column in columns]
     if len({n for counts in by_column for n in counts}) < 2:
         return ()
-    return tuple(
-        f"n = {' to '.join(f'{n:,}' for n in dict.fromkeys((counts[0], counts[-1])))}" if counts else ""
-        for counts in by_column
-    )
+    return tuple(" to ".join(f"{n:,}" for n in dict.fromkeys([*counts[:1], *counts[-1:]])) for counts in by_column)
 
 
 def _both(block: Block) -> str:
