@@ -13,3 +13,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = sorted(str(candidate) for candidate in known)
     close = get_close_matches(str(name), names, n=1, cutoff=0.6)
     return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(names) or 'none'}"
+
+
+def few(names: Iterable[str], most: int = 3) -> str:
+    """The first names, and how many the others are: ``a, b, c and 4 more``."""
+    listed = list(names)
+    rest = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + rest

@@ -10,7 +10,7 @@ What keys don't show can't be checked: an activation, a normalisation that the a
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from pickle import UnpicklingError
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ataka.errors import UserError
+from ataka.errors import UserError, few
 
 # From each foreign layout to ours: patterns and what replaces them, one after the other.
 LAYOUTS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -92,16 +92,8 @@ def load(path: str, *, sha256: str, network: nn.Module) -> None:
     tensors = _without_wrappers(path, _state_dict(path, _read(path, sha256)))
     _refuse_lost_normalisation(path, tensors, own)
     match = min((_match(layout, tensors, own) for layout in LAYOUTS), key=lambda match: match.distance)
-    problems = [
-        *([f"the file lacks {_few(match.missing)}"] if match.missing else []),
-        *([f"the network has no {_few(match.left)}"] if match.left else []),
-        *([f"other shapes in the file: {_few(match.unlike)}"] if match.unlike else []),
-    ]
-    if problems:
-        raise UserError(
-            f"{path} doesn't fit the network (closest layout: {match.layout}): {'; '.join(problems)}. "
-            "Are architecture and classes those of the file?"
-        )
+    if match.missing or match.left or match.unlike:
+        raise UserError(_message(path, match, own))
     network.load_state_dict(own | match.found, strict=True)
 
 
@@ -134,13 +126,13 @@ def _state_dict(path: str, content: Any) -> dict[str, Tensor]:
     if isinstance(content, dict):
         behind = [key for key in WRAPPERS if isinstance(content.get(key), dict)]
         if len(behind) > 1:
-            raise UserError(f"{path} holds several networks, {_few(behind)}: save the one that is meant alone")
+            raise UserError(f"{path} holds several networks, {few(behind)}: save the one that is meant alone")
         content = content[behind[0]] if behind else content
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no state dict, but a {type(content).__name__}")
     odd = [str(key) for key, value in content.items() if not isinstance(key, str) or not isinstance(value, Tensor)]
     if odd or not content:
-        raise UserError(f"{path} holds no state dict: {_few(odd) or 'nothing'} in it where named tensors are expected")
+        raise UserError(f"{path} holds no state dict: {few(odd) or 'nothing'} in it where named tensors are expected")
     return content
 
 
@@ -151,7 +143,7 @@ def _without_wrappers(path: str, tensors: Mapping[str, Tensor]) -> dict[str, Ten
         names = [PREFIX.sub("", name.removeprefix("1.")) for name in names]
     names = [NORMALISATION.sub(r"normalise.\1", name) for name in names]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError(f"{path} holds several tensors for {_few(twice)}: save the network that is meant alone")
+        raise UserError(f"{path} holds several tensors for {few(twice)}: save the network that is meant alone")
     return dict(zip(names, tensors.values(), strict=True))
 
 
@@ -196,11 +188,7 @@ def _match(layout: str, tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]
     if MEAN not in found and STD not in found:
         optional |= {MEAN, STD}
     missing = [name for name in own if name not in found and name not in optional]
-    unlike = [
-        f"{name} {tuple(tensor.shape)}, not {tuple(own[name].shape)}"
-        for name, tensor in found.items()
-        if tensor.shape != own[name].shape
-    ]
+    unlike = [name for name, tensor in found.items() if tensor.shape != own[name].shape]
     return _Match(layout, found, missing, left, unlike)
 
 
@@ -211,8 +199,15 @@ def _dead(tensors: Mapping[str, Tensor]) -> set[str]:
     return set(dead) if dead == twin else set()
 
 
-def _few(names: Iterable[str], most: int = 3) -> str:
-    """The first names, and how many the others are."""
-    listed = list(names)
-    rest = f" and {len(listed) - most} more" if len(listed) > most else ""
-    return ", ".join(listed[:most]) + rest
+def _message(path: str, match: _Match, own: Mapping[str, Tensor]) -> str:
+    """In what the file doesn't fit a network with the tensors ``own``."""
+    shapes = [f"{name} {tuple(match.found[name].shape)}, not {tuple(own[name].shape)}" for name in match.unlike]
+    problems = [
+        *([f"the file lacks {few(match.missing)}"] if match.missing else []),
+        *([f"the network has no {few(match.left)}"] if match.left else []),
+        *([f"other shapes in the file: {few(shapes)}"] if shapes else []),
+    ]
+    return (
+        f"{path} doesn't fit the network (closest layout: {match.layout}): {'; '.join(problems)}. "
+        "Are architecture and classes those of the file?"
+    )

@@ -12,11 +12,15 @@ def build(*, name: str, classes: int, channels: int) -> nn.Module:
     """timm's model ``name``, without its weights; UserError if timm is missing, or doesn't know it."""
     timm = _timm()
     if not timm.is_model(name):
-        close = get_close_matches(name, timm.list_models(), n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else "timm.list_models() lists what it has"
-        raise UserError(f"architecture 'timm/{name}': timm {timm.__version__} has no such model; {hint}")
+        raise UserError(_message(name, timm))
     network: nn.Module = timm.create_model(name, pretrained=False, num_classes=classes, in_chans=channels)
     return network
+
+
+def _message(name: str, timm: Any) -> str:
+    close = get_close_matches(name, timm.list_models(), n=3)
+    hint = f"did you mean {' or '.join(close)}?" if close else "timm.list_models() lists what it has"
+    return f"architecture 'timm/{name}': timm {timm.__version__} has no such model; {hint}"
 
 
 def _timm() -> Any:
