@@ -1,7 +1,7 @@
 """Watchers look at the networks as each epoch ends: for accuracy, collapse, the best epoch.
 
-Divergence has its watcher in meters.py, catastrophic overfitting in probe.py.
-A watcher leaves the networks as they were, draws from no stream of the training, and so changes no bit of it.
+A watcher leaves the networks as they were and draws from no stream of the training, so that no bit of the training
+depends on it. Divergence has its watcher in meters.py, catastrophic overfitting in probe.py.
 """
 
 import math
