@@ -128,24 +128,14 @@ def _wide_resnet(depth: str, width: str, silu: str | None) -> Architecture:
     if int(depth) < 10 or int(depth) % 6 != 4:
         raise ValueError(f"architecture 'wrn{depth}-{width}': a wide ResNet's depth is 10, 16, 22, ... (6 k + 4)")
     size = f"{depth}-{width}"
-    if size == "70-16":
-        return _gowal(name="wrn70-16", label="WRN-70-16", depth=70, width=16)
-    if silu:
-        return _gowal(name=f"wrn{size}-silu", label=f"WRN-{size} (SiLU)", depth=int(depth), width=int(width))
+    settings = {"depth": int(depth), "width": int(width)}
+    if not silu and size != "70-16":
+        return Architecture(f"wrn{size}", label=f"WRN-{size}", sources=("ataka.models.wide_resnet",), settings=settings)
     return Architecture(
-        name=f"wrn{size}",
-        label=f"WRN-{size}",
-        sources=("ataka.models.wide_resnet",),
-        settings={"depth": int(depth), "width": int(width)},
-    )
-
-
-def _gowal(name: str, label: str, depth: int, width: int) -> Architecture:
-    return Architecture(
-        name=name,
-        label=label,
+        name=f"wrn{size}" if size == "70-16" else f"wrn{size}-silu",
+        label=f"WRN-{size}" if size == "70-16" else f"WRN-{size} (SiLU)",
         sources=("ataka.models.wide_resnet_silu", "ataka.models.wide_resnet"),
-        settings={"depth": depth, "width": width},
+        settings=settings,
         normalises=True,
     )
 
