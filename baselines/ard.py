@@ -35,7 +35,7 @@ class Options(inner.Options):
     kl: Reduction = reading(
         "mean",
         id="E3",
-        sentence=inner.ORIGINAL,
+        sentence=inner.SENTENCE,
         values={"mean": "the divergence averaged over classes, as the authors' code", "sum": "summed over them"},
     )
     batchnorm: BatchNorm = inner.batchnorm("train")

@@ -45,7 +45,7 @@ class Options(inner.Options):
     version: Literal["I", "II"] = reading(
         "I",
         id="E3",
-        sentence=inner.ORIGINAL,
+        sentence=inner.SENTENCE,
         values={"I": "IAD-I, the default of its authors", "II": "IAD-II, with a standard teacher"},
     )
     beta: Annotated[float, Field(ge=0)] = 0.1
@@ -58,7 +58,7 @@ class Options(inner.Options):
     teacher_term: TeacherTerm = reading(
         "whole",
         id="E3",
-        sentence=inner.ORIGINAL,
+        sentence=inner.SENTENCE,
         values={
             "whole": "the teacher's term as it is, as the code",
             "trusted": "times the trust in the teacher, as the paper",
@@ -67,7 +67,7 @@ class Options(inner.Options):
     introspection: Introspection = reading(
         "live",
         id="E3",
-        sentence=inner.ORIGINAL,
+        sentence=inner.SENTENCE,
         values={"live": "the student's own target is differentiated too, as the code", "detached": "it is a constant"},
     )
     batchnorm: BatchNorm = inner.batchnorm("train")

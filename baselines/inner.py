@@ -14,7 +14,7 @@ from ataka.attacks.mode import BatchNorm
 from ataka.study.fields import Budget, StepSize, hyperparameters, number, reading
 from ataka.training import Batch
 
-ORIGINAL = "for the benchmark methods we follow their original settings"
+SENTENCE = "for the benchmark methods we follow their original settings"
 """The paper's sentence about all of them."""
 
 
@@ -33,7 +33,7 @@ def batchnorm(default: BatchNorm) -> Any:
     return reading(
         default,
         id="A12",
-        sentence=ORIGINAL,
+        sentence=SENTENCE,
         values={"train": "the attack uses and moves batch statistics", "eval": "it uses the running ones"},
     )
 

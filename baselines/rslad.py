@@ -44,7 +44,7 @@ class Options(inner.Options, amalgamation.OfLogits, amalgamation.OfProbabilities
     kl: Reduction = reading(
         "mean",
         id="E3",
-        sentence=inner.ORIGINAL,
+        sentence=inner.SENTENCE,
         values={"mean": "the divergence averaged over classes, as the authors' code", "sum": "summed over them"},
     )
     amalgamation: Literal["mean", "naive", "linear", "soft", "pareto"] = "mean"

@@ -2,8 +2,8 @@
 
 The hash is that of the syntax tree, so comments and layout don't count. Left out of the tree are:
 
-- by name, the entries of ``WORDS``: labels, caption sentences, health comparisons, texts of readings, progress lines,
-  and any message that a function named so puts together;
+- by name, the entries of ``WORDS``: labels, caption sentences, health comparisons, costs, texts of readings, progress
+  lines, and any message that a function named so puts together;
 - docstrings (of constants, too) and ``pass``, the arguments of the exception that ``raise`` makes, the message of an
   ``assert``, the body of an exception class;
 - annotations outside class bodies, and what is imported for annotations alone (``if TYPE_CHECKING``);
@@ -25,7 +25,7 @@ PACKAGES = ("ataka", "baselines")
 
 
 class Words(NamedTuple):
-    """Names for what is written for people and decides no result."""
+    """Names of what a plug-in says beside its science, and of what is written for people: neither decides a result."""
 
     constants: tuple[str, ...]
     """Assigned at the top of a module."""
@@ -34,12 +34,13 @@ class Words(NamedTuple):
     keywords: dict[str, tuple[str, ...]]
     """Given to a function, by the function's name."""
     statements: tuple[str, ...]
-    """Called in a statement of its own: a function or method, or any method of an object (``progress.``)."""
+    """Called in a statement of its own: a function or method, or any method of an object (``progress.``); perhaps with
+    an underscore before the name."""
 
 
 WORDS = Words(
-    constants=("LABEL", "BEATS", "SENTENCE"),
-    functions=("sentence", "message"),
+    constants=("LABEL", "BEATS", "CHECKS", "PAPER_NOTE", "SENTENCE"),
+    functions=("sentence", "caveat", "forwards", "message"),
     keywords={
         "reading": ("id", "sentence", "values", "neutral", "description"),
         "added": ("neutral", "description"),
@@ -319,5 +320,5 @@ def _is_report(value: ast.expr) -> bool:
     """Whether a statement's ``value`` is a call that tells a person something."""
     if not isinstance(value, ast.Call):
         return False
-    *_, owner, method = ["", "", *_dotted(value.func)]
+    *_, owner, method = ["", "", *(name.lstrip("_") for name in _dotted(value.func))]
     return bool({method, f"{owner}.", f"{owner}.{method}"} & set(WORDS.statements))

@@ -116,10 +116,14 @@ class Probes:
             clean = round(history[-1][f"probe_clean{name}"] * count / 100)
             ago = lost(past, robust, clean, count, self._classes)
             if ago is not None:
-                which = f"network {name}" if name else "the network"
-                return (
-                    f"{which} has overfitted catastrophically: {past[-ago]} of {count} validation images withstood "
-                    f"PGD-{probe.steps} within {probe.eps * 255:g}/255 in epoch {len(history) - ago}, {robust} do now, "
-                    f"though {clean} are right without it"
-                )
+                return _message(name, probe, past[-ago], len(history) - ago, robust, clean)
         return None
+
+
+def _message(name: str, probe: Probe, before: int, epoch: int, robust: int, clean: int) -> str:
+    """Of the network ``name``: ``before`` images withstood the probe after ``epoch``, and ``robust`` do now."""
+    return (
+        f"{f'network {name}' if name else 'the network'} has overfitted catastrophically: {before} of "
+        f"{len(probe.images)} validation images withstood PGD-{probe.steps} within {probe.eps * 255:g}/255 in epoch "
+        f"{epoch}, {robust} do now, though {clean} are right without it"
+    )
