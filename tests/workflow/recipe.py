@@ -23,10 +23,12 @@ class Recipe:
         document = (HOME / "CONTRIBUTING.md").read_text(encoding="utf-8")
         return cls(document.split(f"## {title}\n")[1].split("\n## ")[0])
 
-    def blocks(self, language: str) -> list[str]:
-        """Its code blocks in that language."""
-        found = re.findall(rf"^ *```{language}\n(.*?)^ *```", self.text, re.DOTALL | re.MULTILINE)
-        return [dedent(block) for block in found]
+    def blocks(self, language: str, *, indented: bool = False) -> list[str]:
+        """Its code blocks in that language; ``indented`` ones keep the spaces that their fence has not."""
+        blocks = re.findall(rf"^( *)```{language}\n(.*?)^ *```", self.text, re.DOTALL | re.MULTILINE)
+        if indented:
+            return [re.sub(rf"^{fence}", "", block, flags=re.MULTILINE) for fence, block in blocks]
+        return [dedent(block) for _, block in blocks]
 
     def quoted(self, pattern: str) -> list[str]:
         """What stands in backticks in a sentence of that pattern, whose groups these are."""

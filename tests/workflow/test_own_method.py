@@ -6,14 +6,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
-from tests.workflow.driver import ATTACKS, HOME, LAST, TABLE, Answer, Checkout, ask_all, cell, evaluates, trains
-
-SCALE = ("results/demo", "results/smoke")
-"""The document's scale, and the one at which tests do what it says."""
+from tests.workflow.driver import ATTACKS, LAST, TABLE, Answer, Checkout, ask_all, cell, evaluates, trains
+from tests.workflow.recipe import SCALE, Recipe
 
 
 @dataclass(frozen=True)
@@ -30,16 +27,12 @@ class Steps:
 
     @classmethod
     def read(cls) -> "Steps":
-        text = (HOME / "CONTRIBUTING.md").read_text(encoding="utf-8")
-        text = text.split("## A method of your own in four steps\n")[1].split("\n## ")[0]
-        module, entry = (
-            dedent(re.search(rf"^ *```{language}\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)[1])
-            for language in ("python", "yaml")
-        )
-        words = " ".join(text.split())
-        (path,) = re.findall(r"\*\*One file\*\*, say `(.+?)`", words)
-        ((row, below, table),) = re.findall(r"\*\*One row\*\* in a table: add `(.+?)` below `(.+?)` in `(.+?)`", words)
-        (command,) = re.findall(r"\*\*One command\*\*: `(.+?)`", words)
+        recipe = Recipe.read("A method of your own in four steps")
+        module, *_ = recipe.blocks("python")
+        (entry,) = recipe.blocks("yaml")
+        (path,) = recipe.quoted(r"\*\*One file\*\*, say `(.+?)`")
+        row, below, table = recipe.quoted(r"\*\*One row\*\* in a table: add `(.+?)` below `(.+?)` in `(.+?)`")
+        (command,) = recipe.quoted(r"\*\*One command\*\*: `(.+?)`")
         return cls(module, path, entry, row, below, table, command)
 
 
