@@ -166,9 +166,8 @@ def _particles(given: argparse.Namespace) -> None:
 
 
 def _verify(given: argparse.Namespace) -> None:
-    from ataka import verify
-
-    verify.verify(Path(given.path), config.overrides(given.config))
+    """Verify stands above what it checks, so it is loaded by its name."""
+    import_module("report.verify").verify(Path(given.path), config.overrides(given.config))
 
 
 def _schema(given: argparse.Namespace) -> None:

@@ -16,4 +16,5 @@ caption.py     what a reader must know about any table's numbers, in words
 page.py        a table's layout, caption and files
 render.py      {root}/table2.csv to table2.tex and table2.md, through templates/
 show.py        the same for a terminal
+verify/        does everything below a results folder still hold?
 """

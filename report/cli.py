@@ -123,6 +123,13 @@ def claims(options: argparse.Namespace) -> None:
     print(f"written: {' '.join(map(str, written))}")
 
 
+def verify(options: argparse.Namespace) -> None:
+    """Check every artifact below a results folder against its record and its sources."""
+    from report import verify
+
+    verify.verify(Path(options.path), config.overrides(options.config))
+
+
 def _page(options: argparse.Namespace) -> "Page":
     from report import page
 
@@ -150,7 +157,7 @@ def _study(options: argparse.Namespace) -> Study:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m report", description=__doc__)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for verb in (collect, render, show, cells, union, claims, published, schema):
+    for verb in (collect, render, show, cells, union, claims, verify, published, schema):
         described = str(verb.__doc__).rstrip(".")
         sub = verbs.add_parser(verb.__name__, help=described, description=described)
         sub.set_defaults(verb=verb)
@@ -162,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("tables", metavar="TABLE", nargs="*", help=f"of: {known}, or one of the scale's own")
         elif verb in (collect, render):
             sub.add_argument("table", metavar="TABLE", help=f"one of: {known}, or of the scale's own")
-        if verb is not cells:
+        if verb not in (cells, verify):
             sub.add_argument(
                 "--partial",
                 action="store_true",
@@ -174,6 +181,9 @@ def _parser() -> argparse.ArgumentParser:
                 action="store_true",
                 help="show the paper's numbers beside the measured ones; files are called TABLE.published.*",
             )
-        sub.add_argument("--root", default="results", help="results (the default), results/demo, ...: names the scale")
         sub.add_argument("--config", default="{}", metavar="JSON", help="settings laid over the scale's")
+        if verb is verify:
+            sub.add_argument("path", help="results, with all its scales, or results/SCALE")
+            continue
+        sub.add_argument("--root", default="results", help="results (the default), results/demo, ...: names the scale")
     return parser

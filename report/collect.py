@@ -77,11 +77,11 @@ def write(found: Collection, table: Table, stem: Path) -> tuple[Path, Path]:
     return path, chosen
 
 
-def read(path: Path, table: Table, study: Study, root: str) -> list[Any]:
+def read(path: Path, table: Table, study: Study, root: str, *, remedy: str = "") -> list[Any]:
     """The measurements of a collection, checked once more against the settings in force."""
     if not path.exists():
         raise UserError(f"{path} doesn't exist yet; make it: {_snakemake(root, table)} (or see --partial)")
-    remedy = f"collect again: python -m report collect {table.name} --root {root}"
+    remedy = remedy or f"collect again: python -m report collect {table.name} --root {root}"
     expected = {tuple(identity(source).values()): source for source in table.sources(study)}
     columns = list(identity(next(iter(expected.values()))))
     found: dict[tuple[str, ...], list[dict[str, str]]] = {}

@@ -1,7 +1,7 @@
 """A table ready to be set: what to read it from, its layout, its caption, and where its files lie."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +46,26 @@ def compose(table: Table, study: Study, root: str, *, partial: bool = False, bes
     if beside_published and not table.of_the_paper:
         raise UserError(f"{table.name} is no table of the paper: there are no published numbers to set beside it")
     collected = stem(table, root, partial=partial)
-    notes: list[str] = []
-    if partial:
-        found = collect.gather(table, study, root)
-        collect.write(found, table, collected)
-        measurements, notes = found.measurements, _notes(found)
-    else:
+    if not partial:
         measurements = collect.read(Path(f"{collected}.csv"), table, study, root)
+        return of(table, study, root, measurements, beside_published=beside_published)
+    found = collect.gather(table, study, root)
+    collect.write(found, table, collected)
+    made = of(table, study, root, found.measurements, partial=True, beside_published=beside_published)
+    return replace(made, notes=_notes(found))
+
+
+def of(
+    table: Table,
+    study: Study,
+    root: str,
+    measurements: Sequence[Any],
+    *,
+    partial: bool = False,
+    beside_published: bool = False,
+) -> Page:
+    """The page that shows these measurements."""
+    collected = stem(table, root, partial=partial)
     lay_out, describe = KINDS[type(table)]
     layout = lay_out(table, study, measurements, beside_published=beside_published)
     return Page(
@@ -63,7 +76,7 @@ def compose(table: Table, study: Study, root: str, *, partial: bool = False, bes
         Path(f"{collected}.published") if beside_published else collected,
         collected,
         _commits(measurements),
-        notes,
+        [],
     )
 
 

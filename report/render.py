@@ -9,25 +9,26 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ataka.files.disk import replacing
-from ataka.files.records import sealed_page
 from report import latex, markdown, names
 from report.page import Page
 
 TEMPLATES = Path(__file__).with_name("templates")
 
 
-def write(page: Page) -> tuple[Path, Path]:
+def write(page: Page) -> list[Path]:
     """``{stem}.tex`` and ``{stem}.md``."""
-    paths = Path(f"{page.stem}.tex"), Path(f"{page.stem}.md")
-    for path, text in zip(paths, (tex(page), md(page)), strict=True):
-        write_sealed(path, text)
-    return paths
+    return [write_text(Path(f"{page.stem}{suffix}"), text(page, suffix)) for suffix in (".tex", ".md")]
 
 
-def write_sealed(path: Path, text: str) -> None:
-    """A page, whole or not at all; its last line tells whether it was edited since."""
+def write_text(path: Path, text: str) -> Path:
+    """A page, whole or not at all."""
     with replacing(path) as part:
-        part.write_text(sealed_page(text, path.suffix), encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
+    return path
+
+
+def text(page: Page, suffix: str) -> str:
+    return tex(page) if suffix == ".tex" else md(page)
 
 
 def tex(page: Page) -> str:

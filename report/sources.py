@@ -26,6 +26,6 @@ def require_in_force(fields: dict[str, str], study: Study, source: Source, where
     settings = plan.digest(plan.settings_of(study, source))
     if fields["config_sha256"] != settings:
         raise UserError(
-            f"{where} was made under other settings (config_sha256 {fields['config_sha256'][:12]}, "
-            f"in force: {settings[:12]}); {remedy}"
+            f"{where} was made under other settings than those in force "
+            f"(config_sha256 {fields['config_sha256'][:12]}, now {settings[:12]}); {remedy}"
         )

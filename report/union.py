@@ -31,18 +31,22 @@ def sources(study: Study) -> list[Cell]:
 
 def write(study: Study, root: str, *, partial: bool = False) -> tuple[Path, int]:
     """``{root}/union.csv``, a network a row, and its number of rows; ``partial``: of the cells that exist now."""
+    path, found = Path(root, "union.partial.csv" if partial else "union.csv"), rows(study, root, partial=partial)
+    write_rows(path, collected(found), COLUMNS)
+    return path, len(found)
+
+
+def rows(study: Study, root: str, *, partial: bool = False) -> list[dict[str, object]]:
+    """One row for each network; UserError for a cell that doesn't hold, or if nothing is measured."""
     remedy = f"re-run it: snakemake --cores all {root}/union.csv --forcerun"
     by_network: dict[Run, dict[str, Bits]] = {}
     for cell in sources(study):
         if not partial or cell.csv(root).exists():
             found = bits(study, root, cell, f"{remedy} {cell.csv(root)}")
             by_network.setdefault(cell.run, {})[cell.attack] = found
-    rows = [_row(study, run, attacks) for run, attacks in by_network.items()]
-    if not rows:
+    if not by_network:
         raise UserError(f"nothing is measured yet below {root}; make it: snakemake --cores all {root}/union.csv")
-    path = Path(root, "union.partial.csv" if partial else "union.csv")
-    write_rows(path, collected(rows), COLUMNS)
-    return path, len(rows)
+    return [_row(study, run, attacks) for run, attacks in by_network.items()]
 
 
 def worst(attacks: Sequence[Bits]) -> Bits:

@@ -19,7 +19,7 @@ import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from ataka import datasets, networks, plan, verify
+from ataka import datasets, networks, plan
 from ataka.cli import main
 from ataka.datasets import views
 from ataka.datasets.images import Split
@@ -31,6 +31,8 @@ from ataka.plan import Run, Tape, digests
 from ataka.stages import common
 from ataka.stages.select import chosen_alpha
 from ataka.study import Study, config
+from report.verify.inspection import Inspection
+from report.verify.walk import visit
 from tests.small import CELLS, DATA, ROOT, RUNS, TAPE, TEACHER, A, D, the
 
 CPU = torch.device("cpu")
@@ -145,10 +147,10 @@ class Small:
 
     def verified(self, path: Path) -> None:
         """As verify sees it, alone."""
-        check = verify._Check(self.study, self.root)
-        check._visit(path)
-        assert check._explained or check._missing
-        for problem in [*check.found.problems, *(f"{one} is missing for {path}" for one in check._missing)]:
+        at = Inspection(self.study, self.root)
+        visit(at, path)
+        assert at.explained or at.missing
+        for problem in [*at.findings.problems, *(f"{lost} is missing for {path}" for lost in at.missing)]:
             raise UserError(problem)
 
 

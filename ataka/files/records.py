@@ -156,21 +156,3 @@ def _seals(rows: Sequence[Mapping[str, str]]) -> list[str]:
 
 def _as_read(row: Mapping[str, Any]) -> dict[str, str]:
     return {name: "" if value is None else str(value) for name, value in row.items()}
-
-
-# ---- pages
-
-_COMMENT = {".tex": "% sealed: {}", ".md": "<!-- sealed: {} -->"}
-
-
-def sealed_page(text: str, suffix: str) -> str:
-    """``text`` with a last line that LaTeX or Markdown doesn't show: the SHA-256 of what stands before it."""
-    return f"{text}{_COMMENT[suffix].format(hashlib.sha256(text.encode()).hexdigest())}\n"
-
-
-def holds(page: str, suffix: str) -> bool | None:
-    """Whether a page is as ``sealed_page`` wrote it; None if it has no seal at all."""
-    text = "".join(page.splitlines(keepends=True)[:-1])
-    if _COMMENT[suffix].split("{}")[0] not in page:
-        return None
-    return page == sealed_page(text, suffix)

@@ -111,6 +111,11 @@ def scale_of(root: str) -> str:
     return Path(root).name if Path(root).name != "results" else DEFAULT_SCALE
 
 
+def data_file(root: str | Path, dataset: str, part: str) -> Path:
+    """Where the prepared images lie: ``part`` is train (with validation) or test."""
+    return Path(root, "data", dataset, f"{part}.safetensors")
+
+
 def file_of(node: Node, root: str | Path) -> Path:
     """The file that an artifact is named by."""
     if isinstance(node, Tape):

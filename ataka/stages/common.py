@@ -39,15 +39,10 @@ def device_of(study: Study) -> torch.device:
     return torch.device("cuda" if use_gpu else "cpu")
 
 
-def data_file(root: str, dataset: str, part: str) -> Path:
-    """Where the prepared images lie: ``part`` is train (with validation) or test."""
-    return Path(root, "data", dataset, f"{part}.safetensors")
-
-
 def load_images(study: Study, root: str, dataset: str, name: str) -> Split:
     """The split ``name`` as it was prepared; UserError if the file is damaged or was cut under other settings."""
     part = "test" if name == "test" else "train"
-    return load_split(data_file(root, dataset, part), name, plan.data_settings(study, dataset, part))
+    return load_split(plan.data_file(root, dataset, part), name, plan.data_settings(study, dataset, part))
 
 
 def load(study: Study, root: str, node: Run, device: torch.device) -> nn.Module:
@@ -161,7 +156,7 @@ def origin(study: Study, node: Node) -> dict[str, Any]:
 
 def data_digest(root: str, dataset: str, name: str) -> str:
     part = "test" if name == "test" else "train"
-    return str(load_about(data_file(root, dataset, part))["sha256"][name])
+    return str(load_about(plan.data_file(root, dataset, part))["sha256"][name])
 
 
 def sha256s(root: str, paths: Sequence[Path]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from ataka import plan
 from ataka.datasets import splits
 from ataka.files.prepared import save_splits
-from ataka.stages.common import data_file, writing
+from ataka.stages.common import writing
 from ataka.study import Study
 
 
@@ -20,6 +20,6 @@ def prepare(study: Study, root: str, dataset: str, part: str) -> None:
     )
     names = ("train", "validation") if part == "train" else ("test",)
     about = plan.data_settings(study, dataset, part)
-    path = data_file(root, dataset, part)
+    path = plan.data_file(root, dataset, part)
     with writing(path.parent, part):
         save_splits(path, {name: found[name] for name in names}, about)

@@ -24,6 +24,7 @@ COLUMNS = [
 ]
 # fmt: on
 HEADER = ["", "verdict", "decided by", "difference", "p", "Holm", "images", "seeds", "would settle", "printed"]
+_ESCAPE: dict[str, Callable[[str], str]] = {".tex": latex.escape, ".md": markdown.escape}
 WORDS: tuple[Word, ...] = ("supported", "contradicted", "inconclusive", "not measured")
 
 
@@ -40,26 +41,31 @@ class Block:
 
 def write(study: Study, root: str, verdicts: Sequence[Verdict], *, partial: bool = False) -> list[Path]:
     """All three files; ``partial`` ones have a name of their own."""
-    from report.render import environment, write_sealed
+    from report.render import write_text
 
     stem = Path(root, "claims.partial" if partial else "claims")
-    csv = Path(f"{stem}.csv")
-    write_rows(csv, collected(_fields(study, one) for one in verdicts), COLUMNS)
-    content = {
-        "stem": stem.name,
-        "head": head(study, verdicts, partial=partial),
-        "notes": list(notes(study)),
-        "header": HEADER,
-        "blocks": blocks(study, verdicts),
-    }
-    written = [csv]
-    filters: dict[str, Callable[[str], str]] = {"tex": latex.escape, "md": markdown.escape}
-    for suffix, escape in filters.items():
-        path = Path(f"{stem}.{suffix}")
-        template = environment(text=escape).get_template(f"claims.{suffix}")
-        write_sealed(path, template.render(content))
-        written.append(path)
-    return written
+    csv, pages = Path(f"{stem}.csv"), [Path(f"{stem}{suffix}") for suffix in _ESCAPE]
+    write_rows(csv, collected(rows(study, verdicts)), COLUMNS)
+    return [csv, *(write_text(path, text(study, verdicts, path, partial=partial)) for path in pages)]
+
+
+def rows(study: Study, verdicts: Sequence[Verdict]) -> list[dict[str, object]]:
+    """One row for each verdict."""
+    return [_fields(study, verdict) for verdict in verdicts]
+
+
+def text(study: Study, verdicts: Sequence[Verdict], path: Path, *, partial: bool = False) -> str:
+    """The page at ``path``, in the format of its suffix."""
+    from report.render import environment
+
+    template = environment(text=_ESCAPE[path.suffix]).get_template(f"claims{path.suffix}")
+    return template.render(
+        stem=path.stem,
+        head=head(study, verdicts, partial=partial),
+        notes=list(notes(study)),
+        header=HEADER,
+        blocks=blocks(study, verdicts),
+    )
 
 
 def head(study: Study, verdicts: Sequence[Verdict], *, partial: bool = False) -> list[str]:

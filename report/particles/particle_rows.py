@@ -20,6 +20,7 @@ COLUMNS = [
     "model_sha256", "config_sha256",
     "git_commit", "git_dirty",
     "device", "torch", "threads", "finished_at",
+    "data_sha256", "code_sha256",
 ]
 # fmt: on
 """What every row states; it may state more."""

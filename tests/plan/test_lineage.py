@@ -205,7 +205,7 @@ METHODS_OF = {
 def test_a_student_reads_the_first_teachers_of_a_shared_tape(tape: Path) -> None:
     made("record", f"{TAPES}/{TEACHER}-x1-svgd/seed0/manifest.json")
     shipped, node = study(), Tape(D, f"{TEACHER}-x1-svgd", 0)
-    split = load_split(common.data_file(ROOT, D, "train"), "train")
+    split = load_split(plan.data_file(ROOT, D, "train"), "train")
     reader = common.reader_of(shipped, ROOT, node, split)
     facts = datasets.specification(D)
     view = views.view(0, 0, len(split), shift=facts.shift, flip=facts.flip)

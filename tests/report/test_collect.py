@@ -83,7 +83,7 @@ def test_a_missing_cell(root: Path, study: Study) -> None:
     [
         (
             {"config_sha256": "0" * 64},
-            "was made under other settings (config_sha256 000000000000, in force: ",
+            "was made under other settings than those in force (config_sha256 000000000000, now ",
         ),
         ({"scale": "pocket"}, "is of scale 'pocket', the table of 'demo'"),
         ({"accuracy": "99.0000"}, "doesn't add up: accuracy is 99.0000, but"),

@@ -136,7 +136,10 @@ def edited(change: Callable[[Rows], None]) -> Callable[[Study, Path], Path]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda rows: rows[2].update(config_sha256="0" * 64), "was made under other settings (config_sha256 00000000"),
+        (
+            lambda rows: rows[2].update(config_sha256="0" * 64),
+            "was made under other settings than those in force (config_sha256 00000000",
+        ),
         (lambda rows: rows[0].update(scale="pocket"), "is of scale 'pocket', the table of 'demo'"),
         (lambda rows: rows[0].update(generator="pgd"), "its generator is 'pgd', 'svgd' was expected"),
         (lambda rows: rows.pop(), "has 3 rows, one for each of 4 images is due"),

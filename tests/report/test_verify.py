@@ -12,15 +12,18 @@ from typing import Any
 import numpy
 import pytest
 
-from ataka import plan, verify
+from ataka import plan
 from ataka.cli import main
-from ataka.files.cells import wilson
+from ataka.files import cells
 from ataka.files.disk import sha256
 from ataka.files.prepared import load_split
 from ataka.files.records import read_json, read_rows, sealed, write_json, write_rows
 from ataka.plan import digests
 from ataka.plan.digests import code_digest
 from ataka.study import config
+from report import verify
+from report.cli import main as report
+from report.verify.walk import roots
 from tests.small import CELLS, DATA, MADE, ROOT, RUNS, TAPE, A, D, the
 
 
@@ -32,15 +35,19 @@ def root(whole_study: Path, tmp_path: Path) -> Iterator[Path]:
         yield Path(ROOT)
 
 
-Verify = Callable[..., verify.Findings]
+class Verify:
+    """Verify's findings of the copy, under the study's settings and ``overrides``."""
+
+    def __init__(self, root: Path, settings: dict[str, Any]) -> None:
+        self.root, self.settings = root, settings
+
+    def __call__(self, **overrides: Any) -> verify.Findings:
+        return verify.check(self.root, config._overlay(self.settings, overrides))
 
 
 @pytest.fixture
 def found(root: Path, small_settings: dict[str, Any]) -> Verify:
-    def check(**overrides: Any) -> verify.Findings:
-        return verify.check(root, config._overlay(small_settings, overrides))
-
-    return check
+    return Verify(root, small_settings)
 
 
 CONCLUDED = 13
@@ -125,11 +132,9 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
         lambda r: forge_cell(
             r / CELL,
             correct="12",
-            accuracy="100.0000",
-            ci_low=f"{wilson(12, 12)[0]:.4f}",
-            ci_high=f"{wilson(12, 12)[1]:.4f}",
+            **cells.numbers(12, 12),
         ),
-        [(CELL, "its numbers are not those of pgd.bits.npy")],
+        [(BITS, f"holds other verdicts than those of {ROOT}/{CELL} (")],
     ),
     "an edited interval": (lambda r: edit_cell(r / CELL, ci_low="1.0000"), [(CELL, "ci_low is 1.0000, but")]),
     "an edited device": (lambda r: edit_cell(r / CELL, device="NVIDIA H100"), [(CELL, "its seal doesn't hold")]),
@@ -147,12 +152,12 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
     "another run's cell": (
         lambda r: swap(r / f"{CELLS}/natural/seed0/clean.csv", r / f"{CELLS}/natural/seed1/clean.csv"),
         [
-            (f"{CELLS}/natural/seed0/clean.csv", "its seed is '1', where it lies it must be '0'"),
+            (f"{CELLS}/natural/seed0/clean.csv", "its seed is '1', '0' was expected"),
             (f"{CELLS}/natural/seed1/clean.csv", "its seed is '0'"),
         ],
     ),
     "a flipped bit of the bits": (lambda r: flip(r / BITS), [(BITS, "is damaged or another's")]),
-    "bits made anew": (invert, [(CELL, "its numbers are not those of pgd.bits.npy")]),
+    "bits made anew": (invert, [(BITS, f"holds other verdicts than those of {ROOT}/{CELL} (")]),
     "deleted bits": (lambda r: (r / BITS).unlink(), [(BITS, "is missing")]),
     "swapped models": (
         lambda r: swap(r / MODEL, r / OTHER),
@@ -285,17 +290,17 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
     ),
     "edited alphas": (
         lambda r: replace(r / "table2.partial.choices.csv", ",no", ",yes"),
-        [("table2.partial.choices.csv", f"is not what {ROOT}/{CHOICE} says")],
+        [("table2.partial.choices.csv", f"what it has of {ROOT}/{CHOICE} is not what stands there")],
     ),
     "lost alphas": (
         lambda r: replace_rows(r / "table2.partial.choices.csv", slice(0, 1)),
-        [("table2.partial.choices.csv", f"lacks candidates of {ROOT}/{CHOICE}")],
+        [("table2.partial.choices.csv", f"what it has of {ROOT}/{CHOICE} is not what stands there")],
     ),
     "no alphas": (
         lambda r: (r / "table2.partial.choices.csv").write_text(
             (r / "table2.partial.choices.csv").read_text().splitlines(keepends=True)[0]
         ),
-        [("table2.partial.choices.csv", f"lacks candidates of {ROOT}/{CHOICE}")],
+        [("table2.partial.choices.csv", f"what it has of {ROOT}/{CHOICE} is not what stands there")],
     ),
     "a lost measurement": (
         lambda r: replace_rows(r / "table2.partial.csv", slice(0, 2)),
@@ -303,7 +308,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
     ),
     "an edited table": (
         lambda r: replace(r / "table2.partial.tex", "booktabs", "bookends"),
-        [("table2.partial.tex", "was edited or is damaged: its seal doesn't hold; delete it, and make it again with")],
+        [("table2.partial.tex", f"is not what {ROOT}/table2.partial.csv gives now: it is older, was edited or is")],
     ),
     "a table cut short": (
         lambda r: (r / "table2.partial.md").write_text((r / "table2.partial.md").read_text()[:-90]),
@@ -319,7 +324,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
     ),
     "alphas chosen elsewhere": (
         lambda r: replace(r / "table2.partial.choices.csv", ",validation,", ",test,"),
-        [("table2.partial.choices.csv, line 2", "is not what was collected: it was edited or is damaged")],
+        [("table2.partial.choices.csv", f"what it has of {ROOT}/{CHOICE} is not what stands there")],
     ),
     "an edited verdict": (
         lambda r: replace(r / "claims.partial.csv", ",not measured,", ",supported,"),
@@ -331,7 +336,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
     ),
     "fewer particles": (
         lambda r: replace_rows(r / f"particles/{D}/{A}/natural/seed0/pgd.csv", slice(0, 2)),
-        [(f"particles/{D}/{A}/natural/seed0/pgd.csv", "first 3 test images")],
+        [(f"particles/{D}/{A}/natural/seed0/pgd.csv", "has 2 rows, one for each of 3 images is due")],
     ),
     "an edited particle": (
         lambda r: replace(r / f"particles/{D}/{A}/natural/seed0/pgd.csv", ",0.", ",1."),
@@ -420,11 +425,64 @@ def test_what_was_made_under_config_is_told_how_to_be_checked(found: Verify) -> 
     assert found().notes == []
 
 
-def test_a_page_older_than_its_numbers_is_a_note(root: Path, found: Verify) -> None:
-    page = root / "table2.partial.tex"
-    os.utime(page, (0, 0))
-    (note,) = found().notes
-    assert note.startswith(f"{page} is older than {ROOT}/table2.partial.csv and may show other numbers")
+@pytest.mark.parametrize("touched", [True, False])
+def test_a_page_that_shows_older_numbers_is_told_whatever_its_time(touched: bool, root: Path, found: Verify) -> None:
+    pages = [root / f"table2.partial{suffix}" for suffix in (".md", ".tex")]
+    older = {page: page.read_bytes() for page in pages}
+    bits = numpy.arange(12) < 5
+    numpy.save(root / BITS, bits)
+    numbers = {"correct": "5", "n": "12", **cells.numbers(5, 12)}
+    assert read_rows(root / CELL)[0]["correct"] != "5"
+    forge_cell(root / CELL, bits_sha256=sha256(root / BITS), **numbers)
+    settings = json.dumps(found.settings)
+    assert report(["render", "table2", "--root", ROOT, "--partial", "--config", settings]) == 0
+    assert report(["cells", "--root", ROOT]) == 0
+    assert not found().problems
+    for page in pages:
+        page.write_bytes(older[page])
+        os.utime(page, None if touched else (0, 0))
+    problems = found().problems
+    assert len(problems) == 2
+    for page, line in zip(pages, problems, strict=True):
+        assert line.startswith(f"{page} is not what {ROOT}/table2.partial.csv gives now: it is older, was edited or is")
+
+
+@pytest.mark.parametrize("published", [(), ("--published",)], ids=["plain", "published"])
+@pytest.mark.parametrize("measured", [True, False])
+def test_what_render_writes_of_an_unfinished_table_holds(
+    measured: bool, published: tuple[str, ...], root: Path, found: Verify
+) -> None:
+    if not measured:
+        shutil.rmtree(root / "cells")
+        for path in root.glob("*.*"):
+            path.unlink()
+    settings = json.dumps(found.settings)
+    assert report(["render", "table2", "--root", ROOT, "--partial", *published, "--config", settings]) == 0
+    assert (root / "table2.partial.csv").exists() == measured
+    assert (root / f"table2.partial{'.published' if published else ''}.tex").exists()
+    assert not found().problems
+    if not measured:
+        page = root / f"table2.partial{'.published' if published else ''}.md"
+        page.write_text(page.read_text() + "more")
+        assert [line for line in found().problems if line.startswith(f"{root}/table2.partial.csv is missing, though")]
+
+
+def test_a_draft_that_is_no_table_is_a_note(root: Path, found: Verify, tmp_path: Path) -> None:
+    drafts = tmp_path / "drafts"
+    drafts.mkdir()
+    (drafts / "mine.yaml").write_text("rows: none")
+    for suffix in (".csv", ".tex"):
+        shutil.copy(root / f"table2.partial{suffix}", root / f"mine.partial{suffix}")
+    findings = found(tables=[str(drafts)])
+    assert not findings.problems
+    assert [note for note in findings.notes if note.startswith(f"{root}/mine.partial.csv can't be compared with its")]
+
+
+def test_a_partial_table_can_not_pass_for_the_whole(root: Path, found: Verify) -> None:
+    for suffix in (".csv", ".tex", ".md"):
+        (root / f"table2.partial{suffix}").rename(root / f"table2{suffix}")
+    problems = found().problems
+    assert [line.partition(" ")[0] for line in problems] == [f"{root}/table2.md", f"{root}/table2.tex"]
 
 
 def test_changed_code_is_a_note(found: Verify, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -471,16 +529,29 @@ def test_what_is_kept_from_before_is_a_note(root: Path, found: Verify) -> None:
     assert note.startswith(
         f"{ROOT}/.before keeps what was there before jobs that run now, or whose Snakemake was killed"
     )
-    assert verify.roots(Path("results")) == [Path(ROOT)]
+    assert roots(Path("results")) == [Path(ROOT)]
 
 
-def test_a_scale_that_is_not_known_and_one_that_is(
+def test_a_folder_whose_scale_is_gone_is_a_note(
     root: Path, small_settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(root, "results/mine")
-    assert main(["verify", "results", "--config", json.dumps(small_settings)]) == 2
-    out = capsys.readouterr().out.splitlines()
-    assert out == ["results/mine can't be checked: no scale 'mine' in config/; known: demo, paper, pocket, smoke"]
+    assert main(["verify", "results", "--config", json.dumps(small_settings)]) == 0
+    note, summary = capsys.readouterr().out.splitlines()
+    assert note == "note: results/mine can't be checked: there is no scale 'mine' in config/ any more"
+    assert summary == f"{len(MADE) + CONCLUDED} artifacts checked, 0 problems"
+
+
+def test_a_scale_that_can_not_be_read_is_a_problem(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "results", "--config", '{"sedes": [1]}']) == 2
+    assert "results/smoke can't be checked: " in capsys.readouterr().out
+
+
+def test_report_has_the_same_verb(
+    root: Path, small_settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report(["verify", ROOT, "--config", json.dumps(small_settings)]) == 0
+    assert capsys.readouterr().out == f"{len(MADE) + CONCLUDED} artifacts checked, 0 problems\n"
 
 
 def test_the_folder_may_be_named_from_anywhere(

@@ -1,0 +1,42 @@
+"""What is measured: cells and particles, checked as tables check them before they take them in."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from ataka import plan
+from ataka.files.records import read_rows, require_sealed
+from ataka.plan import Cell, Particles
+from report.accuracies import cells
+from report.particles import particle_rows
+from report.verify.inspection import Inspection, again
+
+
+def cell(at: Inspection, node: Cell) -> Iterator[str]:
+    path, bits = node.csv(at.root), node.bits(at.root)
+    at.explained.add(bits)
+    rows = read_rows(path, cells.COLUMNS, again(path))
+    measurement = cells.check(rows, at.study, node, str(path), again(path))
+    problems = [*_origin(at, node, path, rows[0]), *at.file(bits, rows[0]["bits_sha256"], path)]
+    if not problems:
+        require_sealed(rows, path, again(path))
+        cells.bits(measurement, at.root, again(path))
+    yield from problems
+
+
+def particles(at: Inspection, node: Particles) -> Iterator[str]:
+    path = node.csv(at.root)
+    rows: Sequence[dict[str, str]] = read_rows(path, particle_rows.COLUMNS, again(path))
+    particle_rows.check(rows, at.study, node, str(path), again(path))
+    require_sealed(rows, path, again(path))
+    yield from _origin(at, node, path, rows[0])
+
+
+def _origin(at: Inspection, node: Cell | Particles, path: Path, row: Mapping[str, str]) -> Iterator[str]:
+    """Are the network and the images still those that were measured?"""
+    model = node.run.model(at.root)
+    if not model.is_file():
+        at.missing[model].append(path)
+    elif at.sha256(model) != row["model_sha256"]:
+        yield f"{path} was measured on another network than {model} is now; {again(path)}"
+    yield from at.images(path, node.dataset, "test", row["data_sha256"])
+    at.code(path, row["code_sha256"], plan.code_of(at.study, node))

@@ -1,0 +1,71 @@
+"""What is trained, and what it is trained on: prepared images, tapes, runs, choices of alpha."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from ataka import plan
+from ataka.files.records import read_json
+from ataka.plan import Run, Tape
+from report import choices
+from report.verify.inspection import Inspection, again
+
+
+def data(at: Inspection, path: Path) -> Iterator[str]:
+    from ataka.files.prepared import load_split  # needs torch
+
+    dataset, part = path.parent.name, path.stem
+    for name in ("train", "validation") if part == "train" else ("test",):
+        load_split(path, name, plan.data_settings(at.study, dataset, part))
+    yield from ()
+
+
+def tape(at: Inspection, node: Tape) -> Iterator[str]:
+    path, folder = node.manifest(at.root), node.folder(at.root)
+    manifest = read_json(path)
+    yield from at.settings(path, manifest["settings"], plan.tape_settings(at.study, node))
+    yield from at.images(path, node.dataset, "train", manifest["data_sha256"])
+    epochs = manifest["settings"]["setup"]["epochs"]
+    if (len(manifest["epochs"]), len(manifest["teachers"])) != (epochs, manifest["settings"]["n"]):
+        yield f"{path} lists {len(manifest['epochs'])} epochs of {epochs}; {again(path)}"
+    for entry in (*manifest["epochs"], *manifest["teachers"]):
+        yield from at.file(Path(os.path.normpath(folder / entry["file"])), entry["sha256"], path)
+    if origin := manifest.get("shared"):
+        yield from at.file(Path(os.path.normpath(folder / origin["of"])), origin["sha256"], path)
+    else:
+        yield from _record(at, node, path)
+
+
+def run(at: Inspection, node: Run) -> Iterator[str]:
+    path = node.model(at.root)
+    yield from _record(at, node, path)
+    if node.alpha is not None and node.alpha not in at.study.selection.alphas:
+        at.note(f"{path} is no candidate any more (selection.alphas)")
+
+
+def _record(at: Inspection, node: Tape | Run, path: Path) -> Iterator[str]:
+    """A training's run.json, and what it says of the files beside it and of those that it was made from."""
+    folder, file = node.folder(at.root), node.folder(at.root) / "run.json"
+    at.explained.add(file)
+    record = read_json(file)
+    for name, value in asdict(node).items():
+        if record[name] != value:
+            yield f"{file}: its {name} is '{record[name]}', where it lies it must be '{value}'; {again(path)}"
+    yield from at.settings(path, record["settings"], plan.settings_of(at.study, node))
+    for key, name in (("model_sha256", "model.safetensors"), ("history_sha256", "history.csv")):
+        if key in record:
+            yield from at.file(folder / name, record[key], path, file)
+    if "data_sha256" in record:
+        yield from at.images(path, node.dataset, "train", record["data_sha256"])
+    yield from at.sources(path, record["made_from"])
+    at.code(path, record["code_sha256"], plan.code_of(at.study, node))
+
+
+def choice(at: Inspection, path: Path, node: Run) -> Iterator[str]:
+    found = choices.load(at.root, at.study, node, again(path))
+    if [candidate.alpha for candidate in found.grid] != list(at.study.selection.alphas):
+        yield f"{path}: its candidates are not those of selection.alphas; {again(path)}"
+    yield from at.images(path, node.dataset, found.split, found.data_sha256)
+    yield from at.sources(path, found.made_from)
+    at.code(path, found.code_sha256, plan.selection_code(at.study))
