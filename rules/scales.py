@@ -51,6 +51,7 @@ class Scales:
         """The names of all tables of all scales."""
         self._mistakes: dict[str, UserError] = {}
         self._noted: set[str] = set()
+        self._tables: dict[tuple[str, str], Table] = {}
         for scale in config.scales():
             try:
                 study = config.load(scale, overrides)
@@ -75,7 +76,10 @@ class Scales:
 
     def table(self, wildcards: Wildcards) -> Table:
         """The table that the wildcards name; UserError if its YAML is wrong, which stops no other table."""
-        return catalogue.load(wildcards.table, catalogue.folders(self.study(wildcards)))
+        place = wildcards.root, wildcards.table
+        if place not in self._tables:
+            self._tables[place] = catalogue.load(wildcards.table, catalogue.folders(self.study(wildcards)))
+        return self._tables[place]
 
     def every_table(self, wildcards: Wildcards) -> list[Table]:
         """The tables that this study can make; why it leaves out each of the others is printed once."""

@@ -58,18 +58,22 @@ class Code:
     def __init__(self, root: Path | None = None) -> None:
         self.root = root
         self._modules: dict[str, Module | None] = {}
+        self._digests: dict[tuple[frozenset[str], bool], str] = {}
 
     def digest(self, modules: Iterable[str], *, words: bool = False) -> str:
         """SHA-256 of the code of ``modules`` and of what they import from their own packages and ``PACKAGES``.
 
         With ``words`` only docstrings are left out: for the code of pages, which are made of words.
         """
-        digest = hashlib.sha256()
-        for name in sorted(self.reachable(modules)):
-            module = self._module(name)
-            assert module is not None
-            digest.update(f"{name}\n{module.worded if words else module.wordless}\n".encode())
-        return digest.hexdigest()
+        key = frozenset(modules), words
+        if key not in self._digests:  # a study asks for the same few thousands of times
+            digest = hashlib.sha256()
+            for name in sorted(self.reachable(key[0])):
+                module = self._module(name)
+                assert module is not None
+                digest.update(f"{name}\n{module.worded if words else module.wordless}\n".encode())
+            self._digests[key] = digest.hexdigest()
+        return self._digests[key]
 
     def reachable(self, modules: Iterable[str]) -> set[str]:
         """Names of ``modules`` and of those that they import, directly or through others; no plumbing."""

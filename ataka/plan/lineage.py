@@ -26,10 +26,12 @@ def ensemble_of(study: Study, tape: Tape) -> Ensemble:
     """The ensemble that a tape's name stands for."""
     ensembles = [method.ensemble for method in study.methods.values() if method.ensemble]
     larger = [_shared(ensemble) for ensemble in ensembles if ensemble.shares]
-    named = {ensemble_name(study, tape.dataset, ensemble): ensemble for ensemble in [*larger, *ensembles]}
-    if tape.ensemble not in named:
-        raise UserError(f"no method has the ensemble '{tape.ensemble}'{nearest(tape.ensemble, named)}")
-    return named[tape.ensemble]
+    names = []
+    for ensemble in reversed([*larger, *ensembles]):
+        names.append(ensemble_name(study, tape.dataset, ensemble))
+        if names[-1] == tape.ensemble:
+            return ensemble
+    raise UserError(f"no method has the ensemble '{tape.ensemble}'{nearest(tape.ensemble, names)}")
 
 
 def _shared(ensemble: Ensemble) -> Ensemble:
