@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -190,8 +191,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
 def read_yaml(path: Path) -> dict[str, Any]:
     """A file that is a mapping; UserError, with the place, where it is none or a key stands twice."""
     try:
-        with path.open(encoding="utf-8") as file:
-            content = yaml.load(file, Loader=_Loader)
+        content = deepcopy(_parsed(str(path), path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
     except RecursionError:
@@ -202,6 +202,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} must be a mapping of keys to values")
     _require_plain(content, str(path))
     return content
+
+
+@cache
+def _parsed(path: str, text: str) -> Any:
+    """The content of a YAML file, parsed once for all scales that it is a layer of."""
+    loader = _Loader(text)
+    loader.name = path
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def _require_plain(content: Any, where: str) -> None:
