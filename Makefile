@@ -1,11 +1,11 @@
-# One command each: demo, test, check, lock, setup. Everything runs in .venv, which any of them sets up.
+# One command each: demo, test, check, golden, lock, setup. Everything runs in .venv, which any of them sets up.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lock clean
+.PHONY: help setup demo test check golden lock clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ check: $(READY)  ## formatting, lint, types, the workflow's lint, what is genera
 	$(BIN)/python -m ataka readings --check
 	$(BIN)/python -m report published --check
 	$(BIN)/python -m report schema --check
+
+golden: $(READY)  ## state the digests that decide what is made again, for a commit that changes some
+	$(BIN)/python -m tests.plan.golden
 
 lock: $(READY)  ## resolve requirements.in for every supported Python into requirements.txt, with hashes
 	$(BIN)/pip install --quiet uv
