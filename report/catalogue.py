@@ -18,6 +18,8 @@ FOLDER = Path(__file__).with_name("paper") / "tables"
 SCHEMA = FOLDER / "schema.json"
 KINDS: dict[str, type[Table]] = {"accuracies": AccuracyTable, "particles": ParticleTable}
 """What a table's ``kind`` may be; the first is the default."""
+_TAKEN = {"cells", "claims", "union"}
+"""Names of other files of a results folder, which no table may have."""
 _GIVEN = ("name", "path")
 """The fields of a table that its place says, not its YAML."""
 
@@ -33,12 +35,14 @@ def folders(study: Study) -> tuple[Path, ...]:
 
 def names(folders: Sequence[Path] = (FOLDER,)) -> list[str]:
     """All tables, a supplement after its table."""
-    return sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+    return sorted({path.stem for folder in folders for path in folder.glob("*.yaml")} - _TAKEN)
 
 
 def load(name: str, folders: Sequence[Path] = (FOLDER,)) -> Table:
     """The table called ``name``; UserError where there is none or its YAML is not one of a table."""
     known = names(folders)
+    if name in _TAKEN:
+        raise UserError(f"no table can be called '{name}', as another file of the results is")
     if name not in known:
         places = " or ".join(f"{_shown(folder)}/" for folder in folders)
         raise UserError(f"no table '{name}' in {places}{nearest(name, known)}")

@@ -113,13 +113,13 @@ def union(options: argparse.Namespace) -> None:
 
 def claims(options: argparse.Namespace) -> None:
     """Verdicts on the paper's claims to {root}/claims.csv, claims.tex and claims.md."""
-    from report.claims import judge, page, sentences
+    from report.claims import claims_page, judge, sentences
 
     study, every = _study(options), sentences.load()
     found = judge.gather(study, options.root, every, partial=options.partial)
     verdicts = judge.judge(study, every, found)
-    written = page.write(study, options.root, verdicts, partial=options.partial)
-    print(page.head(study, verdicts, partial=options.partial)[0])
+    written = claims_page.write(study, options.root, verdicts, partial=options.partial)
+    print(claims_page.head(study, verdicts, partial=options.partial)[0])
     print(f"written: {' '.join(map(str, written))}")
 
 

@@ -84,7 +84,7 @@ class RuleParams:
 
     def claims_code(self, _wildcards: Wildcards) -> str:
         return plan.digest(
-            [code_digest(["report.claims.judge", "report.claims.page"], words=True), _templates("claims")]
+            [code_digest(["report.claims.judge", "report.claims.claims_page"], words=True), _templates("claims")]
         )
 
     def collect_code(self, _wildcards: Wildcards) -> str:

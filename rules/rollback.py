@@ -12,11 +12,16 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ataka import plan
 from ataka.errors import UserError
 from rules.mistakes import mistakes_stop
+
+if TYPE_CHECKING:
+    from snakemake.jobs import Job
+    from snakemake.persistence import Persistence
+    from snakemake.workflow import Workflow
 
 _BESIDE = {"manifest.json": ("run.json", "history.csv")}
 """What belongs to an output and is not declared: a tape that shares another's teachers has none."""
@@ -26,12 +31,12 @@ class Rollback:
     """Between ``begin`` and ``settle`` jobs run; what a process that dies in between leaves is the next one's."""
 
     def __init__(self) -> None:
-        self._jobs: list[Any] = []
+        self._jobs: list[Job] = []
         self._records: dict[str, Any] = {}
         self._live: dict[Path, int | None] = {}
         """The folders that are in use, each with the descriptor that holds a shared lock on it, if one can."""
 
-    def recover(self, workflow: Any, roots: Iterable[str]) -> None:
+    def recover(self, workflow: "Workflow", roots: Iterable[str]) -> None:
         """Put back what a process that died had kept and its jobs had removed; it will be made again where needed.
 
         Snakemake may have recorded it as made by a job that had failed, so its time says that it is older than all.
@@ -55,7 +60,7 @@ class Rollback:
             _tell(back)
 
     @mistakes_stop()
-    def begin(self, workflow: Any) -> None:
+    def begin(self, workflow: "Workflow") -> None:
         """Keep what the jobs are about to make again."""
         self._jobs = list(workflow.dag.needrun_jobs())
         for folder in {Path(job.wildcards.root, plan.BEFORE) for job in self._jobs}:
@@ -72,7 +77,7 @@ class Rollback:
             if not workflow.persistence._filter_incomplete_keys(map(str, job.output)):
                 self._records |= {str(output): workflow.persistence.metadata(output) for output in job.output}
 
-    def settle(self, workflow: Any) -> None:
+    def settle(self, workflow: "Workflow") -> None:
         """Put back what jobs that did not finish had removed, and let go of the rest."""
         back: list[Path] = []
         for job in self._jobs:
@@ -90,7 +95,7 @@ class Rollback:
                 os.close(descriptor)
         _tell(back)
 
-    def _restore_records(self, persistence: Any, job: Any) -> None:
+    def _restore_records(self, persistence: "Persistence", job: "Job") -> None:
         """A file is current, or not, under the settings that it was made under, not under those of the failed job."""
         if not all(str(output) in self._records for output in job.output):
             return  # a process had died over them; they stay incomplete and are made again
@@ -101,11 +106,11 @@ class Rollback:
                 persistence._write_record(str(output), record)
 
 
-def _made(job: Any) -> bool:
+def _made(job: "Job") -> bool:
     return all(Path(output).exists() for output in job.output)
 
 
-def _places(job: Any) -> list[tuple[Path, Path]]:
+def _places(job: "Job") -> list[tuple[Path, Path]]:
     """Each file that the job makes, and where it is kept meanwhile."""
     root, found = job.wildcards.root, []
     for output in map(Path, job.output):

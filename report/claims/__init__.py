@@ -2,5 +2,5 @@
 
 sentences.py   a sentence and the claims that it makes: which cells are compared, how
 judge.py       measured cells to verdicts
-page.py        verdicts to claims.csv, claims.tex and claims.md
+claims_page.py verdicts to claims.csv, claims.tex and claims.md
 """

@@ -14,8 +14,7 @@ from ataka.files.records import read_rows, require_collected
 from ataka.plan import Cell, Particles, Run
 from ataka.study import Study
 from report import catalogue, choices, collect, evidence, page, render, union
-from report.claims import judge, sentences
-from report.claims import page as claims_page
+from report.claims import claims_page, judge, sentences
 from report.sources import Source
 from report.table import Table
 from report.verify.inspection import Inspection, again

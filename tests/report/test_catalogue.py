@@ -191,6 +191,10 @@ def test_the_folders_of_a_scale_are_searched_beside_the_papers(tmp_path: Path, s
         UserError, match=r"two tables are called 'table2', report/paper/tables/table2.yaml and .*: rename"
     ):
         catalogue.load("table2", folders)
+    (tmp_path / "claims.yaml").write_text("")
+    assert "claims" not in catalogue.names(folders)
+    with pytest.raises(UserError, match="no table can be called 'claims'"):
+        catalogue.load("claims", folders)
     with pytest.raises(UserError, match=f"tables: there is no folder {tmp_path / 'elsewhere'}"):
         catalogue.folders(own(study, tmp_path / "elsewhere"))
 

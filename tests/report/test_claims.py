@@ -18,7 +18,7 @@ from ataka.errors import UserError
 from ataka.plan import Cell
 from ataka.study import Study, config
 from report import catalogue
-from report.claims import judge, page, printed, sentences
+from report.claims import claims_page, judge, printed, sentences
 from report.claims.judge import Judged, Measured, Outcome, Verdict
 from report.claims.sentences import Claim, Comparison, Contrast, Sentence
 from report.cli import main
@@ -371,9 +371,9 @@ def test_several_seeds_speak_of_the_methods_and_ask_for_seeds() -> None:
     study = studies.study(SETTINGS | MANY)
     verdicts = judge.judge(study, CLAIMS, evidence(study))
     assert "4 seeds: a verdict is about the methods as trained here, by the paired t test" in " ".join(
-        page.notes(study)
+        claims_page.notes(study)
     )
-    rows = [row for block in page.blocks(study, verdicts) for row in block.rows if row[1] == "inconclusive"]
+    rows = [row for block in claims_page.blocks(study, verdicts) for row in block.rows if row[1] == "inconclusive"]
     assert all(re.fullmatch(r"([\d,]+|over 10 million|no number of) (seeds|images)", row[8]) for row in rows)
     assert {row[8].split()[-1] for row in rows if row[7] == "4"} == {"seeds"}
 
