@@ -1,4 +1,4 @@
-"""The hash of source code without its words: the same under every Python version. Needs nothing but Python.
+"""The hash of source code without its words: the same under every Python version. Needs no package.
 
 The hash is that of the syntax tree, so comments and layout don't count. Left out of the tree are:
 
@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, TypeGuard
+
+from ataka.files.modules import source
 
 PLUMBING = ("errors", "cli", "__main__", "files", "machine", "study", "plan", "stages")
 """The rooms of ``ataka`` that no result depends on: messages, settings' names, files, the machine, the workflow."""
@@ -92,28 +94,9 @@ class Code:
 
     def _module(self, name: str) -> "Module | None":
         if name not in self._modules:
-            file = self._file(name)
+            file = source(name, self.root)
             self._modules[name] = Module(file, name) if file else None
         return self._modules[name]
-
-    def _file(self, name: str) -> Path | None:
-        """The file of a module, located without importing the module or its package: hashing runs nobody's code."""
-        top, *below = name.split(".")
-        if self.root is not None and (self.root / top).is_dir():
-            places = [self.root / top]
-        else:
-            try:
-                spec = importlib.util.find_spec(top)
-            except ValueError:  # a module that was made by hand
-                return None
-            if spec is None:
-                return None
-            if spec.submodule_search_locations is None:
-                return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") and not below else None
-            places = [Path(place) for place in spec.submodule_search_locations]
-        paths = [place.joinpath(*below) for place in places]
-        files = [file for path in paths for file in (path / "__init__.py", path.with_suffix(".py"))]
-        return next((file for file in files if file.is_file()), None)
 
 
 _CODE = Code()

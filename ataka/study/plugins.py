@@ -8,7 +8,6 @@ start after such a change, or in a fresh checkout, loads torch. To delete the fi
 
 import atexit
 import hashlib
-import importlib.util
 import json
 import os
 import platform
@@ -25,6 +24,7 @@ from typing import Any
 
 import pydantic
 
+from ataka.files.modules import source
 from ataka.files.records import seal
 
 STORE = Path("results/.facts.json")
@@ -35,6 +35,7 @@ _BEGAN = time.time() - time.process_time()
 """When this process started, or a little later."""
 _ENVIRONMENT = f"python {platform.python_version()}, pydantic {pydantic.VERSION}"
 _INSTALLED = Path(os.__file__).parent
+_source = cache(source)
 
 
 @dataclass
@@ -56,7 +57,7 @@ def facts(module: str, question: object, answer: Callable[[], Any]) -> Any:
     sources that were edited since this process began.
     """
     store, key = _store(), f"{module} {question!r}"
-    if key in store.facts and source(module):
+    if key in store.facts and _source(module):
         return store.facts[key]
     result = answer()
     try:
@@ -81,7 +82,7 @@ def _read(path: Path) -> _Store:
         content = json.loads(path.read_bytes())
         current = content["environment"] == _ENVIRONMENT and content["seal"] == seal(content)
         if current and all(
-            _sha256(source(name) or Path(file)) == was for name, (file, was) in content["sources"].items()
+            _sha256(_source(name) or Path(file)) == was for name, (file, was) in content["sources"].items()
         ):
             return _Store(path, dict(content["facts"]), dict(content["sources"]))
     return _Store(path)
@@ -130,18 +131,3 @@ def _is_installed(file: Path) -> bool:
 @cache
 def _sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-@cache
-def source(module: str) -> Path | None:
-    """The file of a module, found without importing it or its package; None if there is none."""
-    top, *below = module.split(".")
-    try:
-        spec = importlib.util.find_spec(top)
-    except ValueError:  # a module that was made by hand
-        return None
-    if spec is None or not below:
-        return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
-    bases = [Path(location, *below) for location in spec.submodule_search_locations or ()]
-    files = [file for base in bases for file in (base / "__init__.py", base.with_suffix(".py"))]
-    return next((file for file in files if file.is_file()), None)
