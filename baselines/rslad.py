@@ -9,26 +9,25 @@ computes T log T as p log(p + 1e-5): a constant, which moves no gradient; here t
 S says what T says. Their CIFAR-100 teacher computes in half precision; ours doesn't.
 
 "en-RSLAD" distils from the average of several teachers. In the paper's Table 3 its amalgamations take the average's
-place (``amalgamation``): naive, linear and soft average the teachers' logits on x, pareto their probabilities, with
-weights lambda for each image. H2 is where lambda comes from. ``clean``: from the teachers on x, once a step, before
-x' is made; one soft label serves x' and the loss. pareto's p^S is then the student's on x, in evaluation mode and
-without a gradient, so that no running statistic moves. ``adversarial``: x' is made with that same label, as it must
-exist first; for the loss lambda is taken anew from the teachers (pareto: and the student, likewise) on x', and weighs
-what they say of x.
+place: any psi (``amalgamation``; null is the average itself), with weights lambda for each image. H2 is where lambda
+comes from. ``clean``: from the teachers on x, once a step, before x' is made; one soft label serves x' and the loss. A
+psi that needs the student's outputs, as pareto, is given those on x, in evaluation mode and without a gradient, so that
+no running statistic moves. ``adversarial``: x' is made with that same label, as it must exist first; for the loss
+lambda is taken anew from the teachers (and the student, likewise) on x', and weighs the teachers' outputs on x.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ataka import amalgamation
 from ataka.attacks.gradient import divergence_from
 from ataka.attacks.mode import BatchNorm, attack_mode
 from ataka.models.mixture import Mixture
+from ataka.psi import Amalgamation, average, outputs
 from ataka.study.fields import Share, hyperparameters, number, reading
 from ataka.training import Batch, budget
 from baselines import inner
@@ -36,7 +35,7 @@ from baselines.divergence import Reduction, mean_kl
 
 
 @hyperparameters
-class Options(inner.Options, amalgamation.OfLogits, amalgamation.OfProbabilities):
+class Options(inner.Options, Amalgamation):
     """The inner attack, the loss, and how several teachers become one soft label."""
 
     natural_weight: Share = "1/6"
@@ -47,7 +46,6 @@ class Options(inner.Options, amalgamation.OfLogits, amalgamation.OfProbabilities
         sentence=inner.SENTENCE,
         values={"mean": "the divergence averaged over classes, as the authors' code", "sum": "summed over them"},
     )
-    amalgamation: Literal["mean", "naive", "linear", "soft", "pareto"] = "mean"
     amalgamate_on: Literal["clean", "adversarial"] = reading(
         "clean",
         id="H2",
@@ -58,6 +56,17 @@ class Options(inner.Options, amalgamation.OfLogits, amalgamation.OfProbabilities
         },
     )
     batchnorm: BatchNorm = inner.batchnorm("eval")
+
+    @model_validator(mode="after")
+    def _has_weights_to_take_elsewhere(self) -> "Options":
+        if self.amalgamate_on == "adversarial" and self.amalgamation and not self.weights:
+            raise ValueError(f"amalgamate_on: adversarial needs weights, and psi '{self.amalgamation}' has none")
+        return self
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The average of the teachers takes no weights from anywhere."""
+        return () if self.amalgamation else ("psi", "amalgamate_on")
 
 
 def teachers(options: Options) -> tuple[str, ...]:
@@ -97,11 +106,11 @@ class RSLAD:
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         (student,) = networks
         taught = self.taught(batch.x)
-        label = self.soft_label(taught, self.weights(student, batch.x, batch.y, taught))
+        label = self.soft_label(taught, taught, student, batch.x, batch.y)
         leaving = divergence_from(functional.log_softmax(label, 1))
         x_adv = inner.attack(self.options, student, batch, start="gaussian", loss=leaving)
         if self.options.amalgamate_on == "adversarial":
-            label = self.soft_label(taught, self.weights(student, x_adv, batch.y, self.taught(x_adv)))
+            label = self.soft_label(taught, self.taught(x_adv), student, x_adv, batch.y)
         yield loss(
             label,
             student(x_adv),
@@ -113,35 +122,27 @@ class RSLAD:
 
     @torch.no_grad()
     def taught(self, x: Tensor) -> Tensor:
-        """The teachers' logits on x, (n, B, C), or those of their average, (1, B, C)."""
-        return self.teacher(x).unsqueeze(0) if self.options.amalgamation == "mean" else self.teacher.each(x)
+        """The teachers' logits on x, (n, B, C), or those of their average, (B, C)."""
+        return self.teacher.each(x) if self.options.amalgamation else self.teacher(x)
 
     @torch.no_grad()
-    def weights(self, student: nn.Module, x: Tensor, labels: Tensor, teacher_logits: Tensor) -> Tensor:
-        """lambda (n, B) of eqs. 4 to 7, from the teachers' logits (n, B, C) on x, their labels (B,) and the student."""
-        match self.options.amalgamation:
-            case "mean":
-                return torch.ones_like(teacher_logits[..., 0])
-            case "naive":  # 1 for the teacher that is followed
-                followed = amalgamation.naive_teacher(teacher_logits, labels, self.options.naive)
-                return functional.one_hot(followed, len(teacher_logits)).T.to(teacher_logits.dtype)
-            case "linear":
-                return amalgamation.linear_weights(teacher_logits, labels, self.options.floor)
-            case "soft":
-                return amalgamation.soft_weights(teacher_logits, labels, self.options.beta)
-            case "pareto":
-                with attack_mode(student):
-                    student_probabilities = student(x).softmax(1)
-                return amalgamation.pareto(
-                    teacher_logits.softmax(-1),
-                    student_probabilities,
-                    ridge=self.options.ridge,
-                    weights_per=self.options.weights_per,
-                )[1].T
+    def soft_label(self, taught: Tensor, seen: Tensor, student: nn.Module, x: Tensor, labels: Tensor) -> Tensor:
+        """The teachers' ``taught`` logits as one label, logits (B, C).
 
-    def soft_label(self, teacher_logits: Tensor, weights: Tensor) -> Tensor:
-        """The teachers' logits (n, B, C), or for pareto their probabilities, weighed by (n, B): logits (B, C)."""
-        if self.options.amalgamation != "pareto":
-            return (weights.unsqueeze(-1) * teacher_logits).sum(0)
-        probabilities = (weights.unsqueeze(-1) * teacher_logits.softmax(-1)).sum(0)
-        return probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log()
+        lambda comes from ``seen``, the teachers' logits (n, B, C) on x, and from the student on x. A psi without lambda
+        amalgamates ``seen`` itself.
+        """
+        if not self.options.amalgamation:
+            return taught
+        psi, weights = self.options.function, self.options.weights
+        given = outputs(psi, seen), labels, self.student_outputs(student, x), self.options.psi
+        label = average(weights(*given), outputs(psi, taught)) if weights else psi.amalgamate(*given)
+        return label if psi.OUTPUTS == "logits" else label.clamp_min(torch.finfo(label.dtype).tiny).log()
+
+    def student_outputs(self, student: nn.Module, x: Tensor) -> Tensor | None:
+        """The student's outputs on x, (B, C), where psi needs them."""
+        psi = self.options.function
+        if not psi.NEEDS_STUDENT:
+            return None
+        with attack_mode(student):
+            return outputs(psi, student(x))

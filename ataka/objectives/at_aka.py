@@ -1,7 +1,7 @@
 """AT-AKA's student (sections 5.2 to 5.4): cross-entropy on the labels and a pull towards the amalgamated teachers.
 
-The paper: eq. 3 for the naive, linear and soft amalgamation of logits (eqs. 4 to 6), eq. 8 for the Pareto-optimal
-amalgamation of probabilities (eq. 7). No code of the authors could be found.
+The paper: eq. 3 for a psi of logits (naive, linear, soft: eqs. 4 to 6), eq. 8 for a psi of probabilities (pareto:
+eq. 7). No code of the authors could be found.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,16 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ataka import amalgamation
 from ataka.objectives.teachers import Teachers, generate
+from ataka.psi import Amalgamation
 from ataka.study import Generator
 from ataka.study.fields import hyperparameters, reading
 from ataka.training import Batch
 
 
 @hyperparameters
-class Pull(amalgamation.OfLogits):
-    """How the pull towards amalgamated logits is read, in eq. 3 and in eq. 9."""
+class Pull(Amalgamation):
+    """The psi, and how the pull towards amalgamated logits is read, in eq. 3 and in eq. 9."""
+
+    amalgamation: str
 
     mse: Literal["sum", "mean"] = reading(
         "sum",
@@ -32,10 +34,9 @@ class Pull(amalgamation.OfLogits):
 
 
 @hyperparameters
-class Options(Pull, amalgamation.OfProbabilities):
+class Options(Pull):
     """The student's hyper-parameters and readings."""
 
-    amalgamation: Literal["naive", "linear", "soft", "pareto"]
     kl: Literal["teacher_to_student", "student_to_teacher"] = reading(
         "teacher_to_student",
         id="C9",
@@ -73,6 +74,11 @@ class Options(Pull, amalgamation.OfProbabilities):
             "live": "the student's loss reaches the teachers too (needs online: true, as a tape's have been trained)",
         },
     )
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Logits are pulled by eq. 3's squared distance, probabilities by eq. 8's divergence, never by both."""
+        return ("kl",) if self.function.OUTPUTS == "logits" else ("mse",)
 
 
 def student_loss(
@@ -141,16 +147,10 @@ class Student:
         teacher_logits = batch.recorded[self.options.logits]
         if self.options.target == "detached":
             teacher_logits = teacher_logits.detach()
-        if self.options.amalgamation == "pareto":
-            probabilities, _ = amalgamation.pareto(
-                teacher_logits.softmax(-1),
-                student_logits.detach().softmax(-1),
-                ridge=self.options.ridge,
-                weights_per=self.options.weights_per,
-            )
-            return pareto_student_loss(student_logits, probabilities, batch.y, alpha=self.alpha, kl=self.options.kl)
-        amalgamated = amalgamation.of_logits(self.options.amalgamation, teacher_logits, batch.y, self.options)
-        return student_loss(student_logits, amalgamated, batch.y, alpha=self.alpha, mse=self.options.mse)
+        amalgamated = self.options.target_of(teacher_logits, batch.y, student_logits.detach())
+        if self.options.function.OUTPUTS == "logits":
+            return student_loss(student_logits, amalgamated, batch.y, alpha=self.alpha, mse=self.options.mse)
+        return pareto_student_loss(student_logits, amalgamated, batch.y, alpha=self.alpha, kl=self.options.kl)
 
 
 class Online:

@@ -1,19 +1,21 @@
 """CAT-AKA (section 6): n equal students, each on its own particle, pulled towards their own amalgamated logits.
 
 The paper: eq. 9, the sum over students of (1 - alpha) CE(z^{S_i}, y) + alpha ||z^{S_i} - z^S||^2, both terms within the
-sum (D3), with z^S = psi({z^{S_i}}) by eqs. 4 to 6. Pareto's psi is undefined here: its p^S would be the unknown itself
-(D3). The particles are eq. 2's, with the students as its networks. No code of the authors could be found.
+sum (D3), with z^S = psi({z^{S_i}}) by eqs. 4 to 6. A psi that needs the student's own outputs, as pareto, is undefined
+here: these would be the unknown itself (D3). The particles are eq. 2's, with the students as its networks. No code of
+the authors could be found.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
+from pydantic import field_validator
 from torch import Tensor, nn
 
-from ataka import amalgamation
 from ataka.objectives.at_aka import Pull, student_loss
 from ataka.objectives.teachers import budget, generate
+from ataka.psi import find
 from ataka.study import Generator
 from ataka.study.fields import hyperparameters, reading
 from ataka.training import Batch
@@ -23,7 +25,6 @@ from ataka.training import Batch
 class Options(Pull):
     """The students' hyper-parameters and readings."""
 
-    amalgamation: Literal["naive", "linear", "soft"]
     target: Literal["detached", "live"] = reading(
         "detached",
         id="D2",
@@ -36,6 +37,16 @@ class Options(Pull):
         sentence="feed the students with distinct adversarial examples",
         values={"particle": "student i sees x'_i", "clean": "all see x, as AT-AKA's student does"},
     )
+
+    @field_validator("amalgamation")
+    @classmethod
+    def _is_of_logits_alone(cls, name: str) -> str:
+        psi = find(name)
+        if psi.NEEDS_STUDENT:
+            raise ValueError(f"psi '{name}' needs the student's own {psi.OUTPUTS}, which are what eq. 9 seeks (D3)")
+        if psi.OUTPUTS != "logits":
+            raise ValueError(f"psi '{name}' gives {psi.OUTPUTS}, but eq. 9 pulls logits")
+        return name
 
 
 def create(options: Options, *, alpha: float, generator: Generator) -> "Students":
@@ -88,4 +99,4 @@ class Students:
 
     def target(self, logits: Tensor, labels: Tensor) -> Tensor:
         """z^S (B, C) = psi of the students' logits (n, B, C): differentiable where they are."""
-        return amalgamation.of_logits(self.options.amalgamation, logits, labels, self.options)
+        return self.options.target_of(logits, labels)

@@ -3,7 +3,7 @@
 from ataka import models
 from ataka.plan.artifacts import Cell, Node, Run, Tape
 from ataka.plan.code import code_digest
-from ataka.study import Study
+from ataka.study import Study, config
 
 __all__ = ["attack_code", "code_digest", "code_of", "run_code", "selection_code", "tape_code"]
 
@@ -23,7 +23,8 @@ def run_code(study: Study, run: Run) -> tuple[str, ...]:
     if method.checkpoints:
         modules.append("ataka.models.checkpoints")
     if method.objective is not None:
-        modules += ["ataka.training", method.objective]
+        sources = config.facts(study, run.method, run.dataset, run.arch).sources
+        modules += ["ataka.training", method.objective, *sources]
     if method.members > 1 and not run.part:
         modules.append("ataka.models.mixture")
     if method.member == "chosen":

@@ -22,7 +22,7 @@ from ataka.errors import UserError, nearest
 from ataka.files.provenance import HOME as HOME
 from ataka.study import WITHOUT_EPS, Method, Study, plugins
 from ataka.study.explain import explain
-from ataka.study.fields import plain, readings_of
+from ataka.study.fields import plain, readings_of, unused
 
 DEFAULT_SCALE = "paper"
 MOST = 10**9
@@ -85,6 +85,8 @@ class Facts:
     """Those that the digest of a run's settings holds (fields.plain)."""
     readings: list[tuple[str, str, str]]
     """(path, question, value) of each reading among them."""
+    sources: list[str]
+    """The modules that the options bring into the method's code, as that of its psi."""
     create: list[str] | None
     """The names of the parameters of ``create``; None without that function."""
     teachers: list[str]
@@ -120,6 +122,7 @@ def _read(study: Study, method: str, where: Sequence[str]) -> dict[str, Any]:
         "options": asdict(given),
         "settings": plain(given),
         "readings": [(path, question, str(value)) for path, question, value in readings_of(given)],
+        "sources": list(getattr(given, "sources", ())),
         "create": create and list(inspect.signature(create).parameters),
         "teachers": list(module.teachers(given)) if hasattr(module, "teachers") else [],
     }
@@ -136,12 +139,15 @@ def _options(study: Study, method: str, where: Sequence[str]) -> Any:
         raise UserError(f"methods.{method}.objective: can't import '{objective}': {reason}") from None
     if "eps" in kind.__dataclass_fields__:
         values.setdefault("eps", study.eps)
+    place = ("methods", method, *(step for name in where for step in ("where", name)), "options")
     try:
-        return TypeAdapter(kind).validate_python(values)
+        checked = TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
-        known = kind.__dataclass_fields__
-        place = ("methods", method, *(step for name in where for step in ("where", name)), "options")
-        raise UserError(explain(error, f"config ({study.scale})", known, place)) from None
+        raise UserError(explain(error, f"config ({study.scale})", kind.__dataclass_fields__, place)) from None
+    if idle := [name for name in values if name in unused(checked)]:
+        path = ".".join((*place, idle[0]))
+        raise UserError(f"config ({study.scale}): {path}: decides nothing beside the other options; leave it out")
+    return checked
 
 
 def _objective(study: Study, method: str) -> str:
@@ -155,7 +161,7 @@ def _values(study: Study, method: str, where: Sequence[str]) -> dict[str, Any]:
     """The options that a method states, with those that differ where it says ``where``."""
     values = dict(study.method(method).options)
     for name in where:
-        values |= study.method(method).where[name].options
+        values = _overlay(values, study.method(method).where[name].options)
     return values
 
 

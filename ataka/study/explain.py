@@ -1,6 +1,6 @@
 """A validation error in the user's words: the key's path, what is wrong, and the nearest valid name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -8,12 +8,13 @@ from pydantic import ValidationError
 
 from ataka.errors import nearest
 from ataka.study import Study
+from ataka.study.fields import Refused
 
 
 def explain(
     error: ValidationError,
     where: str,
-    known: Mapping[str, Any] | None = None,
+    known: Iterable[str] | None = None,
     below: tuple[str, ...] = (),
     unlike: Mapping[tuple[str, ...], Sequence[str]] = MappingProxyType({}),
 ) -> str:
@@ -22,7 +23,7 @@ def explain(
     ``known`` names the keys that are valid below the path ``below``, where that is not a study's own settings.
     ``unlike`` are the entries of groups (attacks, methods, ...) that are new, each with the names that aren't.
     """
-    lines, met, problems = [], set(), error.errors()
+    lines, met, problems = [], set(), [*_problems(error, known)]
     study_eps = {problem["msg"] for problem in problems if (*below, *problem["loc"]) == ("eps",)}
     for problem in problems:
         location = (*below, *problem["loc"])
@@ -42,16 +43,27 @@ def explain(
             lines.append(f"{where}: {'.'.join(entry)} is new and lacks its {', '.join(lacking) or 'kind'}{near}")
             continue
         path = ".".join(str(step) for place, step in enumerate(location) if not _is_tag(place, location))
-        lines.append(f"{where}: {path + ': ' if path else ''}{_message(problem, known)}")
+        lines.append(f"{where}: {path + ': ' if path else ''}{_message(problem)}")
     return "\n".join(dict.fromkeys(lines))
 
 
-def _message(problem: Any, known: Mapping[str, Any] | None) -> str:
+def _problems(error: ValidationError, known: Iterable[str] | None) -> Iterator[dict[str, Any]]:
+    """pydantic's problems, each with the keys that are ``known`` in its place; those of nested settings in full."""
+    for problem in error.errors():
+        cause = problem.get("ctx", {}).get("error")
+        if isinstance(cause, Refused):
+            for inner in _problems(cause.error, cause.known):
+                yield {**inner, "loc": (*problem["loc"], *inner["loc"])}
+        else:
+            yield {**problem, "known": known}
+
+
+def _message(problem: Any) -> str:
     """What is wrong, and what would be right."""
     message, given = str(problem["msg"]).removeprefix("Value error, "), problem.get("input")
     match problem["type"]:
         case "extra_forbidden" | "unexpected_keyword_argument":
-            names = known if known is not None else _siblings(problem["loc"])
+            names = _siblings(problem["loc"]) if problem["known"] is None else problem["known"]
             return f"unknown key{nearest(str(problem['loc'][-1]), names)}"
         case "missing":
             return "is missing"

@@ -5,12 +5,21 @@ it with the sentence and the place, so that a run can list which readings it was
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from fractions import Fraction
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic.dataclasses import dataclass as _pydantic_dataclass
 
 T = TypeVar("T")
@@ -27,9 +36,32 @@ class Settings(BaseModel):
 def hyperparameters(cls: type[T]) -> type[T]:
     """Class decorator for a method's hyper-parameters: a frozen, type-checked dataclass that refuses unknown keys.
 
-    Its fields are given by name alone, so that classes of common ones can be inherited in any order.
+    Its fields are given by name alone, so that classes of common ones can be inherited in any order. Two attributes are
+    optional: ``unused``, the names of the fields that decide nothing under the other fields' values, and ``sources``,
+    the modules that the values bring into the method's code.
     """
     return _pydantic_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))(cls)  # type: ignore[return-value]
+
+
+class Refused(ValueError):
+    """Mistakes in settings that stand within others' but have a class of their own, which pydantic can't see."""
+
+    def __init__(self, error: ValidationError, known: Iterable[str]) -> None:
+        super().__init__(str(error))
+        self.error, self.known = error, tuple(known)
+
+
+def nested(kind: type[T], values: object) -> T:
+    """An instance of the hyper-parameter class ``kind`` with ``values``, for a validator of the settings around it."""
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        raise Refused(error, getattr(kind, "__dataclass_fields__", ())) from None
+
+
+def unused(options: Any) -> tuple[str, ...]:
+    """The fields of ``options`` that decide nothing under the values of the others, as their class says."""
+    return tuple(getattr(options, "unused", ()))
 
 
 def number(text: str) -> float:
@@ -123,7 +155,7 @@ def _field(default: Any, extra: dict[str, Any], neutral: object, **constraints: 
 
 
 def plain(settings: Any) -> Any:
-    """Settings as JSON has them, nested ones too, without the fields that stand at their neutral value.
+    """Settings as JSON has them, nested ones too, without fields that are unused or stand at their neutral value.
 
     ``settings`` are models, hyper-parameter classes, and mappings and sequences of such.
     """
@@ -139,11 +171,12 @@ def plain(settings: Any) -> Any:
 
 
 def _described(settings: Any) -> Mapping[str, Any]:
-    """What a model or a hyper-parameter class says of its fields, by name."""
+    """What a model or a hyper-parameter class says of its fields, by name, without those that are unused."""
     if isinstance(settings, BaseModel):
         return type(settings).model_fields
     described: Mapping[str, Any] = getattr(settings, "__pydantic_fields__", {})
-    return described or {field.name: None for field in fields(settings)}
+    described = described or {field.name: None for field in fields(settings)}
+    return {name: info for name, info in described.items() if name not in unused(settings)}
 
 
 def _extra(info: Any) -> Mapping[str, Any]:
@@ -152,7 +185,7 @@ def _extra(info: Any) -> Mapping[str, Any]:
 
 
 def readings_of(settings: Any, path: str = "") -> Iterator[tuple[str, str, Any]]:
-    """(path, id, value) of every reading below ``settings`` (models, hyper-parameter classes, dicts)."""
+    """(path, id, value) of every reading in use below ``settings`` (models, hyper-parameter classes, dicts)."""
     if isinstance(settings, dict):
         for key, value in settings.items():
             yield from readings_of(value, f"{path}{key}.")

@@ -1,16 +1,16 @@
 """docs/readings.md: every switch that decides how a sentence of the paper is read, from the code's own definitions."""
 
-import importlib
 import re
 import typing
 from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
 from typing import Any, NamedTuple
 
 from pydantic.fields import FieldInfo
 
 from ataka import study
-from ataka.study import Study
-from ataka.study.fields import Settings
+from ataka.study import Study, config
+from ataka.study.fields import Settings, unused
 
 _GROUPS: dict[str, type[Settings]] = {
     "": study.Study,
@@ -28,8 +28,9 @@ _HEAD = """# Readings
 
 The paper leaves these sentences open. Each has a switch; the default, in force where nothing else is said, stands
 first. A variant in `config/methods.yaml` (`like:` another method) reads one of them otherwise under a path of its own,
-and `report/paper/tables/readings.yaml` measures the alternatives beside the defaults. [protocol.md](protocol.md) lists
-the questions that have no switch. This page is generated: `python -m ataka readings`.
+and `report/paper/tables/readings.yaml` measures the alternatives beside the defaults. A switch that several methods
+share stands once, under the first of them that uses it. [protocol.md](protocol.md) lists the questions that have no
+switch. This page is generated: `python -m ataka readings`.
 """
 
 
@@ -73,12 +74,21 @@ def switches(defaults: Study) -> Iterator[Switch]:
         for name, info in kind.model_fields.items():
             if switch := _switch(f"{path}.{name}".lstrip("."), info, _in_force(defaults, path, name)):
                 yield switch
-    modules = dict.fromkeys(method.objective for method in defaults.methods.values() if method.objective)
-    for module in modules:
-        options = importlib.import_module(module).Options
-        users = [name for name, method in defaults.methods.items() if method.objective == module]
-        for name, info in options.__pydantic_fields__.items():
-            if switch := _switch(f"methods.{users[0]}.options.{name}", info, info.default):
+    listed: set[tuple[type, str]] = set()
+    for name, method in defaults.methods.items():
+        if method.objective:
+            yield from _options(f"methods.{name}.options", config.options(defaults, name), listed)
+
+
+def _options(path: str, options: Any, listed: set[tuple[type, str]]) -> Iterator[Switch]:
+    """The readings among a method's hyper-parameters, bar the unused and those ``listed`` for an earlier method."""
+    for name, info in type(options).__pydantic_fields__.items():
+        value, key = getattr(options, name), (type(options), name)
+        if is_dataclass(value):
+            yield from _options(f"{path}.{name}", value, listed)
+        elif key not in listed and name not in unused(options):
+            listed.add(key)
+            if switch := _switch(f"{path}.{name}", info, info.default):
                 yield switch
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional
 
@@ -40,17 +41,13 @@ def step(monkeypatch: pytest.MonkeyPatch, teacher: Any = None, **changes: object
 
 def test_the_authors_settings_are_the_default() -> None:
     o = options()
-    assert (o.natural_weight, o.scale, o.amalgamation) == ("1/6", 1.0, "mean")
+    assert (o.natural_weight, o.scale, o.amalgamation) == ("1/6", 1.0, None)
     assert {*readings_of(o)} == {
         ("kl", "E3", "mean"),
-        ("amalgamate_on", "H2", "clean"),
-        ("beta", "H6", 1.0),
-        ("naive", "C7", "hardest"),
-        ("floor", "C6", 1e-12),
-        ("weights_per", "C8", "image"),
-        ("ridge", "C8", 1e-8),
         ("batchnorm", "A12", "eval"),
     }
+    amalgamated = {*readings_of(options(amalgamation="soft"))} - {*readings_of(o)}
+    assert amalgamated == {("amalgamate_on", "H2", "clean"), ("psi.beta", "H6", 1.0)}
     assert rslad.teachers(o) == ("robust",)
 
 
@@ -116,10 +113,10 @@ def test_the_attack_leaves_the_teachers_label_in_evaluation_mode(monkeypatch: py
     assert found["loss"].item() == pytest.approx((5 * means[0] + means[1]) / 6, rel=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["mean", *AMALGAMATIONS])
+@pytest.mark.parametrize("kind", [None, *AMALGAMATIONS])
 @pytest.mark.parametrize("on", ["clean", "adversarial"])
 @pytest.mark.parametrize(("mode", "count"), [("eval", 2), ("train", 5)])
-def test_batch_statistics_move_as_the_reading_says(kind: str, on: str, mode: str, count: int) -> None:
+def test_batch_statistics_move_as_the_reading_says(kind: str | None, on: str, mode: str, count: int) -> None:
     """pareto's look at the student moves none."""
     student = tiny.convolutional().train()
     chosen = options(amalgamation=kind, amalgamate_on=on, batchnorm=mode)
@@ -135,21 +132,22 @@ def test_teachers_that_agree_give_the_same_result_however_amalgamated(
     kind: str, on: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agreed = oracle.ensemble(11, 11, 11)
-    mean, other = (step(monkeypatch, agreed, amalgamation=name, amalgamate_on=on) for name in ("mean", kind))
+    mean, other = (step(monkeypatch, agreed, amalgamation=name, amalgamate_on=on) for name in (None, kind))
     assert other["loss"].item() == pytest.approx(mean["loss"].item(), rel=1e-5)
     torch.testing.assert_close(other["inner"], mean["inner"])
 
 
-@pytest.mark.parametrize("kind", ["mean", *AMALGAMATIONS])
+@pytest.mark.parametrize("kind", [None, *AMALGAMATIONS])
 def test_the_label_is_the_amalgamation_of_what_the_teachers_say_of_the_images(
-    kind: str, monkeypatch: pytest.MonkeyPatch
+    kind: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found, teacher = step(monkeypatch, amalgamation=kind, beta=2.0), oracle.ensemble()
+    readings = {"psi": {"beta": 2.0}} if kind == "soft" else {}
+    found, teacher = step(monkeypatch, amalgamation=kind, **readings), oracle.ensemble()
     x, y = found["batch"].x, found["batch"].y
     logits = teacher.each(x)
     student = tiny.dense().eval()(x).softmax(1)
     label = {
-        "mean": lambda: logits.softmax(-1).mean(0),
+        None: lambda: logits.softmax(-1).mean(0),
         "naive": lambda: amalgamation.naive(logits, y).softmax(1),
         "linear": lambda: amalgamation.linear(logits, y).softmax(1),
         "soft": lambda: amalgamation.soft(logits, y, beta=2.0).softmax(1),
@@ -166,13 +164,13 @@ def test_the_readings_of_the_amalgamations_are_heeded(on: str, monkeypatch: pyte
 
     def label(kind: str, **readings: Any) -> tuple[Tensor, Tensor, Tensor]:
         """What the loss is given, and the teachers' logits on x and where the weights come from."""
-        found = step(monkeypatch, amalgamation=kind, amalgamate_on=on, **readings)
+        found = step(monkeypatch, amalgamation=kind, amalgamate_on=on, psi=readings)
         x = found["batch"].x
         at = x if on == "clean" else found["x_adv"]
         return found["outer"], teacher.each(x), at
 
     y = tiny.batch().y
-    found, said, at = label("naive", naive="easiest")
+    found, said, at = label("naive", follow="easiest")
     easiest = teacher.each(at).log_softmax(-1)[:, range(6), y].argmax(0)
     assert torch.equal(found, said[easiest, range(6)])
     found, said, _ = label("linear", floor=1e6)
@@ -184,7 +182,7 @@ def test_the_readings_of_the_amalgamations_are_heeded(on: str, monkeypatch: pyte
 
 
 def test_the_amalgamations_differ_where_teachers_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    losses = [step(monkeypatch, amalgamation=kind)["loss"].item() for kind in ("mean", *AMALGAMATIONS)]
+    losses = [step(monkeypatch, amalgamation=kind)["loss"].item() for kind in (None, *AMALGAMATIONS)]
     assert len({round(loss, 7) for loss in losses}) == 5
 
 
@@ -222,13 +220,23 @@ def test_the_settings_reach_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     assert step(monkeypatch, kl="sum")["loss"].item() == pytest.approx(tiny.CLASSES * plain, rel=1e-6)
     parts = [step(monkeypatch, natural_weight=weight)["loss"].item() for weight in ("0", "1")]
     assert plain == pytest.approx((5 * parts[0] + parts[1]) / 6, rel=1e-5)
-    ridges = [step(monkeypatch, amalgamation="pareto", ridge=ridge)["loss"].item() for ridge in (1e-8, 1e6)]
+    ridges = [step(monkeypatch, amalgamation="pareto", psi={"ridge": ridge})["loss"].item() for ridge in (1e-8, 1e6)]
     assert ridges[1] == pytest.approx(plain, rel=1e-4)
     assert ridges[0] < ridges[1]
 
 
-@pytest.mark.parametrize("kind", ["mean", *AMALGAMATIONS])
-def test_it_trains_and_leaves_the_teachers_alone(kind: str) -> None:
+@pytest.mark.parametrize("kind", [None, *AMALGAMATIONS])
+def test_it_trains_and_leaves_the_teachers_alone(kind: str | None) -> None:
     teacher = oracle.ensemble()
     objective = rslad.create(options(steps=1, amalgamation=kind), teachers={"robust": teacher})
     oracle.assert_trains_and_leaves_alone(objective, teacher)
+
+
+def test_a_psi_without_weights_amalgamates_what_is_said_of_the_clean_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And has no weights that could come from elsewhere (H2)."""
+    expected = step(monkeypatch, amalgamation="soft")
+    monkeypatch.delattr("ataka.psi.soft.weights")
+    found = step(monkeypatch, amalgamation="soft")
+    torch.testing.assert_close(found["outer"], expected["outer"])
+    with pytest.raises(ValidationError, match="amalgamate_on: adversarial needs weights, and psi 'soft' has none"):
+        options(amalgamation="soft", amalgamate_on="adversarial")

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from ataka import amalgamation, training
+from ataka import training
 from ataka.datasets import views
 from ataka.datasets.images import Split, to_unit
 from ataka.datasets.views import View
@@ -27,7 +27,7 @@ from tests import tiny
 
 CPU = torch.device("cpu")
 ALL = ("train_adv", "eval_adv", "updated")
-PSI = amalgamation.NAMES
+PSI = ("naive", "linear", "soft", "pareto")
 SEED, COUNT = 5, 14
 
 
@@ -56,8 +56,8 @@ def view(epoch: int = 0, seed: int = SEED, count: int = COUNT, **facts: Any) -> 
     return views.view(seed, epoch, count, **{"shift": tiny.FACTS.shift, "flip": tiny.FACTS.flip} | facts)
 
 
-def options(psi: str, **readings: Any) -> at_aka.Options:
-    return at_aka.Options(amalgamation=psi, **readings)
+def options(amalgamation: str, **readings: Any) -> at_aka.Options:
+    return at_aka.Options(amalgamation=amalgamation, **readings)
 
 
 def replay(folder: Path, student: nn.Module, objective: Any, count: int = COUNT, **setup: Any) -> None:
@@ -140,8 +140,8 @@ def test_amalgamation_alpha_and_readings_matter(folder: Path) -> None:
         *((options(psi), 0.5) for psi in PSI),
         (options("soft"), 0.3),
         (options("soft", mse="mean"), 0.5),
-        (options("naive", naive="easiest"), 0.5),
-        (options("pareto", weights_per="batch"), 0.5),
+        (options("naive", psi={"follow": "easiest"}), 0.5),
+        (options("pareto", psi={"weights_per": "batch"}), 0.5),
         *((options("soft", logits=channel), 0.5) for channel in ALL[1:]),
     ]:
         student = tiny.dense(7)

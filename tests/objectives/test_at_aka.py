@@ -20,6 +20,7 @@ from ataka.training import Batch
 from tests import tiny
 
 ALPHAS = [0.0, 0.02, 0.5, 1.0]
+PSI = ("naive", "linear", "soft", "pareto")
 B, C, N = 6, 5, 3
 
 
@@ -145,12 +146,12 @@ def said(n: int = N, seed: int = 2) -> Tensor:
     return draw(n, B, tiny.CLASSES, seed=seed).float()
 
 
-def student_and_batch(psi: str, alpha: float = 0.4, **readings: Any) -> tuple[Student, Any]:
+def student_and_batch(amalgamation: str, alpha: float = 0.4, **readings: Any) -> tuple[Student, Any]:
     recorded = {"train_adv": said(), "eval_adv": said(seed=3)}
-    return Student(Options(amalgamation=psi, **readings), alpha=alpha), tiny.batch(B, recorded=recorded)
+    return Student(Options(amalgamation=amalgamation, **readings), alpha=alpha), tiny.batch(B, recorded=recorded)
 
 
-@pytest.mark.parametrize("psi", amalgamation.NAMES)
+@pytest.mark.parametrize("psi", PSI)
 def test_a_students_gradient_is_its_finite_difference_with_the_target_held(psi: str) -> None:
     """Nothing flows through lambda: the target is amalgamated once, and held while z^S moves."""
     student, batch = student_and_batch(psi)
@@ -176,7 +177,7 @@ def test_a_students_gradient_is_its_finite_difference_with_the_target_held(psi: 
         assert gradient[place].item() == pytest.approx(slope, rel=1e-4, abs=1e-7)
 
 
-@pytest.mark.parametrize("psi", amalgamation.NAMES)
+@pytest.mark.parametrize("psi", PSI)
 def test_nothing_flows_to_the_teachers(psi: str) -> None:
     student, batch = student_and_batch(psi)
     for logits in batch.recorded.values():
@@ -186,7 +187,7 @@ def test_nothing_flows_to_the_teachers(psi: str) -> None:
     assert all(logits.grad is None for logits in batch.recorded.values())
 
 
-@pytest.mark.parametrize("psi", amalgamation.NAMES)
+@pytest.mark.parametrize("psi", PSI)
 def test_with_one_teacher_naive_linear_and_soft_are_one(psi: str) -> None:
     student, _ = student_and_batch(psi)
     batch = tiny.batch(B, recorded={"train_adv": said(1)})
@@ -202,16 +203,16 @@ def test_with_one_teacher_naive_linear_and_soft_are_one(psi: str) -> None:
 @pytest.mark.parametrize(
     ("psi", "reading", "value"),
     [
-        ("soft", "beta", 5.0),
+        ("soft", "psi", {"beta": 5.0}),
         ("soft", "mse", "mean"),
         ("naive", "mse", "mean"),
         ("linear", "logits", "eval_adv"),
         ("pareto", "kl", "student_to_teacher"),
         ("pareto", "logits", "eval_adv"),
-        ("pareto", "ridge", 10.0),
-        ("naive", "naive", "easiest"),
-        ("linear", "floor", 100.0),
-        ("pareto", "weights_per", "batch"),
+        ("pareto", "psi", {"ridge": 10.0}),
+        ("naive", "psi", {"follow": "easiest"}),
+        ("linear", "psi", {"floor": 100.0}),
+        ("pareto", "psi", {"weights_per": "batch"}),
     ],
 )
 def test_every_reading_is_heeded(psi: str, reading: str, value: Any) -> None:
@@ -362,15 +363,13 @@ def whole_sum(networks: list[Any], particles: Tensor, batch: Batch, psi: str, ki
     return total
 
 
-def live(psi: str, alpha: float = 0.4, **readings: Any) -> Any:
-    options = Options(amalgamation=psi, target="live", **readings)
+def live(psi: str, readings: dict[str, Any], *, alpha: float = 0.4, **changes: Any) -> Any:
+    options = Options(amalgamation=psi, psi=readings, target="live", **changes)
     return at_aka.create(options, alpha=alpha, generator=tiny.generator(), online=True)
 
 
 @pytest.mark.parametrize("kind", ["clean", "adversarial"])
-@pytest.mark.parametrize(
-    ("psi", "readings"), [*((psi, {}) for psi in amalgamation.NAMES), ("pareto", {"weights_per": "batch"})]
-)
+@pytest.mark.parametrize(("psi", "readings"), [*((psi, {}) for psi in PSI), ("pareto", {"weights_per": "batch"})])
 def test_a_live_target_gives_every_network_the_gradient_of_the_whole_sum(psi: str, readings: Any, kind: Any) -> None:
     """One at a time, as the training loop asks for them, or all at once by autograd."""
     networks = [network.double() for network in (*map(tiny.linear, range(N)), tiny.dense(7))]
@@ -380,7 +379,7 @@ def test_a_live_target_gives_every_network_the_gradient_of_the_whole_sum(psi: st
     parameters = [parameter for network in networks for parameter in network.parameters()]
     expected = torch.autograd.grad(whole_sum(networks, particles, batch, psi, kind, **readings), parameters)
     moved = []
-    for loss in live(psi, input=kind, **readings).losses(networks, batch):
+    for loss in live(psi, readings, input=kind).losses(networks, batch):
         loss.backward()
         moved.append([any(p.grad is not None for p in network.parameters()) for network in networks])
     assert moved == [[place >= index for index in range(N + 1)] for place in range(N + 1)]
@@ -388,7 +387,7 @@ def test_a_live_target_gives_every_network_the_gradient_of_the_whole_sum(psi: st
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("psi", amalgamation.NAMES)
+@pytest.mark.parametrize("psi", PSI)
 def test_a_live_target_changes_the_teachers_unless_alpha_is_0(psi: str) -> None:
     """Through the real loop; of the student's own gradient a step alone changes nothing."""
     for alpha in (0.0, 0.4):

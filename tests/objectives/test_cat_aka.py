@@ -40,8 +40,10 @@ class Says(nn.Module):
 
 
 def students(psi: str, alpha: float = ALPHA, **changes: Any) -> Students:
-    steps = changes.pop("steps", 2)
-    return create(Options(amalgamation=psi, **changes), alpha=alpha, generator=tiny.generator(steps=steps))
+    steps, beta = changes.pop("steps", 2), changes.pop("beta", 1.0)
+    readings = changes.pop("readings", {"beta": beta} if psi == "soft" else {})
+    options = Options(amalgamation=psi, psi=readings, **changes)
+    return create(options, alpha=alpha, generator=tiny.generator(steps=steps))
 
 
 def descend(objective: Any, networks: Sequence[nn.Module], batch: Batch) -> list[float]:
@@ -111,13 +113,13 @@ def test_the_readings_of_the_amalgamation_are_heeded(target: Any) -> None:
     z, batch = draw(N, B, C), replace(tiny.batch(B), y=Y)
     losses = -log_softmax(z.numpy(), -1)[:, numpy.arange(B), Y]
     for psi, reading, share in [
-        ("naive", {"naive": "easiest"}, (losses == losses.min(0)).astype(float)),
+        ("naive", {"follow": "easiest"}, (losses == losses.min(0)).astype(float)),
         ("linear", {"floor": 100.0}, numpy.full((N, B), 1 / N)),
     ]:
         away = z.numpy() - (share[..., None] * z.numpy()).sum(0)
         expected = (away**2).sum(-1).mean(1)
         networks = [Says(own) for own in z]
-        found = descend(students(psi, alpha=1.0, target=target, input="clean", **reading), networks, batch)
+        found = descend(students(psi, alpha=1.0, target=target, input="clean", readings=reading), networks, batch)
         assert found == pytest.approx([expected.sum()] * N if target == "live" else expected, rel=1e-12)
 
 
@@ -284,5 +286,12 @@ def test_training_lowers_every_students_loss() -> None:
 
 
 def test_pareto_is_undefined_here() -> None:
-    with pytest.raises(ValidationError, match="naive"):
+    with pytest.raises(ValidationError, match="psi 'pareto' needs the student's own probabilities"):
+        Options(amalgamation="pareto")
+
+
+def test_eq_9_takes_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A psi of probabilities, though it needs no student."""
+    monkeypatch.setattr("ataka.psi.pareto.NEEDS_STUDENT", False)
+    with pytest.raises(ValidationError, match=r"psi 'pareto' gives probabilities, but eq\. 9 pulls logits"):
         Options(amalgamation="pareto")

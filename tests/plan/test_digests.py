@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ataka import plan
+from ataka import plan, psi
 from ataka.files import provenance
 from ataka.plan import Cell, Particles, Run
 from ataka.plan.code import Code, code_digest
@@ -130,7 +130,7 @@ def test_settings_names_and_messages_never_record_a_tape_again() -> None:
     assert {
         "ataka.attacks.svgd",
         "ataka.attacks.pgd",
-        "ataka.amalgamation",
+        "ataka.psi",
         "ataka.streams",
     } <= reached
     assert not reached & {
@@ -175,6 +175,28 @@ def test_each_run_has_its_own_code() -> None:
         code_digest(plan.run_code(study, Run("digits", arch, "natural", 0))) for arch in ("resnet10", "resnet18")
     ]
     assert resnets[0] == resnets[1]
+
+
+@pytest.mark.parametrize("name", psi.names())
+@pytest.mark.parametrize("method", ["s-at-aka", "s-cat-aka", "s-rslad"])
+def test_one_psi_is_part_of_a_methods_code_and_no_other(method: str, name: str) -> None:
+    """So a new psi, or an edit of another, makes nothing again."""
+    run = Run("digits", "resnet10-w8", method, 0)
+    reached = Code().reachable(plan.run_code(load("smoke"), run))
+    assert (psi.source(name) in reached) == (name == "soft")
+    assert "ataka.amalgamation" not in reached
+
+
+def test_settings_hold_the_options_of_one_psi_and_the_reading_of_one_pull() -> None:
+    def options(method: str) -> dict[str, object]:
+        found: dict[str, object] = plan.run_settings(load("smoke"), Run("digits", "resnet10-w8", method, 0))["options"]
+        return found
+
+    assert options("s-at-aka")["psi"] == {"beta": 1.0}
+    assert options("p-at-aka")["psi"] == {"weights_per": "image", "ridge": 1e-8}
+    assert "kl" in options("p-at-aka").keys() - options("s-at-aka").keys()
+    assert "mse" in options("s-at-aka").keys() - options("p-at-aka").keys()
+    assert options("s-rslad").keys() - options("en-rslad").keys() == {"psi", "amalgamate_on"}
 
 
 # ---- the record beside every result

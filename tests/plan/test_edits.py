@@ -124,6 +124,7 @@ def plugins(tree: Tree) -> None:
     tree.add("ataka/attacks/another.py", like="ataka/attacks/fgsm.py")
     tree.add("ataka/datasets/another.py", like="ataka/datasets/digits.py")
     tree.add("ataka/models/another.py", like="ataka/models/resnet.py")
+    tree.add("ataka/psi/another.py", like="ataka/psi/soft.py")
     tree.add("ataka/objectives/another.py", like="ataka/objectives/at_aka.py")
     tree.add("baselines/another.py", like="baselines/natural.py")
     method = "\nanother:\n  label: another\n  objective: baselines.another\n  setup: natural\n"
@@ -177,6 +178,7 @@ MEANT: dict[str, tuple[str, str, str, str]] = {
         f"{TRAINED}|attack (pgd|cw|cw-l2)|particles .*",
     ),
     "a formula of eq. 3": ("ataka/objectives/at_aka.py", r"\(1 - alpha\)", "(2 - alpha)", STUDENTS),
+    "a formula of eq. 6": ("ataka/psi/soft.py", r"beta \*", "2 * beta *", "run s-(at-aka|cat-aka|rslad)"),
     "a step of fog": ("ataka/attacks/fog.py", r"\.sign\(\)", ".sgn()", "attack fog.*"),
     "a default of eq. 3": ("ataka/objectives/at_aka.py", r'reading\(\s*"sum"', 'reading("mean"', STUDENTS),
     "a default of eq. 2": (

@@ -238,7 +238,10 @@ CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "an attack's steps": ({"attacks": {"pgd": {"steps": 9}}}, {f"{method} pgd" for method in METHODS}),
     "an attack's images": ({"attacks": {"aa": {"images": 8}}}, {f"{method} aa" for method in METHODS}),
     "a new attack": ({"attacks": {"pgd50": {"kind": "pgd", "step_size": "1/255", "steps": 50}}}, set()),
-    "a student's beta": ({"methods": {"s-at-aka": {"options": {"beta": 2.0}}}}, with_cells("s-at-aka") | S_PARTS),
+    "a student's beta": (
+        {"methods": {"s-at-aka": {"options": {"psi": {"beta": 2.0}}}}},
+        with_cells("s-at-aka") | S_PARTS,
+    ),
     "a student's set-up": (
         {"setups": {"natural": {"learning_rate": 0.2}}, "methods": {"p-at-aka": {"setup": "natural"}}},
         with_cells("p-at-aka", "natural"),
@@ -353,7 +356,8 @@ def test_an_unknown_attack_gets_a_hint() -> None:
 
 def test_code_follows_what_is_used() -> None:
     run = plan.run_code(study(), Run(DATASET, ARCH, "s-at-aka", 0))
-    assert set(run) == {"ataka.training", "ataka.networks", "ataka.objectives.at_aka", "ataka.models.resnet"}
+    network = {"ataka.training", "ataka.networks", "ataka.models.resnet"}
+    assert set(run) == network | {"ataka.objectives.at_aka", "ataka.psi.soft"}
     assert "baselines.sat" in plan.run_code(study(), Run(DATASET, ARCH, "en-sat", 0, "member0"))
     assert plan.tape_code(study(), Tape(DATASET, TAPE, 0))[-1] == "ataka.models.wide_resnet"
     assert plan.attack_code(study(), "aa") == ("ataka.evaluation", "ataka.attacks.aa")

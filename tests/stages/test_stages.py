@@ -371,7 +371,7 @@ def test_the_chosen_candidate_becomes_the_run(choice: dict[str, Any], candidates
 def test_a_choice_or_candidate_of_other_settings_is_refused(candidates: Path, refused: Callable[..., str]) -> None:
     path = f"{candidates}/seed0/model.safetensors"
     assert "was chosen under other settings" in refused("train", path, selection={"attack": {"steps": 3}})
-    stale = {"methods": {"s-at-aka": {"options": {"beta": 2.0}}}}  # the choice's own settings are the same
+    stale = {"methods": {"s-at-aka": {"options": {"psi": {"beta": 2.0}}}}}  # the choice's own settings are the same
     assert "was trained under other settings" in refused("train", path, **stale)
     assert "was trained under other settings" in refused("select", f"{candidates}/choice.json", **stale)
 

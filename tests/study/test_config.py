@@ -60,7 +60,7 @@ def test_the_paper_scale_is_the_papers_appendix() -> None:
     assert study.methods["s-at-aka"].ensemble.n == 3
     assert study.methods["en-sat"].members == 3
     assert config.options(study, "s-at-aka") == at_aka.Options(
-        amalgamation="soft", beta=1.0, mse="sum", kl="teacher_to_student"
+        amalgamation="soft", psi={"beta": 1.0}, mse="sum", kl="teacher_to_student"
     )
     assert study.selection.split == "validation"
     assert study.seeds == (0, 1, 2)
@@ -75,9 +75,11 @@ def test_like_inherits_all_but_what_is_stated() -> None:
     naive, soft = study.methods["n-at-aka"], study.methods["s-at-aka"]
     assert (soft.label, soft.options) == ("(S)AT-AKA", {"amalgamation": "soft"})
     assert naive.model_copy(update={"label": soft.label, "options": soft.options}) == soft
-    overrides = {"methods": {"s2": {"like": "s-at-aka", "options": {"beta": 2.0}}, "s3": {"like": "s2", "alpha": 0.5}}}
+    overrides = {
+        "methods": {"s2": {"like": "s-at-aka", "options": {"psi": {"beta": 2.0}}}, "s3": {"like": "s2", "alpha": 0.5}}
+    }
     chained = config.load("smoke", overrides)
-    assert chained.methods["s3"].options == {"amalgamation": "soft", "beta": 2.0}
+    assert chained.methods["s3"].options == {"amalgamation": "soft", "psi": {"beta": 2.0}}
     assert chained.methods["s3"].alpha == 0.5
     assert chained.methods["s2"].alpha == "tuned"
 
@@ -168,7 +170,31 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "option's value": (
         {"methods": {"s-at-aka": {"options": {"amalgamation": "sfot"}}}},
-        "methods.s-at-aka.options.amalgamation:",
+        "methods.s-at-aka.options.amalgamation: no psi 'sfot'; did you mean 'soft'?",
+    ),
+    "psi's option": (
+        {"methods": {"s-at-aka": {"options": {"psi": {"betta": 2}}}}},
+        "methods.s-at-aka.options.psi.betta: unknown key; did you mean 'beta'?",
+    ),
+    "psi's option's value": (
+        {"methods": {"l-at-aka": {"options": {"psi": {"floor": 0}}}}},
+        "methods.l-at-aka.options.psi.floor: Input should be greater than 0",
+    ),
+    "another psi's option": (
+        {"methods": {"s-at-aka": {"options": {"psi": {"ridge": 1}}}}},
+        "methods.s-at-aka.options.psi.ridge: unknown key; known: beta",
+    ),
+    "no psi's option": (
+        {"methods": {"en-rslad": {"options": {"psi": {"beta": 2}}}}},
+        "methods.en-rslad.options.psi: options of a psi, but amalgamation names none",
+    ),
+    "idle option": (
+        {"methods": {"s-at-aka": {"options": {"kl": "student_to_teacher"}}}},
+        "methods.s-at-aka.options.kl: decides nothing beside the other options; leave it out",
+    ),
+    "psi that needs the student": (
+        {"methods": {"s-cat-aka": {"options": {"amalgamation": "pareto"}}}},
+        "methods.s-cat-aka.options.amalgamation: psi 'pareto' needs the student's own probabilities",
     ),
     "option missing": (
         {"methods": {"x": {"label": "x", "objective": "baselines.sat"}}},

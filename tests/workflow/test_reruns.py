@@ -33,7 +33,7 @@ SETTINGS = {
         evaluates(*METHODS, attacks=("pgd",)) | LAST,
     ),
     "a student's hyper-parameter": (
-        'methods={"s-at-aka": {"options": {"beta": 2.0}}}',
+        'methods={"s-at-aka": {"options": {"psi": {"beta": 2.0}}}}',
         students_again("s-at-aka") | LAST,
     ),
     "the attack that alpha is chosen by": (
@@ -124,8 +124,8 @@ def _reword(folder: Path) -> None:
 EDITS = {
     "docstrings and comments": (_reword, set()),
     "an amalgamation formula": (
-        _add("ataka/amalgamation.py", "\n_EDITED = 1\n"),
-        students_again(*STUDENTS) | trains("en-rslad") | evaluates("en-rslad") | LAST,
+        _add("ataka/psi/soft.py", "\n_EDITED = 1\n"),
+        students_again("s-at-aka") | LAST,
     ),
     "the teachers' generator": (
         _add("ataka/attacks/svgd.py", "\n_EDITED = 1\n"),

@@ -1,0 +1,124 @@
+"""psi: how the teachers' outputs become the student's target (eqs. 4 to 7), one module each.
+
+A psi is a file of this folder, asked for by its name, or a module anywhere on the Python path, asked for by its dotted
+name. `Psi` lists the contents of such a module. A method whose ``Options`` inherit `Amalgamation` lets its user choose.
+
+This module imports no torch and no psi, so that settings are read cheaply and the code hash of one psi doesn't hold
+the others. n teachers, B images, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, cast
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from ataka.errors import nearest
+from ataka.study.fields import hyperparameters, nested
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Outputs = Literal["logits", "probabilities"]
+
+
+class Psi(Protocol):
+    """A psi's module. Where its target is an average of the teachers, it may offer ``weights``, lambda (n,B), too.
+
+    ``weights`` takes the arguments of ``amalgamate``. Graphs are kept: whoever wants none detaches first (C5).
+    """
+
+    OUTPUTS: Outputs
+    """Which outputs of the teachers and of the student it takes; its target is of the same kind."""
+    NEEDS_STUDENT: bool
+    """Whether it takes the student's outputs into account."""
+    Options: type[Any]
+    """Its hyper-parameters and readings."""
+
+    def amalgamate(self, teachers: Tensor, labels: Tensor, student: Tensor | None, options: Any) -> Tensor:
+        """The target (B,C) of the teachers' outputs (n,B,C), labels (B,) and, if it needs them, the student's (B,C)."""
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """The psi of this folder; a file whose name opens with '_' is none."""
+    return tuple(sorted(module.name for module in iter_modules(__path__) if not module.name.startswith("_")))
+
+
+def source(name: str) -> str:
+    """The dotted name of the module that the psi ``name`` is."""
+    return f"{__name__}.{name}" if name in names() else name
+
+
+def find(name: str) -> Psi:
+    """The psi called ``name``; ValueError, with the nearest name, where there is none."""
+    try:
+        module = import_module(source(name))
+    except Exception as error:  # whatever the user's own module does when it is imported
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
+            raise ValueError(f"no psi '{name}'{nearest(name, names())}") from None
+        raise ValueError(f"can't import the psi '{name}': {type(error).__name__}: {error}") from None
+    if lacking := [part for part in ("OUTPUTS", "NEEDS_STUDENT", "Options", "amalgamate") if not hasattr(module, part)]:
+        raise ValueError(f"'{name}' is no psi: it has no {', no '.join(lacking)}{nearest(name, names())}")
+    return cast(Psi, module)
+
+
+def outputs(psi: Psi, logits: Tensor) -> Tensor:
+    """The outputs that ``psi`` takes of networks with these ``logits``, (...,C) both."""
+    return logits if psi.OUTPUTS == "logits" else logits.softmax(-1)
+
+
+def average(weights: Tensor, outputs: Tensor) -> Tensor:
+    """sum_i weights_i outputs_i, (n,B) and (n,B,C) to (B,C)."""
+    return (weights.unsqueeze(-1) * outputs).sum(0)
+
+
+@hyperparameters
+class Amalgamation:
+    """Which psi a method uses, and the options of that psi."""
+
+    amalgamation: str | None = None
+    psi: Annotated[object, Field(validate_default=True)] = None
+
+    @field_validator("amalgamation")
+    @classmethod
+    def _is_a_psi(cls, name: str | None) -> str | None:
+        if name is not None:
+            find(name)
+        return name
+
+    @field_validator("psi")
+    @classmethod
+    def _knows_its_options(cls, options: object, others: ValidationInfo) -> object:
+        name = others.data.get("amalgamation")
+        if name is not None:
+            return nested(find(name).Options, {} if options is None else options)
+        if options and "amalgamation" in others.data:
+            raise ValueError("options of a psi, but amalgamation names none")
+        return options or None
+
+    @property
+    def function(self) -> Psi:
+        """The psi's module."""
+        assert self.amalgamation is not None
+        return find(self.amalgamation)
+
+    @property
+    def weights(self) -> Callable[..., Tensor] | None:
+        """The psi's function to lambda (n,B), with the arguments of ``amalgamate``; None where it averages nothing."""
+        return getattr(self.function, "weights", None)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The modules that these options add to a method's code."""
+        return (source(self.amalgamation),) if self.amalgamation is not None else ()
+
+    def target_of(self, teacher_logits: Tensor, labels: Tensor, student_logits: Tensor | None = None) -> Tensor:
+        """psi of the teachers' logits (n,B,C), labels (B,) and, where needed, the student's logits (B,C); to (B,C)."""
+        psi = self.function
+        student = outputs(psi, student_logits) if psi.NEEDS_STUDENT and student_logits is not None else None
+        return psi.amalgamate(outputs(psi, teacher_logits), labels, student, self.psi)
