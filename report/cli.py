@@ -15,7 +15,7 @@ from report import catalogue
 if TYPE_CHECKING:
     from report.page import Page
 
-# What is heavy (pandas, jinja2, rich) is imported by the verb that needs it.
+# What is heavy (statsmodels, jinja2, rich) is imported by the verb that needs it.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

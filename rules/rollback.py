@@ -1,10 +1,15 @@
-"""A job that fails leaves what was there before: the files, their times, and what Snakemake had recorded of them.
+"""A failed job leaves the earlier result in place: the files, their times, and Snakemake's own records of them.
 
-Snakemake removes a job's outputs before it starts it, and again when it has failed. Its own flag against that,
+Snakemake removes a job's outputs before the job starts, and again when the job has failed. Its own flag against that,
 `update()`, records the failed job's settings for the file that it restores, so that a stale file would pass for a new
-one. Here hard links in `.before/` of the results folder keep what is about to be made again, until its job has ended.
+one. Here `.before/` of the results folder keeps what is about to be made again, until its job has ended: by hard links,
+or by copies where a folder lies on another file system or on one without hard links.
+
+A folder named by the digest of its settings, which a later job adopts, would not do: after a failure the declared file
+would be gone until somebody asks under the old settings, and `--force` would adopt instead of making it again.
 """
 
+import errno
 import fcntl
 import os
 import shutil
@@ -35,6 +40,8 @@ class Rollback:
         self._records: dict[str, Any] = {}
         self._live: dict[Path, int | None] = {}
         """The folders that are in use, each with the descriptor that holds a shared lock on it, if one can."""
+        self._stuck: dict[Path, str] = {}
+        """The folders whose files can't be put back, and why: no job may start there."""
 
     def recover(self, workflow: "Workflow", roots: Iterable[str]) -> None:
         """Put back what a process that died had kept and its jobs had removed; it will be made again where needed.
@@ -45,26 +52,25 @@ class Rollback:
         if not workflow.is_main_process:
             return
         for folder in (Path(root, plan.BEFORE) for root in roots):
-            if not folder.is_dir() or (descriptor := _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)) is None:
-                continue
-            back = []
-            for aside in [path for path in folder.rglob("*") if path.is_file()]:
-                path = folder.parent / aside.relative_to(folder)
-                if path.exists():  # it was made, or had not been removed yet
-                    aside.unlink()
-                elif _put_back(path, aside):
-                    os.utime(path, (0, 0))
-                    back.append(path)
-            _prune(folder)
-            os.close(descriptor)
-            _tell(back)
+            try:
+                _tell(_recover(folder))
+            except OSError as error:  # other results folders are none the worse
+                self._stuck[folder] = _why(error)
+                print(f"can't put back what {folder} keeps: {_why(error)}", file=sys.stderr)
 
     @mistakes_stop()
     def begin(self, workflow: "Workflow") -> None:
         """Keep what the jobs are about to make again."""
         self._jobs = list(workflow.dag.needrun_jobs())
         for folder in {Path(job.wildcards.root, plan.BEFORE) for job in self._jobs}:
-            folder.mkdir(parents=True, exist_ok=True)
+            if folder in self._stuck:
+                raise UserError(
+                    f"can't put back what {folder} keeps: {self._stuck[folder]}; mend that, then start again"
+                )
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UserError(f"can't write {folder}: {_why(error)}") from None
             self._live[folder] = _lock(folder, fcntl.LOCK_SH)
         for job in self._jobs:
             kept = [(path, aside) for path, aside in _places(job) if aside.exists()]
@@ -81,19 +87,29 @@ class Rollback:
         """Put back what jobs that did not finish had removed, and let go of the rest."""
         back: list[Path] = []
         for job in self._jobs:
-            kept = [(path, aside) for path, aside in _places(job) if aside.exists()]
-            if _made(job):
-                for _, aside in kept:
-                    aside.unlink()
-            elif kept:
-                workflow.persistence.started(job)  # marks them incomplete, should this be as far as it comes
-                back += [path for path, aside in kept if _put_back(path, aside)]
-                self._restore_records(workflow.persistence, job)
+            try:
+                back += self._settle(workflow.persistence, job)
+            except OSError as error:  # kept for the next start, and no other job is the worse
+                print(f"can't put back what was there before {job.output[0]}: {_why(error)}", file=sys.stderr)
         for folder, descriptor in self._live.items():
             _prune(folder)
             if descriptor is not None:
                 os.close(descriptor)
         _tell(back)
+
+    def _settle(self, persistence: Any, job: Any) -> list[Path]:
+        """The files of a job that were put back; none if it has made its outputs."""
+        kept = [(path, aside) for path, aside in _places(job) if aside.exists()]
+        if _made(job):
+            for _, aside in kept:
+                aside.unlink()
+            return []
+        if not kept:
+            return []
+        persistence.started(job)  # marks the outputs incomplete, should this be as far as it comes
+        back = [path for path, aside in kept if _put_back(path, aside)]
+        self._restore_records(persistence, job)
+        return back
 
     def _restore_records(self, persistence: "Persistence", job: "Job") -> None:
         """A file is current, or not, under the settings that it was made under, not under those of the failed job."""
@@ -125,11 +141,30 @@ def _keep(path: Path, aside: Path) -> None:
         try:
             aside.parent.mkdir(parents=True, exist_ok=True)
             keep(path, aside)
-        except OSError as error:  # without hard links on the file system, it is copied
-            reason = error.strerror
+        except OSError as error:  # without hard links, or on another file system, it is copied
+            reason = _why(error)
         else:
             return
     raise UserError(f"{path} is about to be made again and can't be kept meanwhile, in {aside}: {reason}")
+
+
+def _recover(folder: Path) -> list[Path]:
+    """Put back what nobody is making any more, as older than anything else; the files that were gone."""
+    if not folder.is_dir() or (descriptor := _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)) is None:
+        return []
+    back = []
+    try:
+        for aside in [path for path in folder.rglob("*") if path.is_file()]:
+            path = folder.parent / aside.relative_to(folder)
+            if path.exists():  # it was made, or had not been removed yet
+                aside.unlink()
+            elif _put_back(path, aside):
+                os.utime(path, (0, 0))
+                back.append(path)
+        _prune(folder)
+    finally:
+        os.close(descriptor)
+    return back
 
 
 def _put_back(path: Path, aside: Path) -> bool:
@@ -138,8 +173,20 @@ def _put_back(path: Path, aside: Path) -> bool:
         aside.unlink()
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside.replace(path)
+    try:
+        aside.replace(path)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        part = path.with_name(f".{path.name}.part")  # on another file system: copied beside it first, so never half
+        shutil.copy2(aside, part)
+        part.replace(path)
+        aside.unlink()
     return True
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def _lock(folder: Path, kind: int) -> int | None:

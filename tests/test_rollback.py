@@ -3,7 +3,8 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,11 +39,27 @@ class Persistence:
         self.incomplete |= {*job.output}
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
+@pytest.fixture(params=["hard links", "copies", "another file system"])
+def root(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A results folder on a file system with hard links, on one without, or with a room that links to another."""
     folder = tmp_path / "results/smoke"
-    (folder / "cells").mkdir(parents=True)
-    return folder
+    folder.mkdir(parents=True)
+    if request.param == "another file system":
+        memory = Path("/dev/shm")
+        if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+            pytest.skip("there is no other file system here")
+        with tempfile.TemporaryDirectory(dir=memory) as elsewhere:
+            (folder / "cells").symlink_to(elsewhere)
+            yield folder
+        return
+    (folder / "cells").mkdir()
+    if request.param == "copies":
+
+        def refuse(*paths: object) -> None:
+            raise OSError(errno.EPERM, "no hard links here")
+
+        monkeypatch.setattr(os, "link", refuse)
+    yield folder
 
 
 @pytest.fixture
@@ -62,24 +79,12 @@ def write(root: Path, text: str, *names: str) -> None:
 
 
 def read(root: Path) -> dict[str, str]:
-    return {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()}
+    files = (Path(folder, name) for folder, _, names in os.walk(root, followlinks=True) for name in names)
+    return {str(path.relative_to(root)): path.read_text() for path in files}
 
 
 def whole(text: str) -> dict[str, str]:
     return {f"cells/{name}": text for name in NAMES}
-
-
-@pytest.fixture(params=["hard links", "copies"])
-def _links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "copies":
-
-        def refuse(*paths: object) -> None:
-            raise OSError(errno.EPERM, "no hard links here")
-
-        monkeypatch.setattr(os, "link", refuse)
-
-
-pytestmark = pytest.mark.usefixtures("_links")
 
 
 @pytest.mark.parametrize("half", [(), NAMES[:1]], ids=["nothing", "one of two files"])
@@ -175,3 +180,62 @@ def test_a_disk_that_can_keep_nothing_stops_before_any_job(
     assert f"error: {root}/cells/pgd.csv is about to be made again and can't be kept meanwhile" in said
     assert "No space left on device" in said
     assert whole("old").items() <= read(root).items()
+
+
+@pytest.fixture
+def two(root: Path, snakemake: Any) -> Path:
+    """Another results folder, of which a dead process kept something that can't be put back: a file is in its way."""
+    other = root.parent / "demo"
+    (other / ".before/cells").mkdir(parents=True)
+    (other / ".before/cells/pgd.csv").write_text("old")
+    (other / "cells").write_text("no folder")
+    return other
+
+
+def test_what_can_not_be_put_back_stops_its_own_results_folder_only(
+    root: Path, two: Path, snakemake: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(root, "old")
+    dead = Rollback()
+    dead.begin(snakemake)
+    (root / "cells/pgd.csv").unlink()
+    for descriptor in dead._live.values():
+        assert descriptor is not None
+        os.close(descriptor)
+    rollback = Rollback()
+    rollback.recover(snakemake, [str(two), str(root)])
+    said = capsys.readouterr().err
+    assert f"can't put back what {two}/.before keeps: " in said
+    assert f"put back as it was before: {root}/cells/pgd.csv" in said
+    rollback.begin(snakemake)
+    rollback.settle(snakemake)
+    assert read(root) == whole("old")
+    snakemake.dag.needrun_jobs()[0].wildcards.root = str(two)
+    with pytest.raises(SystemExit, match="2"):
+        rollback.begin(snakemake)
+    assert f"error: can't put back what {two}/.before keeps: " in capsys.readouterr().err
+    assert (two / ".before/cells/pgd.csv").read_text() == "old"
+
+
+def test_one_file_that_can_not_be_put_back_costs_no_other(
+    root: Path, snakemake: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "runs").mkdir()
+    (root / "runs/choice.json").write_text("old")
+    write(root, "old")
+    other = SimpleNamespace(output=[str(root / "runs/choice.json")], wildcards=SimpleNamespace(root=str(root)))
+    jobs = [other, *snakemake.dag.needrun_jobs()]
+    snakemake.dag.needrun_jobs = lambda: jobs
+    snakemake.persistence.records[other.output[0]] = "as first made"
+    rollback = Rollback()
+    rollback.begin(snakemake)
+    shutil.rmtree(root / "runs")
+    (root / "runs").write_text("in the way")
+    for name in NAMES:
+        (root / "cells" / name).unlink()
+    rollback.settle(snakemake)
+    assert f"can't put back what was there before {root}/runs/choice.json: " in capsys.readouterr().err
+    assert read(root) == whole("old") | {"runs": "in the way", ".before/runs/choice.json": "old"}
+    (root / "runs").unlink()
+    Rollback().recover(snakemake, [str(root)])
+    assert read(root) == whole("old") | {"runs/choice.json": "old"}

@@ -66,14 +66,19 @@ def _order(root: Path, path: Path) -> tuple[int, Path]:
 
 
 def _files(at: Inspection) -> Iterator[Path]:
-    """Every file below the results folder that belongs to this scale."""
+    """Every file below the results folder that belongs to this scale, also behind links to other disks."""
+    seen: set[Path] = set()
     others = {root for root in roots(at.root) if root != at.root}
 
     def unreadable(error: OSError) -> None:
         at.problem(f"can't read {error.filename}: {error.strerror}; let it be read")
 
-    for folder, folders, names in os.walk(at.root, onerror=unreadable):
+    for folder, folders, names in os.walk(at.root, onerror=unreadable, followlinks=True):
         here = Path(folder)
+        if here.resolve() in seen:  # a link to a folder above
+            folders.clear()
+            continue
+        seen.add(here.resolve())
         if here == at.root:
             folders[:] = [name for name in folders if name not in _ASIDE and here / name not in others]
         yield from (here / name for name in names)

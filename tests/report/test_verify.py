@@ -563,6 +563,17 @@ def test_the_folder_may_be_named_from_anywhere(
             assert "0 problems" in capsys.readouterr().out
 
 
+def test_rooms_on_another_disk_are_checked_as_well(root: Path, found: Verify, tmp_path: Path) -> None:
+    before = found()
+    for room in ("cells", f"tapes/{D}"):
+        (root / room).rename(tmp_path / Path(room).name)
+        (root / room).symlink_to(tmp_path / Path(room).name)
+    (root / "runs/round").symlink_to(root.absolute())
+    assert (found().checked, found().problems) == (before.checked, [])
+    edit_cell(root / CELL, device="NVIDIA H100")
+    assert any(line.startswith(f"{root}/{CELL}") for line in found().problems)
+
+
 @pytest.mark.parametrize("path", ["nowhere", "file", "empty", ""])
 def test_a_path_that_holds_nothing_is_refused(
     path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
