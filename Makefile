@@ -1,14 +1,14 @@
-# One command each: demo, test, check, golden, lock, setup. Everything runs in .venv, which any of them sets up.
+# One command each; `make` lists them. Everything runs in .venv, which any of them sets up.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check golden lock clean
+.PHONY: help setup demo test test-all check golden lock clean
 
 help:  ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## the virtual environment with the pinned requirements
 
@@ -16,7 +16,10 @@ demo: $(READY)  ## the paper's five tables at toy scale on embedded data, in min
 	$(BIN)/snakemake --profile profiles/demo results/demo/all
 	@$(BIN)/python -m report show --root results/demo
 
-test: $(READY)  ## the whole test suite
+test: $(READY)  ## every test but those that start Snakemake, kill processes or train on real data: some minutes
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not (snakemake or kills or real_data)"
+
+test-all: $(READY)  ## every test
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(READY)  ## formatting, lint, types, the workflow's lint, what is generated (schemas, readings.md, published.md)

@@ -13,6 +13,15 @@ from ataka.study import plugins
 from tests import small
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make test` leaves out for its time, by where a test stands and what it asks for."""
+    for item in items:
+        if "workflow" in item.path.relative_to(Path(__file__).parent).parts:
+            item.add_marker("snakemake")
+        if "real_data" in getattr(item, "fixturenames", ()):
+            item.add_marker("real_data")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
     """Bits depend on the number of threads, and tensors this small only lose by them."""

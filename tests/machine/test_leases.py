@@ -59,6 +59,7 @@ def test_every_job_gets_a_gpu_of_its_own(jobs: Jobs) -> None:
     assert {jobs.said(jobs.start(HOLD, "0", "1", "GPU-a/b")) for _ in range(3)} == {"0", "1", "GPU-a/b"}
 
 
+@pytest.mark.kills
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_dead_jobs_gpu_is_free_again(jobs: Jobs, number: signal.Signals) -> None:
     first = jobs.start(HOLD, "0")

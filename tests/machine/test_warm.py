@@ -121,6 +121,7 @@ def test_an_interrupt_reaches_the_job(environment: dict[str, str], folder: Path)
     until(lambda: gone(process))
 
 
+@pytest.mark.kills
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_job_ends_with_its_command(environment: dict[str, str], folder: Path, number: signal.Signals) -> None:
     job = start(environment, folder, "sleep")
@@ -132,6 +133,7 @@ def test_a_job_ends_with_its_command(environment: dict[str, str], folder: Path, 
     until(lambda: gone(process))
 
 
+@pytest.mark.kills
 def test_a_command_ends_with_its_job(server: warm.Server, cold: dict[str, str], folder: Path) -> None:
     job = start(cold | server.environment, folder, "sleep")
     assert job.stdout is not None
