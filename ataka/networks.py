@@ -3,29 +3,29 @@
 import torch
 from torch import nn
 
-from ataka import datasets, models, streams
+from ataka import models, streams
+from ataka.datasets.specification import Specification
 
 
-def build(arch: str, dataset: str, *, device: torch.device) -> nn.Module:
-    """A network that fits the data set, with weights from torch's global stream."""
-    facts = datasets.specification(dataset)
+def build(arch: str, facts: Specification, *, device: torch.device) -> nn.Module:
+    """A network that fits a data set of these ``facts``, with weights from torch's global stream."""
     network = models.build(arch, classes=facts.classes, channels=facts.channels, mean=facts.mean, std=facts.std)
     return network.to(device)
 
 
-def student(arch: str, dataset: str, *, seed: int, device: torch.device) -> nn.Module:
+def student(arch: str, facts: Specification, *, seed: int, device: torch.device) -> nn.Module:
     """The network of a run: at equal seeds every method starts from the same weights."""
     with streams.global_stream(seed, "initial", "network", 0):
-        return build(arch, dataset, device=device)
+        return build(arch, facts, device=device)
 
 
-def teachers(arch: str, dataset: str, count: int, *, seed: int, device: torch.device) -> list[nn.Module]:
+def teachers(arch: str, facts: Specification, count: int, *, seed: int, device: torch.device) -> list[nn.Module]:
     """An ensemble of teachers, teacher i the same whatever ``count`` is."""
-    found = []
+    networks = []
     for index in range(count):
         with streams.global_stream(seed, "initial", "teacher", index):
-            found.append(build(arch, dataset, device=device))
-    return found
+            networks.append(build(arch, facts, device=device))
+    return networks
 
 
 def member_seed(seed: int, member: int | None) -> int:

@@ -34,7 +34,9 @@ def stand_ins(
     study: Study, datasets: Sequence[str], archs: Sequence[str], also_left_out: Sequence[str] = ()
 ) -> Iterator[str]:
     """What this scale uses in place of the paper's data sets and networks, and what it leaves out."""
-    pairs = [(names.dataset(paper), used and names.dataset(used)) for paper, used in _replaced(study, datasets)]
+    pairs = [
+        (names.dataset(paper, study), used and names.dataset(used, study)) for paper, used in _replaced(study, datasets)
+    ]
     pairs += [(names.arch(paper), used and names.arch(used)) for paper, used in _replaced(study, archs)]
     replaced = [f"{used} for {paper}" for paper, used in pairs if used]
     dropped = [paper for paper, used in pairs if not used] + list(also_left_out)

@@ -1,20 +1,38 @@
 """How data sets, networks and attacks are written in print; a name that isn't listed is printed as it is."""
 
 import re
+from collections.abc import Iterable
 
 from ataka import models
+from ataka.errors import UserError
+from ataka.study import Study
 
-_DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "digits": "digits"}
 _ATTACKS = {"clean": "Clean", "fgsm": "FGSM", "pgd": "PGD", "aa": "AA", "cw": "CW", "cw-l2": "CW ℓ₂", "fog": "Fog"}
 
 
-def dataset(name: str) -> str:
-    return _DATASETS.get(name, name)
+def dataset(name: str, study: Study) -> str:
+    """The data set's own label, as ``CIFAR-10``."""
+    try:
+        return study.dataset(name).specification.label
+    except UserError:  # a name that only stands for another at this scale
+        return name
 
 
 def arch(name: str) -> str:
     """The registry's short label, as ``RN-18``."""
     return models.label(name)
+
+
+def labels(study: Study, names: Iterable[str]) -> dict[str, str]:
+    """How data sets and networks are printed, by their names."""
+
+    def label(name: str) -> str:
+        try:
+            return arch(name)
+        except ValueError:
+            return dataset(name, study)
+
+    return {name: label(name) for name in names}
 
 
 def attack(name: str) -> str:

@@ -4,15 +4,17 @@ Each asks for the wildcards alone: Snakemake does not watch a param whose functi
 """
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ataka import datasets, plan
+from ataka import plan
 from ataka.plan.digests import code_digest
+from ataka.study import Study
 from ataka.study.config import HOME
-from report import union
+from report import names, union
 from report.claims import sentences
+from report.sources import Source
 from rules.mistakes import mistakes_stop
 from rules.scales import Scales, Wildcards, node_of
 
@@ -39,11 +41,11 @@ class RuleParams:
 
     @mistakes_stop()
     def data_settings(self, wildcards: Wildcards) -> str:
-        datasets.specification(wildcards.dataset)  # refuses one that there is not
         return plan.digest(plan.data_settings(self._scales.study(wildcards), wildcards.dataset, wildcards.split))
 
-    def data_code(self, _wildcards: Wildcards) -> str:
-        return code_digest(["ataka.datasets.splits", "ataka.datasets.cifar", "ataka.datasets.digits"])
+    @mistakes_stop()
+    def data_code(self, wildcards: Wildcards) -> str:
+        return code_digest(plan.data_code(self._scales.study(wildcards), wildcards.dataset))
 
     @mistakes_stop()
     def selection_settings(self, wildcards: Wildcards) -> str:
@@ -63,6 +65,7 @@ class RuleParams:
         """A table's look depends on these beside its numbers: its YAML, its labels, the sentence about the scale."""
         study, table = self._scales.study(wildcards), self._scales.table(wildcards)
         labels = {name: study.method(name).label for name in table.methods(study)}
+        labels |= _labels(study, table.sources(study))
         return plan.digest([table.model_dump(mode="json"), labels, study.about, study.stand_ins])
 
     @mistakes_stop()
@@ -77,9 +80,10 @@ class RuleParams:
     def claims_settings(self, wildcards: Wildcards) -> str:
         """The claims, the measurements that they need, and the words of this scale that their pages print."""
         study, claims = self._scales.study(wildcards), sentences.load()
-        needed = [plan.settings_of(study, source) for source in sentences.sources(study, claims)]
+        sources = sentences.sources(study, claims)
+        needed = [plan.settings_of(study, source) for source in sources]
         printed = [claim.sentence.model_dump(mode="json") for claim in claims]
-        labels = {name: method.label for name, method in study.methods.items()}
+        labels = _labels(study, sources) | {name: method.label for name, method in study.methods.items()}
         return plan.digest([needed, printed, labels, study.about, study.stand_ins])
 
     def claims_code(self, _wildcards: Wildcards) -> str:
@@ -122,6 +126,12 @@ def missing(
         return next((ast.literal_eval(text) for text in recorded if text.startswith(f"['{_MISSING}")), [])
 
     return missing
+
+
+def _labels(study: Study, sources: Iterable[Source]) -> dict[str, str]:
+    """How the data sets and networks of ``sources``, and those that they stand for, are printed."""
+    used = {name for source in sources for name in (source.dataset, source.arch)}
+    return names.labels(study, used.union(study.stand_ins, filter(None, study.stand_ins.values())))
 
 
 def _templates(kind: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ataka import networks
+from ataka import datasets, networks
 from ataka.cli import main
 from ataka.files.disk import sha256
 from ataka.study import config
@@ -47,7 +47,7 @@ def settings(folder: Path) -> dict[str, Any]:
     """The study's, with a network of others that lies in ``folder``."""
     path = folder / "network.pt"
     torch.manual_seed(1)
-    torch.save(networks.build(A, D, device=torch.device("cpu")).state_dict(), path)
+    torch.save(networks.build(A, datasets.find(D).specification, device=torch.device("cpu")).state_dict(), path)
     entry = {"dataset": D, "arch": A, "path": str(path), "sha256": sha256(path)}
     return config._overlay(SETTINGS, {"methods": {"published": {"label": "Published", "checkpoints": [entry]}}})
 

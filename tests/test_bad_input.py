@@ -117,7 +117,7 @@ class Small:
         """As a student reads it."""
         node = Tape(D, f"{TEACHER}-x3-svgd", 0)
         reader = common.reader_of(self.study, str(self.root), node, self.split)
-        facts = datasets.specification(D)
+        facts = datasets.find(D).specification
         view = views.view(0, 0, len(self.split), shift=facts.shift, flip=facts.flip)
         reader.epoch(0, view, CPU)
 
@@ -143,7 +143,7 @@ class Small:
 
     @functools.cached_property
     def blank(self) -> torch.nn.Module:
-        return networks.build(A, D, device=CPU)
+        return networks.build(A, datasets.find(D).specification, device=CPU)
 
     def verified(self, path: Path) -> None:
         """As verify sees it, alone."""

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ataka.datasets import splits
 from ataka.errors import UserError
 from ataka.study.config import HOME
+from tests import tiny
 
 FETCHING = {"urllib", "requests", "http", "ftplib", "huggingface_hub", "aiohttp", "httpx"}
 FETCHING_CALLS = {"hub", "load_state_dict_from_url", "download_url", "urlopen", "urlretrieve"}
@@ -64,6 +64,6 @@ def test_a_data_set_that_cannot_be_fetched_is_a_clear_error(tmp_path: Path, monk
     monkeypatch.setattr(socket, "create_connection", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     with pytest.raises(UserError, match="CIFAR10"):
-        splits.cut("cifar10", tmp_path / "data", train=8, validation=8, test=8, split_seed=0)
+        tiny.cut("cifar10", tmp_path / "data", train=8, validation=8, test=8)
     assert not any((tmp_path / "data").rglob("*batch*"))
     assert {str(address) for address in asked if "cs.toronto.edu" not in str(address)} == set()

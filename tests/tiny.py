@@ -1,18 +1,20 @@
 """Networks, images and settings that a test of the core needs, in milliseconds."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ataka import datasets, streams
+from ataka.datasets import splits
 from ataka.datasets.images import Split
 from ataka.study import Generator, Setup
 from ataka.training import Batch
 
 CLASSES = 5
-FACTS = replace(datasets.specification("digits"), flip=True)
+FACTS = replace(datasets.find("digits").specification, flip=True)
 """8 x 8 grey images, shifted by up to one pixel and flipped."""
 
 
@@ -30,6 +32,12 @@ def dense(seed: int = 0) -> nn.Sequential:
 def linear(seed: int = 0) -> nn.Sequential:
     with streams.global_stream(seed, "test"):
         return nn.Sequential(nn.Flatten(), nn.Linear(64, CLASSES))
+
+
+def cut(dataset: str, folder: str | Path = "nowhere", **sizes: Any) -> dict[str, Split]:
+    """The splits of a data set whose files lie in ``folder``."""
+    sizes = {"train": None, "validation": 10, "test": None, "split_seed": 0} | sizes
+    return splits.cut(dataset, datasets.find(dataset).load(datasets.archive_folder(folder)), **sizes)
 
 
 ARCHITECTURES = {"convolutional": convolutional, "dense": dense}

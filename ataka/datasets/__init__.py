@@ -1,33 +1,45 @@
-"""Data sets by name: the facts about each, and what loads it. Imports no torch."""
+"""Data sets by name: each is one file of this folder, or a module anywhere on the Python path. Imports no torch.
+
+The module of a data set has ``SPECIFICATION`` and ``load(folder)``, which returns training and test images with labels.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ataka.datasets.specification import Specification
 from ataka.errors import UserError, nearest
+from ataka.files.modules import source
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from ataka.datasets.specification import Loaded
+
+__all__ = ["Dataset", "Specification", "archive_folder", "find", "names"]
 
 
 @dataclass(frozen=True)
-class Specification:
-    """Facts about a data set: classes, image size, augmentation, per-channel statistics, (training, test) images."""
+class Dataset:
+    """A data set whose images ``module`` loads."""
 
-    label: str
-    classes: int
-    channels: int
-    size: int
-    shift: int
-    flip: bool
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    images: tuple[int, int]
-    load: Callable[[Path], tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]]
+    name: str
+    module: str
+    specification: Specification
+
+    def load(self, folder: Path) -> Loaded:
+        """The official training and test images with labels.
+
+        Raises UserError if files are missing or damaged, or hold something else than the specification says.
+        """
+        from ataka.datasets.loaded import check
+
+        loaded: Loaded = import_module(self.module).load(folder)
+        check(self.name, loaded, self.specification)
+        return loaded
 
 
 def archive_folder(folder: str | Path) -> Path:
@@ -35,57 +47,25 @@ def archive_folder(folder: str | Path) -> Path:
     return Path(os.environ.get("ATAKA_DATA") or folder)
 
 
-def _lazy(module: str, name: str, *given: str) -> Callable[[Path], tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]]:
-    def load(folder: Path) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        from importlib import import_module
-
-        loader = getattr(import_module(module), name)
-        return (loader(*given) if given else loader)(folder)  # type: ignore[no-any-return]
-
-    return load
+def names() -> list[str]:
+    """The data sets of this folder: the files that define ``SPECIFICATION``."""
+    files = Path(__file__).parent.glob("*.py")
+    return sorted(file.stem for file in files if re.search(r"^SPECIFICATION\b", file.read_text(encoding="utf-8"), re.M))
 
 
-DATASETS = {
-    "cifar10": Specification(
-        label="CIFAR-10",
-        classes=10,
-        channels=3,
-        size=32,
-        shift=4,
-        flip=True,
-        mean=(0.4914, 0.4822, 0.4465),
-        std=(0.2471, 0.2435, 0.2616),
-        images=(50_000, 10_000),
-        load=_lazy("ataka.datasets.cifar", "_cifar", "CIFAR10"),
-    ),
-    "cifar100": Specification(
-        label="CIFAR-100",
-        classes=100,
-        channels=3,
-        size=32,
-        shift=4,
-        flip=True,
-        mean=(0.5071, 0.4865, 0.4409),
-        std=(0.2673, 0.2564, 0.2762),
-        images=(50_000, 10_000),
-        load=_lazy("ataka.datasets.cifar", "_cifar", "CIFAR100"),
-    ),
-    "digits": Specification(
-        label="digits",
-        classes=10,
-        channels=1,
-        size=8,
-        shift=1,
-        flip=False,
-        mean=(0.305,),
-        std=(0.376,),
-        images=(1_437, 360),
-        load=_lazy("ataka.datasets.digits", "_digits"),
-    ),
-}
-
-
-def specification(dataset: str) -> Specification:
-    if dataset not in DATASETS:
-        raise UserError(f"no data set '{dataset}'{nearest(dataset, DATASETS)}")
-    return DATASETS[dataset]
+def find(name: str) -> Dataset:
+    """The data set of this folder, or the module, that ``name`` says; UserError if there is none."""
+    dotted = name if "." in name else f"{__name__}.{name}"
+    if not all(map(str.isidentifier, dotted.split("."))) or source(dotted) is None:
+        elsewhere = ", and no such module is on the Python path" if "." in name else ""
+        raise UserError(f"no data set '{name}'{elsewhere}{nearest(name, names())}")
+    try:
+        module = import_module(dotted)
+    except Exception as error:  # whatever a user's own module does when it is imported
+        raise UserError(f"data set '{name}': can't import '{dotted}': {type(error).__name__}: {error}") from None
+    if not isinstance(specification := getattr(module, "SPECIFICATION", None), Specification):
+        lacks = f": '{dotted}' has no SPECIFICATION, an ataka.datasets.Specification" if "." in name else ""
+        raise UserError(f"no data set '{name}'{lacks or nearest(name, names())}")
+    if not callable(getattr(module, "load", None)):
+        raise UserError(f"data set '{name}': '{dotted}' has no function load(folder)")
+    return Dataset(name, dotted, specification)

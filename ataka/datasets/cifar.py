@@ -1,33 +1,32 @@
-"""CIFAR-10 and CIFAR-100 (Krizhevsky, 2009), read by torchvision from the official files."""
+"""The official files of CIFAR-10 and CIFAR-100, fetched, checked and read by torchvision."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from ataka.errors import UserError
 
+if TYPE_CHECKING:
+    from ataka.datasets.specification import Loaded
 
-def _cifar(name: str) -> Callable[[Path], tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]]:
-    def load(folder: Path) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        from torchvision import datasets  # a second of start-up, needed only here
 
-        kind: Any = getattr(datasets, name)
-        if os.environ.get("ATAKA_DATA") and not folder.is_dir():
-            raise UserError(
-                f"ATAKA_DATA names '{folder}', which is no folder; correct it, or make the folder to fetch into"
-            )
-        _ensure(kind, folder)
-        train, test = (kind(folder, train=train, download=False) for train in (True, False))
-        return (
-            (torch.from_numpy(train.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(train.targets)),
-            (torch.from_numpy(test.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(test.targets)),
+def load(name: str, folder: Path) -> "Loaded":
+    """The images and labels of torchvision's class ``name``; UserError if files are damaged or can't be fetched."""
+    from torchvision import datasets  # a second of start-up, needed only here
+
+    kind: Any = getattr(datasets, name)
+    if os.environ.get("ATAKA_DATA") and not folder.is_dir():
+        raise UserError(
+            f"ATAKA_DATA names '{folder}', which is no folder; correct it, or make the folder to fetch into"
         )
-
-    return load
+    _ensure(kind, folder)
+    train, test = (kind(folder, train=train, download=False) for train in (True, False))
+    return (
+        (torch.from_numpy(train.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(train.targets)),
+        (torch.from_numpy(test.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(test.targets)),
+    )
 
 
 def damaged_files(kind: Any, folder: Path) -> list[str]:
@@ -50,15 +49,15 @@ def _ensure(kind: Any, folder: Path) -> None:
     problems = damaged_files(kind, folder)
     if not problems:
         return
-    found = "\n  ".join(problems)
+    listed = "\n  ".join(problems)
     if any("is damaged" in problem for problem in problems):
-        raise UserError(f"{kind.__name__} is damaged:\n  {found}\nDelete these files; they are fetched again.")
+        raise UserError(f"{kind.__name__} is damaged:\n  {listed}\nDelete these files; they are fetched again.")
     try:
         print(f"fetching {kind.url} into {folder}", flush=True)
         kind(folder, download=True)
     except Exception as error:
         raise UserError(
-            f"{kind.__name__} is not there and could not be fetched ({error}):\n  {found}\n"
+            f"{kind.__name__} is not there and could not be fetched ({error}):\n  {listed}\n"
             f"Fetch {kind.url} (md5 {kind.tgz_md5}) elsewhere and unpack it into {folder}, or set ATAKA_DATA "
             f"to a folder that holds {kind.base_folder}/. The demo scale needs no download."
         ) from None

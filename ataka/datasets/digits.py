@@ -1,16 +1,33 @@
-"""scikit-learn's 8x8 digits, which need no download."""
+"""scikit-learn's 8x8 digits, which need no download. Imports no torch before images are loaded."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from ataka.datasets.specification import Specification
 
-from ataka import streams
-from ataka.datasets.splits import stratified
+if TYPE_CHECKING:
+    from ataka.datasets.specification import Loaded
+
+SPECIFICATION = Specification(
+    label="digits",
+    classes=10,
+    channels=1,
+    size=8,
+    shift=1,
+    flip=False,
+    mean=(0.305,),
+    std=(0.376,),
+    images=(1_437, 360),
+)
 
 
-def _digits(folder: Path) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+def load(folder: Path) -> "Loaded":
+    """Needs no ``folder``. The official set has no test images: a fifth of each class is held out."""
+    import torch
     from sklearn.datasets import load_digits
+
+    from ataka import streams
+    from ataka.datasets.splits import stratified
 
     digits = load_digits()
     images = torch.from_numpy(digits.images).mul(255 / 16).round().to(torch.uint8).unsqueeze(1)

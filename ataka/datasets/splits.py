@@ -1,13 +1,16 @@
 """The train, validation and test splits of a data set: validation is held out of the official training images."""
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ataka import datasets, streams
+from ataka import streams
 from ataka.datasets.images import Split
 from ataka.errors import UserError
+
+if TYPE_CHECKING:
+    from ataka.datasets.specification import Loaded
 
 
 def stratified(labels: Tensor, count: int, source: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -19,19 +22,19 @@ def stratified(labels: Tensor, count: int, source: torch.Generator) -> tuple[Ten
     quota[most_due[: count - int(quota.sum())]] += 1
     chosen = torch.zeros(len(labels), dtype=torch.bool)
     for label, amount in zip(classes.tolist(), quota.tolist(), strict=True):
-        own = (labels == label).nonzero().flatten()
-        chosen[own[torch.randperm(len(own), generator=source)[:amount]]] = True
+        alike = (labels == label).nonzero().flatten()
+        chosen[alike[torch.randperm(len(alike), generator=source)[:amount]]] = True
     return chosen.nonzero().flatten(), (~chosen).nonzero().flatten()
 
 
 def cut(
-    dataset: str, folder: str | Path, *, train: int | None, validation: int, test: int | None, split_seed: int
+    dataset: str, loaded: "Loaded", *, train: int | None, validation: int, test: int | None, split_seed: int
 ) -> dict[str, Split]:
     """The train, validation and test splits of ``dataset``; validation is held out of the official training images.
 
-    Raises UserError if files are missing or damaged, or fewer images exist than are asked for.
+    ``loaded`` are the official training and test images. Raises UserError if they are fewer than are asked for.
     """
-    (images, labels), (test_images, test_labels) = datasets.specification(dataset).load(datasets.archive_folder(folder))
+    (images, labels), (test_images, test_labels) = loaded
     needed = validation + (train or 2)
     if needed > len(labels):
         raise UserError(

@@ -22,7 +22,7 @@ from ataka.plan.artifacts import (
     root_of,
     scale_of,
 )
-from ataka.plan.digests import attack_code, code_of, run_code, selection_code, tape_code
+from ataka.plan.digests import attack_code, code_of, data_code, run_code, selection_code, tape_code
 from ataka.plan.lineage import (
     candidates,
     checkpoint,
@@ -65,6 +65,7 @@ __all__ = [
     "cell_settings",
     "checkpoint",
     "code_of",
+    "data_code",
     "data_file",
     "data_settings",
     "digest",

@@ -5,7 +5,11 @@ from ataka.plan.artifacts import Cell, Node, Run, Tape
 from ataka.plan.code import code_digest
 from ataka.study import Study, config
 
-__all__ = ["attack_code", "code_digest", "code_of", "run_code", "selection_code", "tape_code"]
+__all__ = ["attack_code", "code_digest", "code_of", "data_code", "run_code", "selection_code", "tape_code"]
+
+
+def data_code(study: Study, dataset: str) -> tuple[str, ...]:
+    return ("ataka.datasets.splits", study.dataset(dataset).module)
 
 
 def tape_code(study: Study, tape: Tape) -> tuple[str, ...]:

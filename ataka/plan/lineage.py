@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ataka import datasets, models
+from ataka import models
 from ataka.errors import UserError, nearest
 from ataka.plan.artifacts import Cell, Node, Particles, Run, Tape, file_of
 from ataka.study import Checkpoint, Ensemble, Method, Study
@@ -128,7 +128,7 @@ def checkpoint(study: Study, run: Run) -> Checkpoint | None:
 def require_known(study: Study, node: Node) -> None:
     """UserError, with the nearest name, where ``node`` names a data set, network, method or part that is not there."""
 
-    datasets.specification(node.dataset)
+    study.dataset(node.dataset)
     if isinstance(node, Tape):
         return
     try:

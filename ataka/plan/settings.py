@@ -35,6 +35,13 @@ def data_settings(study: Study, dataset: str, split: str) -> dict[str, Any]:
     return settings | {"test": data.test}
 
 
+def facts_settings(study: Study, dataset: str) -> dict[str, Any]:
+    """What decides a training on a data set beside the images: the views, the networks' shape and normalisation."""
+    facts = study.dataset(dataset).specification
+    shape = {"classes": facts.classes, "channels": facts.channels, "mean": [*facts.mean], "std": [*facts.std]}
+    return shape | {"shift": facts.shift, "flip": facts.flip}
+
+
 def tape_settings(study: Study, tape: Tape) -> dict[str, Any]:
     """What decides a tape, whoever replays it."""
     ensemble = ensemble_of(study, tape)
@@ -45,6 +52,7 @@ def tape_settings(study: Study, tape: Tape) -> dict[str, Any]:
         "generator": generator_settings(study, ensemble.generator),
         "setup": setup_settings(study, ensemble.setup, tape.dataset, study.teacher(tape.dataset)),
         "data": data_settings(study, tape.dataset, "train"),
+        "facts": facts_settings(study, tape.dataset),
         "seed": tape.seed,
     }
 
@@ -68,7 +76,7 @@ def _without(settings: dict[str, Any], *names: str) -> dict[str, Any]:
 def run_settings(study: Study, run: Run) -> dict[str, Any]:
     """What decides a trained network: method, readings, set-up, data, seed, and whatever it learns from."""
     method = study.method(run.method)
-    settings: dict[str, Any] = {"arch": run.arch, "part": run.part}
+    settings: dict[str, Any] = {"arch": run.arch, "part": run.part, "facts": facts_settings(study, run.dataset)}
     if method.members > 1 and (method.joint or not run.part):
         settings |= {"members": method.members, "average": method.average}
         if method.average_of is not None:

@@ -49,11 +49,12 @@ def load(study: Study, root: str, node: Run, device: torch.device) -> nn.Module:
     """A run's network with its weights, in evaluation mode; UserError unless they are those of its run.json."""
     method = study.method(node.method)
     require_current(study, root, node)
+    facts = study.dataset(node.dataset).specification
     if method.members > 1 and (method.joint or not node.part):
-        members = [networks.build(node.arch, node.dataset, device=device) for _ in range(method.members)]
+        members = [networks.build(node.arch, facts, device=device) for _ in range(method.members)]
         network: nn.Module = Mixture(members, average=method.average).to(device)
     else:
-        network = networks.build(node.arch, node.dataset, device=device)
+        network = networks.build(node.arch, facts, device=device)
     load_into(network, node.model(root))
     return network.eval()
 

@@ -14,7 +14,8 @@ from functools import cache
 
 import torch
 
-from ataka import datasets, models, plan
+from ataka import models, plan
+from ataka.datasets import Specification
 from ataka.errors import UserError
 from ataka.machine.progress import duration
 from ataka.plan import Cell, Node, Particles, Tape
@@ -68,7 +69,7 @@ def _plural(noun: str) -> str:
 def seconds_of(study: Study, node: Node) -> float:
     """The seconds that one job takes on one device of this machine."""
     return (WARM_JOB_SECONDS if study.warm_start else JOB_SECONDS) + sum(
-        passes * forward_seconds(arch, dataset, study.threads, study.device)
+        passes * forward_seconds(arch, study.dataset(dataset).specification, study.threads, study.device)
         for arch, dataset, passes in _passes(study, node)
     )
 
@@ -82,7 +83,7 @@ def _passes(study: Study, node: Node) -> list[tuple[str, str, float]]:
         members, steps = study.method(node.method).members, study.generators[node.generator].steps
         each = members * study.particles.count * (ATTACK_STEP * steps + 2)
         return [(node.arch, node.dataset, float(study.particles.images * each))]
-    images = study.data.train or datasets.specification(node.dataset).images[0] - study.data.validation
+    images = study.data.train or study.dataset(node.dataset).specification.images[0] - study.data.validation
     if isinstance(node, Tape):
         return (
             []
@@ -119,7 +120,7 @@ def _teachers(study: Study, dataset: str, ensemble: Ensemble, images: int) -> tu
 
 def _attack(study: Study, cell: Cell) -> float:
     attack = study.attack(cell.attack)
-    images = attack.images or study.data.test or datasets.specification(cell.dataset).images[1]
+    images = attack.images or study.data.test or study.dataset(cell.dataset).specification.images[1]
     if attack.kind != "aa":
         return images * (ATTACK_STEP * getattr(attack, "steps", 1) * getattr(attack, "searches", 1) + 1)
     if attack.version == "shortened":
@@ -128,9 +129,8 @@ def _attack(study: Study, cell: Cell) -> float:
 
 
 @cache
-def forward_seconds(arch: str, dataset: str, threads: int, asked_for: str) -> float:
+def forward_seconds(arch: str, facts: Specification, threads: int, asked_for: str) -> float:
     """Seconds of one image's forward, measured here in a batch that takes a fair part of a second."""
-    facts = datasets.specification(dataset)
     device = torch.device("cuda" if asked_for != "cpu" and torch.cuda.is_available() else "cpu")
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

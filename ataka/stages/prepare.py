@@ -1,6 +1,6 @@
 """prepare: cut a data set's splits, once for all jobs."""
 
-from ataka import plan
+from ataka import datasets, plan
 from ataka.datasets import splits
 from ataka.files.prepared import save_splits
 from ataka.stages.common import writing
@@ -10,9 +10,9 @@ from ataka.study import Study
 def prepare(study: Study, root: str, dataset: str, part: str) -> None:
     """Cut a data set's ``part`` and write it for all jobs: train with validation, or test."""
     settings = study.data
-    found = splits.cut(
+    cut = splits.cut(
         dataset,
-        settings.folder,
+        study.dataset(dataset).load(datasets.archive_folder(settings.folder)),
         train=settings.train,
         validation=settings.validation,
         test=settings.test,
@@ -22,4 +22,4 @@ def prepare(study: Study, root: str, dataset: str, part: str) -> None:
     about = plan.data_settings(study, dataset, part)
     path = plan.data_file(root, dataset, part)
     with writing(path.parent, part):
-        save_splits(path, {name: found[name] for name in names}, about)
+        save_splits(path, {name: cut[name] for name in names}, about)

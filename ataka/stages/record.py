@@ -1,6 +1,6 @@
 """record: train an ensemble of teachers and keep what it says."""
 
-from ataka import datasets, networks, plan
+from ataka import networks, plan
 from ataka.errors import UserError
 from ataka.files import tape
 from ataka.files.disk import require_space, sweep
@@ -46,12 +46,12 @@ def record(study: Study, root: str, node: Tape) -> None:
             progress.say(f"the kernel of {source.ensemble} was exactly the identity: its first {ensemble.n} serve here")
             return
         progress.say(f"the particles of {source.ensemble} felt each other, so these teachers are trained by themselves")
-    teachers = networks.teachers(arch, node.dataset, ensemble.n, seed=node.seed, device=device)
+    facts = study.dataset(node.dataset).specification
+    teachers = networks.teachers(arch, facts, ensemble.n, seed=node.seed, device=device)
     states = states_of(study, node, folder, progress, data=about["data_sha256"])
     part = tape.part_of(plan.digest(states.identity))
     writer = tape.Writer(folder, generator.channels, count=len(train), part=part)
-    classes = datasets.specification(node.dataset).classes
-    needed = tape.size(len(generator.channels), ensemble.n, len(train), classes) * setup.epochs
+    needed = tape.size(len(generator.channels), ensemble.n, len(train), facts.classes) * setup.epochs
     require_space(writer.place, needed)
     with states:
         sweep(writer.place)
@@ -60,7 +60,7 @@ def record(study: Study, root: str, node: Tape) -> None:
                 teachers,
                 Teachers(generator),
                 train.to(device),
-                datasets.specification(node.dataset),
+                facts,
                 setup,
                 seed=node.seed,
                 writer=writer,

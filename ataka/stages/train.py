@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ataka import datasets, networks, plan
+from ataka import networks, plan
 from ataka.errors import UserError
 from ataka.files.disk import replacing, sha256, sweep
 from ataka.files.records import read_json, read_rows, write_rows
@@ -63,11 +63,12 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
     method = study.method(node.method)
     options = config.options(study, node.method, node.dataset, node.arch)
     setup = study.setup(method.setup, node.dataset, node.arch)
+    facts = study.dataset(node.dataset).specification
     split, validation = (load_images(study, root, node.dataset, name) for name in ("train", "validation"))
     seeds = [networks.member_seed(node.seed, node.member)]
     if method.joint:
         seeds = [networks.member_seed(node.seed, member) for member in range(method.members)]
-    own = [networks.student(node.arch, node.dataset, seed=seed, device=device) for seed in seeds]
+    own = [networks.student(node.arch, facts, seed=seed, device=device) for seed in seeds]
     beside: list[nn.Module] = []
     extra: dict[str, Any] = {} if alpha is None else {"alpha": alpha}
     inputs: dict[str, Any] = {"data": split.digest(), "alpha": alpha}
@@ -81,7 +82,7 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
     elif method.ensemble:
         extra |= {"generator": study.generators[method.ensemble.generator], "online": True}
         arch, count = study.teacher(node.dataset), method.ensemble.n
-        beside = networks.teachers(arch, node.dataset, count, seed=seeds[0], device=device)
+        beside = networks.teachers(arch, facts, count, seed=seeds[0], device=device)
     if method.generator is not None:
         extra["generator"] = study.generators[method.generator]
     if method.teachers:
@@ -97,7 +98,7 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
                 [*beside, *own],
                 objective,
                 split.to(device),
-                datasets.specification(node.dataset),
+                facts,
                 setup,
                 seed=seeds[0] if not method.joint else node.seed,
                 reader=reader,
@@ -158,7 +159,7 @@ def _import(study: Study, root: str, node: Run) -> None:
 
     entry = plan.checkpoint(study, node)
     assert entry is not None
-    network = networks.build(node.arch, node.dataset, device=torch.device("cpu"))
+    network = networks.build(node.arch, study.dataset(node.dataset).specification, device=torch.device("cpu"))
     checkpoints.load(entry.path, sha256=entry.sha256, network=network)
     folder = node.folder(root)
     with writing(folder):

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from ataka import datasets
+from ataka.datasets import Dataset
 from ataka.errors import UserError, nearest
 from ataka.study import references
 from ataka.study.attacks import CW, FGSM, PGD, WITHOUT_EPS, Attack, AutoAttack, CarliniWagnerL2, Clean, Fog
@@ -102,6 +104,10 @@ class Study(Settings):
     def stand_in(self, name: str) -> str | None:
         """What this scale uses where the paper has ``name``; None where it leaves it out."""
         return self.stand_ins.get(name, name)
+
+    def dataset(self, name: str) -> Dataset:
+        """The data set of that name (of this scale, not the paper's), or a UserError that names the nearest."""
+        return datasets.find(name)
 
     def teacher(self, dataset: str) -> str:
         """The teachers' architecture on ``dataset`` (a name of this scale, not the paper's)."""

@@ -293,13 +293,14 @@ def _check_objectives(study: Study) -> None:
 
 def _check_sizes(study: Study) -> None:
     """No more images are asked for than the data sets have."""
-    from ataka.datasets import DATASETS  # needs torch, as the objectives do
-
     for name in study.teachers:
         dataset = study.stand_in(name)
-        if dataset is None or dataset not in DATASETS:
+        if dataset is None:
             continue
-        training, testing = DATASETS[dataset].images
+        try:
+            training, testing = study.dataset(dataset).specification.images
+        except UserError:  # told to whoever asks for an artifact of it
+            continue
         if study.data.validation + (study.data.train or 2) > training:
             asked = f"{study.data.train or 'all'} training and {study.data.validation} validation"
             raise UserError(f"data: {asked} images are asked for, but {dataset} has {training} training images")

@@ -6,8 +6,8 @@ from functools import partial
 import torch
 
 from ataka import streams
-from ataka.datasets import Specification
 from ataka.datasets.images import Split, to_unit
+from ataka.datasets.specification import Specification
 from ataka.datasets.views import view
 from ataka.files import tape
 from ataka.study import Setup

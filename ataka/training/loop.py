@@ -11,8 +11,8 @@ from functools import partial
 from torch import nn
 
 from ataka.attacks.check import AttackError
-from ataka.datasets import Specification
 from ataka.datasets.images import Split
+from ataka.datasets.specification import Specification
 from ataka.errors import UserError
 from ataka.files import tape
 from ataka.files.resume import States

@@ -52,17 +52,17 @@ def lay_out(
 
     if beside_published:
         groups = ["measured", PUBLISHED]
-        panels = [panel(_both(block), measured(block) + _published(table, columns, block)) for block in blocks]
+        panels = [panel(_both(study, block), measured(block) + _published(table, columns, block)) for block in blocks]
     elif len(archs) * len(columns) > (WIDEST_WITH_SPREAD if len(study.seeds) > 1 else WIDEST):
         groups = ["accuracy (%)"]
-        panels = [panel(f"{_title(block)}, {names.arch(block.arch)}", measured(block)) for block in blocks]
+        panels = [panel(f"{_title(study, block)}, {names.arch(block.arch)}", measured(block)) for block in blocks]
     else:
         groups = [names.arch(arch) for arch in archs]
         panels = []
         for dataset in dict.fromkeys(block.paper_dataset for block in blocks):
             side_by_side = [block for block in blocks if block.paper_dataset == dataset]
             entries = [column for block in side_by_side for column in measured(block)]
-            panels.append(panel(_title(side_by_side[0]), entries))
+            panels.append(panel(_title(study, side_by_side[0]), entries))
     headings, counts = tuple(column.heading for column in columns), _counts(columns, measurements)
     grouped = [Group(title, headings, () if title == PUBLISHED else counts) for title in groups]
     return Layout("Method", tuple(grouped), tuple(panels))
@@ -76,14 +76,14 @@ def _counts(columns: Sequence[Column], measurements: Sequence[Measurement]) -> t
     return tuple(" to ".join(f"{n:,}" for n in dict.fromkeys([*counts[:1], *counts[-1:]])) for counts in by_column)
 
 
-def _both(block: Block) -> str:
-    used = f"{names.dataset(block.dataset)}, {names.arch(block.arch)}"
-    paper = f"{names.dataset(block.paper_dataset)}, {names.arch(block.paper_arch)}"
+def _both(study: Study, block: Block) -> str:
+    used = f"{names.dataset(block.dataset, study)}, {names.arch(block.arch)}"
+    paper = f"{names.dataset(block.paper_dataset, study)}, {names.arch(block.paper_arch)}"
     return f"measured: {used}; published: {paper}"
 
 
-def _title(block: Block) -> str:
-    used, paper = names.dataset(block.dataset), names.dataset(block.paper_dataset)
+def _title(study: Study, block: Block) -> str:
+    used, paper = names.dataset(block.dataset, study), names.dataset(block.paper_dataset, study)
     return used if used == paper else f"{used}, in place of {paper}"
 
 

@@ -164,7 +164,7 @@ def _label(study: Study, verdict: Verdict) -> str:
     dataset, arch = claim.dataset, claim.arch
     if not claim.left_out(study):
         dataset, arch = study.stand_in(dataset) or dataset, study.stand_in(arch) or arch
-    parts = [names.dataset(dataset), names.arch(arch)] if dataset else []
+    parts = [names.dataset(dataset, study), names.arch(arch)] if dataset else []
     several = len(claim.sentence.compare) > 1 and claim.dataset
     parts += [names.method(study.method(claim.comparison.methods[0]).label)] if several else []
     return ", ".join(parts) or _heading(claim.comparison.statistics[0])

@@ -120,7 +120,7 @@ class Claim:
         wanted: list[tuple[str, object]]
         if self.sentence.network is None:
             wanted = [
-                (names.dataset(self.dataset), study.stand_in(self.dataset)),
+                (names.dataset(self.dataset, study), study.stand_in(self.dataset)),
                 (names.arch(self.arch), study.stand_in(self.arch)),
                 *((names.attack(name), study.attacks.get(name)) for name in self.sentence.attacks),
                 *((names.method(study.method(name).label), not study.method(name).planned) for name in self._methods),
@@ -128,7 +128,7 @@ class Claim:
         else:
             dataset = study.particles.dataset
             network = f"particles of a {self.sentence.network} network"
-            wanted = [(names.dataset(dataset), study.stand_in(dataset)), (network, self._network(study))]
+            wanted = [(names.dataset(dataset, study), study.stand_in(dataset)), (network, self._network(study))]
         return [name for name, used in wanted if not used]
 
     def sources(self, study: Study) -> list[Source]:

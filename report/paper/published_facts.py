@@ -9,12 +9,13 @@ import csv
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
 
 from ataka.errors import UserError
-from ataka.study import config
+from ataka.study import Study, config
 from report import markdown, names
 from report.accuracies.health import GAP
 from report.paper import published
@@ -285,9 +286,14 @@ def _figures(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
+@cache
+def _study() -> Study:
+    return config.load()
+
+
 def _label(method: str) -> str:
-    return names.method(config.load().method(method).label)
+    return names.method(_study().method(method).label)
 
 
 def _place(key: tuple[str, str, str]) -> str:
-    return f"{names.arch(key[1])} on {names.dataset(key[0])}"
+    return f"{names.arch(key[1])} on {names.dataset(key[0], _study())}"

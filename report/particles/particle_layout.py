@@ -66,7 +66,9 @@ def lay_out(
 
 
 def _network(study: Study, run: Run) -> str:
-    return f"{names.method(study.method(run.method).label)} {names.arch(run.arch)} on {names.dataset(run.dataset)}"
+    return (
+        f"{names.method(study.method(run.method).label)} {names.arch(run.arch)} on {names.dataset(run.dataset, study)}"
+    )
 
 
 def _panel(table: ParticleTable, title: str, entry: Callable[[str, str], Entry], *, only_some: bool = False) -> Panel:

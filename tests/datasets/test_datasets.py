@@ -53,25 +53,16 @@ def test_stratified_is_fixed_by_its_generator() -> None:
 # ---- split
 
 
-@pytest.fixture
-def numbered(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A data set whose every image is different: pixel values are the image's own number."""
+def cut(**changes: Any) -> dict[str, Split]:
+    """Splits of 300 and 60 images, each different: pixel values are the image's own number."""
 
     def images(start: int, count: int) -> tuple[Tensor, Tensor]:
         number = torch.arange(start, start + count)
         pixels = torch.stack([number // 256, number % 256], 1).to(torch.uint8).reshape(-1, 1, 1, 2)
         return pixels, number % 3
 
-    def load(folder: Path) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        return images(0, 300), images(300, 60)
-
-    facts = datasets.Specification("numbered", 3, 1, 2, 0, False, (0.5,), (0.5,), (300, 60), load)
-    monkeypatch.setitem(datasets.DATASETS, "numbered", facts)
-    return "numbered"
-
-
-def cut(dataset: str, **changes: Any) -> dict[str, Split]:
-    return splits.cut(dataset, "nowhere", **{"train": None, "validation": 30, "test": None, "split_seed": 0} | changes)
+    sizes = {"train": None, "validation": 30, "test": None, "split_seed": 0} | changes
+    return splits.cut("numbered", (images(0, 300), images(300, 60)), **sizes)
 
 
 def numbers(part: Split) -> list[int]:
@@ -81,8 +72,8 @@ def numbers(part: Split) -> list[int]:
     return found
 
 
-def test_no_image_is_in_two_splits(numbered: str) -> None:
-    cuts = cut(numbered, train=90, test=50)
+def test_no_image_is_in_two_splits() -> None:
+    cuts = cut(train=90, test=50)
     found = {name: numbers(part) for name, part in cuts.items()}
     assert {name: len(indices) for name, indices in found.items()} == {"train": 90, "validation": 30, "test": 50}
     assert len(set(found["train"]) | set(found["validation"])) == 120
@@ -92,17 +83,17 @@ def test_no_image_is_in_two_splits(numbered: str) -> None:
         assert set(cuts[name].labels.bincount().tolist()) == {len(found[name]) // 3}
 
 
-def test_without_a_cut_everything_is_used(numbered: str) -> None:
-    found = cut(numbered)
+def test_without_a_cut_everything_is_used() -> None:
+    found = cut()
     assert sorted(numbers(found["train"]) + numbers(found["validation"])) == list(range(300))
     assert len(found["test"]) == 60
 
 
-def test_validation_is_fixed_by_its_seed_and_untouched_by_the_cuts(numbered: str) -> None:
-    reference = numbers(cut(numbered)["validation"])
+def test_validation_is_fixed_by_its_seed_and_untouched_by_the_cuts() -> None:
+    reference = numbers(cut()["validation"])
     for changes in ({}, {"train": 12}, {"test": 3}):
-        assert numbers(cut(numbered, **changes)["validation"]) == reference
-    assert numbers(cut(numbered, split_seed=1)["validation"]) != reference
+        assert numbers(cut(**changes)["validation"]) == reference
+    assert numbers(cut(split_seed=1)["validation"]) != reference
 
 
 @pytest.mark.parametrize(
@@ -114,13 +105,13 @@ def test_validation_is_fixed_by_its_seed_and_untouched_by_the_cuts(numbered: str
         ({"test": 61}, "61 test images are asked for, but numbered has 60"),
     ],
 )
-def test_more_images_than_there_are_is_a_user_error(numbered: str, changes: dict, message: str) -> None:
+def test_more_images_than_there_are_is_a_user_error(changes: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        cut(numbered, **changes)
+        cut(**changes)
 
 
-def test_exactly_as_many_as_there_are_is_fine(numbered: str) -> None:
-    found = cut(numbered, train=270, test=60)
+def test_exactly_as_many_as_there_are_is_fine() -> None:
+    found = cut(train=270, test=60)
     assert (len(found["train"]), len(found["test"])) == (270, 60)
 
 
@@ -143,7 +134,7 @@ def test_a_splits_digest_notices_everything() -> None:
 
 def test_unknown_data_sets_get_a_hint() -> None:
     with pytest.raises(UserError, match=r"no data set 'cifar-10'; did you mean 'cifar10'\?"):
-        datasets.specification("cifar-10")
+        datasets.find("cifar-10")
 
 
 def test_unit_pixels_are_exact() -> None:
@@ -160,15 +151,12 @@ def test_digits_need_no_files_and_no_network(tmp_path: Path, monkeypatch: pytest
         raise AssertionError("asked the network")
 
     monkeypatch.setattr("socket.socket.connect", no_network)
-    found = splits.cut("digits", tmp_path / "nowhere", train=None, validation=360, test=None, split_seed=0)
+    found = tiny.cut("digits", tmp_path / "nowhere", validation=360)
     assert {name: len(part) for name, part in found.items()} == {"train": 1077, "validation": 360, "test": 360}
     images = torch.cat([part.images for part in found.values()])
     assert images.shape == (1797, 1, 8, 8)
     assert images.dtype == torch.uint8
     assert (images.min(), images.max()) == (0, 255)
-    facts = datasets.specification("digits")
-    assert images.float().div(255).mean().item() == pytest.approx(facts.mean[0], abs=1e-3)
-    assert images.float().div(255).std().item() == pytest.approx(facts.std[0], abs=1e-3)
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -289,7 +277,7 @@ def test_missing_files_are_all_named_with_the_remedy(
     monkeypatch.delenv("ATAKA_DATA", raising=False)
     kind, folder = CIFARS[dataset], tmp_path / "archives"
     with pytest.raises(UserError) as caught:
-        splits.cut(dataset, folder, train=None, validation=5, test=None, split_seed=0)
+        tiny.cut(dataset, folder)
     message = str(caught.value)
     wanted = [name for name, _ in [*kind.train_list, *kind.test_list]] + [kind.meta["filename"]]
     assert len(wanted) == (7 if dataset == "cifar10" else 3)
@@ -304,10 +292,10 @@ def test_the_environment_names_the_folder(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("ATAKA_DATA", str(tmp_path / "elsewhere"))
     assert datasets.archive_folder("data") == tmp_path / "elsewhere"
     with pytest.raises(UserError, match="elsewhere', which is no folder"):
-        splits.cut("cifar10", "data", train=None, validation=5, test=None, split_seed=0)
+        tiny.cut("cifar10", "data")
     (tmp_path / "elsewhere").mkdir()
     with pytest.raises(UserError, match="elsewhere/cifar-10-batches-py/data_batch_1 is missing"):
-        splits.cut("cifar10", "data", train=None, validation=5, test=None, split_seed=0)
+        tiny.cut("cifar10", "data")
     monkeypatch.setenv("ATAKA_DATA", "")
     assert datasets.archive_folder("data") == Path("data")
 
@@ -321,7 +309,7 @@ def test_a_damaged_file_is_named_with_its_md5_and_not_overwritten(
     base.mkdir()
     (base / "data_batch_3").write_bytes(b"garbage")
     with pytest.raises(UserError) as caught:
-        splits.cut("cifar10", tmp_path, train=None, validation=5, test=None, split_seed=0)
+        tiny.cut("cifar10", tmp_path)
     message = str(caught.value)
     md5 = dict(theirs.CIFAR10.train_list)["data_batch_3"]
     assert f"{base / 'data_batch_3'} is damaged: its md5 is not the official {md5}" in message
@@ -340,17 +328,12 @@ def test_a_damaged_file_is_named_with_its_md5_and_not_overwritten(
 def test_the_real_data_are_what_is_known_of_them(
     real_data: Path, dataset: str, classes: int, first_test_labels: list[int]
 ) -> None:
-    facts = datasets.specification(dataset)
-    (images, labels), (test_images, test_labels) = facts.load(real_data)
+    (images, labels), (test_images, test_labels) = datasets.find(dataset).load(real_data)
     assert (images.shape, test_images.shape) == ((50_000, 3, 32, 32), (10_000, 3, 32, 32))
     assert images.dtype == test_images.dtype == torch.uint8
     assert labels.bincount().tolist() == [50_000 // classes] * classes
     assert test_labels.bincount().tolist() == [10_000 // classes] * classes
     assert test_labels[:5].tolist() == first_test_labels
-    means = [images[:, channel].float().mean().item() / 255 for channel in range(3)]
-    stds = [images[:, channel].float().std().item() / 255 for channel in range(3)]
-    assert means == pytest.approx(facts.mean, abs=2e-3)
-    assert stds == pytest.approx(facts.std, abs=2e-3)
 
 
 def test_a_flipped_byte_in_a_real_file_is_damage(
@@ -367,17 +350,17 @@ def test_a_flipped_byte_in_a_real_file_is_damage(
         file.seek(100)
         file.write(bytes([byte ^ 1]))
     with pytest.raises(UserError, match="cifar-100-python/meta is damaged"):
-        splits.cut("cifar100", tmp_path, train=None, validation=100, test=None, split_seed=0)
+        tiny.cut("cifar100", tmp_path)
 
 
 def test_sat_learns_from_real_images(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATAKA_DATA", str(real_data))
-    found = splits.cut("cifar10", "nowhere", train=100, validation=50, test=20, split_seed=0)
+    found = tiny.cut("cifar10", train=100, validation=50, test=20)
     assert found["train"].labels.bincount().tolist() == [10] * 10
     with streams.global_stream(0, "test"):
         network = build("resnet10-w8", classes=10)
     setup = tiny.setup(epochs=6, batch_size=25, learning_rate=0.1, milestones=())
     objective = sat.SAT(sat.Options(eps="8/255", step_size="4/255", steps=2))
-    facts = datasets.specification("cifar10")
+    facts = datasets.find("cifar10").specification
     history = training.train([network], objective, found["train"], facts, setup, seed=0)
     assert history[-1]["loss"] < history[0]["loss"] - 0.1

@@ -379,7 +379,7 @@ def test_the_public_resnet_knows_real_images(real_data: Path) -> None:
     pytest.importorskip("pyautoattack")
     network = ours("resnet18", classes=10)
     checkpoints.load(MODEL_TEST, sha256=MODEL_TEST_SHA256, network=network)
-    _, (images, labels) = datasets.specification("cifar10").load(real_data)
+    _, (images, labels) = datasets.find("cifar10").load(real_data)
     with torch.no_grad():
         predicted = network(to_unit(images[:200])).argmax(dim=1)
     assert (predicted == labels[:200]).float().mean() > 0.8

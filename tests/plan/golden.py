@@ -50,10 +50,7 @@ def modules(study: Study) -> dict[str, tuple[str, ...]]:
     return {
         **{name: plan.code_of(study, node) for name, node in nodes(study).items()},
         **{f"attack {name}": plan.attack_code(study, name) for name in attacks(study)},
-        **{
-            f"data {dataset}": ("ataka.datasets.splits", "ataka.datasets.cifar", "ataka.datasets.digits")
-            for dataset in study.teachers
-        },
+        **{f"data {dataset}": plan.data_code(study, dataset) for dataset in study.teachers},
     }
 
 

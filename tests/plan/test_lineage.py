@@ -103,7 +103,7 @@ def test_a_student_of_frozen_teachers_leaves_their_file_alone(robust: Path) -> N
     before = (robust / "model.safetensors").read_bytes()
     folder = made("train", f"{RUNS}/{A}/en-rslad/seed0/model.safetensors")
     assert (robust / "model.safetensors").read_bytes() == before
-    initial = networks.student(A, D, seed=0, device=torch.device("cpu")).state_dict()
+    initial = networks.student(A, datasets.find(D).specification, seed=0, device=torch.device("cpu")).state_dict()
     assert not same(tensors(folder), initial)
 
 
@@ -207,7 +207,7 @@ def test_a_student_reads_the_first_teachers_of_a_shared_tape(tape: Path) -> None
     shipped, node = study(), Tape(D, f"{TEACHER}-x1-svgd", 0)
     split = load_split(plan.data_file(ROOT, D, "train"), "train")
     reader = common.reader_of(shipped, ROOT, node, split)
-    facts = datasets.specification(D)
+    facts = datasets.find(D).specification
     view = views.view(0, 0, len(split), shift=facts.shift, flip=facts.flip)
     logits = reader.epoch(0, view, torch.device("cpu"))["train_adv"]
     assert logits.shape == (1, 24, 10)
@@ -266,7 +266,7 @@ def test_only_smaller_or_other_ensembles_share() -> None:
 def foreign(tmp_path: Path) -> dict[str, Any]:
     """Our network as others save theirs, and the configuration that takes it in."""
     torch.manual_seed(1)
-    state = networks.build(A, D, device=torch.device("cpu")).state_dict()
+    state = networks.build(A, datasets.find(D).specification, device=torch.device("cpu")).state_dict()
     path = tmp_path / "published.pt"
     torch.save({"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}}, path)
     entry = {"dataset": D, "arch": A, "path": str(path), "sha256": sha256(path)}

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from ataka import datasets
 from ataka.errors import UserError
 from ataka.machine.progress import Progress, duration
 from ataka.plan import Cell, Run, Tape
@@ -111,7 +112,7 @@ def test_little_work_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_forward_is_timed_and_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()  # the real one
     threads, before = torch.get_num_threads(), torch.random.get_rng_state()
-    seconds = cost.forward_seconds.__wrapped__(A, D, 2, "auto")
+    seconds = cost.forward_seconds.__wrapped__(A, datasets.find(D).specification, 2, "auto")
     assert 0 < seconds < 1
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.random.get_rng_state(), before)

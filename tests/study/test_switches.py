@@ -5,9 +5,8 @@ import re
 import pytest
 import torch
 
-from ataka import networks, plan
+from ataka import datasets, networks, plan
 from ataka.cli import main
-from ataka.datasets import splits
 from ataka.errors import UserError
 from ataka.plan import Cell, Run
 from ataka.stages import diagnose as diagnosing
@@ -110,8 +109,9 @@ def test_mistakes_are_refused(overrides: dict, said: str) -> None:
 
 
 def diagnosed(**changes: object) -> dict[str, float]:
-    split = splits.cut("digits", "", train=64, validation=64, test=8, split_seed=0)["validation"]
-    teachers = networks.teachers("resnet10-w8", "digits", 2, seed=0, device=torch.device("cpu"))
+    split = tiny.cut("digits", train=64, validation=64, test=8)["validation"]
+    facts = datasets.find("digits").specification
+    teachers = networks.teachers("resnet10-w8", facts, 2, seed=0, device=torch.device("cpu"))
     settings = Generator(**{"eps": "26/255", "step_size": "3/255", "steps": 5} | changes)
     before = [tiny.state(teacher) for teacher in teachers]
     said = diagnosing.diagnose(settings, [t.eval() for t in teachers], split.pixels(), split.labels, seed=0)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ataka import datasets, training
 from ataka.attacks.check import AttackError
-from ataka.datasets import splits, views
+from ataka.datasets import views
 from ataka.objectives.teachers import Teachers
 from ataka.training import Batch, Collapsed, Diverged, loop, meters, sgd, watchers
 from ataka.training.epoch import cuts, streams_of
@@ -287,10 +287,10 @@ def test_equal_runs_are_equal_and_other_seeds_are_not(arch: str) -> None:
 
 
 def test_training_lowers_the_loss() -> None:
-    digits = splits.cut("digits", "nowhere", train=200, validation=10, test=10, split_seed=0)["train"]
+    digits = tiny.cut("digits", train=200, test=10)["train"]
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     facts, setup = (
-        datasets.specification("digits"),
+        datasets.find("digits").specification,
         tiny.setup(epochs=5, batch_size=20, learning_rate=0.2, milestones=()),
     )
     history = training.train([network], Natural(), digits, facts, setup, seed=0)

@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from ataka import datasets, streams, training
 from ataka.attacks import pgd
-from ataka.datasets import splits
 from ataka.errors import UserError
 from ataka.objectives.teachers import Teachers, budget
 from ataka.training import Batch, Overfitted, loop
@@ -82,8 +81,8 @@ def test_the_level_is_what_the_sizes_above_were_measured_at() -> None:
 # ---- a network that had it and loses it
 
 EPS = "24/255"
-DIGITS = splits.cut("digits", "nowhere", train=400, validation=128, test=10, split_seed=0)
-FACTS = datasets.specification("digits")
+DIGITS = tiny.cut("digits", train=400, validation=128, test=10)
+FACTS = datasets.find("digits").specification
 
 
 def perceptron() -> nn.Sequential:
