@@ -1,6 +1,4 @@
-"""The registry of architectures: a name to a network.
-
-Names (`w`, `x` and `-silu` are for small scales; one network has one name):
+"""Networks by name: each is one file of this folder, or a module anywhere on the Python path. Imports no torch.
 
     resnet18, resnet10            CIFAR ResNet, base width 64; resnet10 has one block a stage
     resnet18-w16                  the same with base width 16
@@ -9,49 +7,37 @@ Names (`w`, `x` and `-silu` are for small scales; one network has one name):
     wrn34-10, wrn{depth}-{width}  wide ResNet as in TRADES (ReLU); depth is 6 k + 4
     wrn70-16                      wide ResNet as in Gowal et al. (SiLU, "SAME" padding, own normalisation)
     wrn10-1-silu                  a small one of that kind
-    timm/{name}                   whatever timm has, for its own input sizes, untrained
+    timm/{name}                   any model of timm, for its own input sizes, untrained
+    mypackage.tiny                the module of that name
 
-`wrn34-10` and `wrn70-16` follow the nets of the paper, which differ in more than size: `wrn70-16` is the SiLU
-one. Networks take images in [0, 1], NCHW, with 1 or 3 channels and sides from 8 up, and give logits (B, C).
-Weights are drawn from torch's global generator: seed it first.
+Networks take images in [0, 1], NCHW, with 1 or 3 channels and sides from 8 up, and give logits (B, C). `wrn34-10` and
+`wrn70-16` follow the nets of the paper, which differ in more than size. One network has one name.
 
-This module imports no torch, so that Snakemake and the configuration can read names cheaply, and it imports
-architectures by name, so that the code hash of one architecture doesn't hold the others (see `sources`).
+The file of a network defines ``build(*, classes, channels)``, which may also take ``mean`` and ``std``, and perhaps a
+``LABEL``; the network is called as its file. The file of a *family* also has ``EXAMPLES`` of its names, and a function
+``named(name)``: the Architecture of a name of its own, else None. Such files import torch at their top. Settings and
+reports load no torch, because labels and names are read from the source: ``LABEL`` and ``EXAMPLES`` are literals, and
+``named`` is run without the rest of its file, with ``re`` and ``Architecture`` alone.
 """
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ataka.errors import nearest
+from ataka.errors import UserError, nearest
+from ataka.files.modules import source
+from ataka.models.architecture import Architecture
 
 if TYPE_CHECKING:
     from torch import nn
-
-EXAMPLES = (
-    "resnet18",
-    "resnet10",
-    "resnet18-w16",
-    "mobilenetv2",
-    "mobilenetv2-x0.25",
-    "wrn34-10",
-    "wrn70-16",
-    "wrn10-1-silu",
-    "timm/{name}",
-)
-
-
-class Architecture(NamedTuple):
-    """What a name stands for. The first of ``sources`` builds it, from ``settings``."""
-
-    name: str
-    label: str
-    sources: tuple[str, ...]
-    settings: dict[str, Any]
-    normalises: bool = False
 
 
 def build(
@@ -64,90 +50,103 @@ def build(
 ) -> nn.Module:
     """A freshly initialised network called ``arch``, on torch's default device.
 
-    ``mean`` and ``std``, one number a channel, reach only the networks with a normalisation of their own;
-    the default is CIFAR-10's (0.5 and 0.25 where channels aren't three). Raises ValueError for a name nobody
-    knows, and UserError for a model that timm doesn't have.
+    Weights are drawn from torch's global generator: seed it first. ``mean`` and ``std``, one number a channel, reach
+    only the networks with a normalisation of their own; the default is CIFAR-10's (0.5 and 0.25 where channels aren't
+    three). Raises ValueError for an unknown name, UserError for a module of the user's that can't build the network.
     """
-    found = find(arch)
-    normalisation = {"mean": mean, "std": std} if found.normalises else {}
-    architecture = import_module(found.sources[0])
-    network: nn.Module = architecture.build(**found.settings, classes=classes, channels=channels, **normalisation)
+    module, architecture = _find(arch)
+    try:
+        builder = import_module(module).build
+    except Exception as error:  # whatever a user's own module does when it is imported
+        raise UserError(f"architecture '{arch}': can't import '{module}': {type(error).__name__}: {error}") from None
+    takes = inspect.signature(builder).parameters
+    normalisation = {name: value for name, value in (("mean", mean), ("std", std)) if name in takes}
+    network: nn.Module = builder(**architecture.settings, classes=classes, channels=channels, **normalisation)
     return network
 
 
 def check(arch: str) -> None:
-    """Raise ValueError, with the nearest known name, for a name nobody knows.
+    """Raise ValueError, with the nearest known name, for a name that no network has.
 
-    Of a timm model only the form is checked here: what timm has, `build` finds out.
+    Of a timm model only the form is checked here; `build` asks timm.
     """
-    find(arch)
+    _find(arch)
 
 
 def sources(arch: str) -> tuple[str, ...]:
     """The dotted names of the modules that define ``arch``, for hashing code."""
-    return find(arch).sources
+    return (_find(arch)[0],)
 
 
 def label(arch: str) -> str:
     """A short name for the headings of tables, as "RN-18"."""
-    return find(arch).label
+    return _find(arch)[1].label
 
 
-def find(arch: str) -> Architecture:
-    """What ``arch`` stands for; ValueError if nothing."""
-    for pattern, describe in _FAMILIES:
-        if match := pattern.fullmatch(arch):
-            found = describe(*match.groups())
-            if found.name != arch:  # a second name would train, and pay for, the same network twice
-                raise ValueError(f"architecture '{arch}' is called '{found.name}' here")
-            return found
-    raise ValueError(f"unknown architecture '{arch}'{nearest(arch, EXAMPLES)}")
+def examples() -> list[str]:
+    """Names of networks, some of each family."""
+    networks = [file for file in _files() if "build" in _defined(file)]
+    return [name for file in networks for name in _literal(_defined(file), "EXAMPLES") or (file.stem,)]
 
 
-def _resnet(depth: str, width: str | None) -> Architecture:
-    narrow = width is not None and width != "64"
-    return Architecture(
-        name=f"resnet{depth}-w{width}" if narrow else f"resnet{depth}",
-        label=f"RN-{depth} (w {width})" if narrow else f"RN-{depth}",
-        sources=("ataka.models.resnet",),
-        settings={"depth": int(depth), "width": int(width or 64)},
-    )
+def _find(arch: str) -> tuple[str, Architecture]:
+    """The module that builds ``arch``, and the meaning of the name; ValueError if no network has it."""
+    answers = {family: architecture for family, named in _families().items() if (architecture := named(arch))}
+    if len(answers) > 1:
+        raise ValueError(f"architecture '{arch}' is a name of {' and of '.join(answers)}: rename those of one")
+    for family, architecture in answers.items():
+        if architecture.name != arch:  # a second name would train, and pay for, the same network twice
+            raise ValueError(f"architecture '{arch}' is called '{architecture.name}' here")
+        return family, architecture
+    module = arch if "." in arch else f"{__name__}.{arch}"
+    file = source(module) if all(map(str.isidentifier, module.split("."))) else None
+    if file is None or module in _families():
+        elsewhere = ", and no such module is on the Python path" if "." in arch else ""
+        raise ValueError(f"unknown architecture '{arch}'{elsewhere}{nearest(arch, examples())}")
+    try:
+        label = _literal(_defined(file), "LABEL")
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"architecture '{arch}': {file}: {error}") from None
+    if "build" not in _defined(file):
+        raise ValueError(f"architecture '{arch}': {file} defines no build(*, classes, channels)")
+    return module, Architecture(arch, label=label or arch, settings={})
 
 
-def _mobilenetv2(multiplier: str | None) -> Architecture:
-    factor = float(multiplier or 1)
-    return Architecture(
-        name="mobilenetv2" if factor == 1 else f"mobilenetv2-x{factor:g}",
-        label="MN" if factor == 1 else f"MN (x {factor:g})",
-        sources=("ataka.models.mobilenetv2",),
-        settings={"multiplier": factor},
-    )
+@cache
+def _families() -> dict[str, Callable[[str], Architecture | None]]:
+    """The function ``named`` of each family's module, run without the rest of the file."""
+    families = {}
+    for file in _files():
+        if named := _defined(file).get("named"):
+            scope: dict[str, Any] = {"re": re, "Architecture": Architecture}
+            exec(compile(ast.Module([named], type_ignores=[]), file, "exec"), scope)
+            families[f"{__name__}.{file.stem}"] = scope["named"]
+    return families
 
 
-def _wide_resnet(depth: str, width: str, silu: str | None) -> Architecture:
-    if int(depth) < 10 or int(depth) % 6 != 4:
-        raise ValueError(f"architecture 'wrn{depth}-{width}': a wide ResNet's depth is 10, 16, 22, ... (6 k + 4)")
-    size = f"{depth}-{width}"
-    settings = {"depth": int(depth), "width": int(width)}
-    if not silu and size != "70-16":
-        return Architecture(f"wrn{size}", label=f"WRN-{size}", sources=("ataka.models.wide_resnet",), settings=settings)
-    return Architecture(
-        name=f"wrn{size}" if size == "70-16" else f"wrn{size}-silu",
-        label=f"WRN-{size}" if size == "70-16" else f"WRN-{size} (SiLU)",
-        sources=("ataka.models.wide_resnet_silu", "ataka.models.wide_resnet"),
-        settings=settings,
-        normalises=True,
-    )
+@cache
+def _files() -> list[Path]:
+    """The files of this folder that are Python; a draft with an error is reported to those who ask for it."""
+    files = []
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        with suppress(SyntaxError, ValueError):
+            files += [file] if _defined(file) else []
+    return files
 
 
-def _timm(name: str) -> Architecture:
-    return Architecture(name=f"timm/{name}", label=name, sources=("ataka.models.timm_model",), settings={"name": name})
+@cache
+def _defined(file: Path) -> dict[str, ast.stmt]:
+    """The statements at the top of a file that define a name, by that name."""
+    defined: dict[str, ast.stmt] = {}
+    for statement in ast.parse(file.read_bytes()).body:
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+            defined[statement.name] = statement
+        elif isinstance(statement, ast.Assign):
+            defined |= {target.id: statement for target in statement.targets if isinstance(target, ast.Name)}
+    return defined
 
 
-_FAMILIES: tuple[tuple[re.Pattern[str], Callable[..., Architecture]], ...] = (
-    (re.compile(r"resnet(10|18)(?:-w([1-9]\d*))?"), _resnet),
-    (re.compile(r"mobilenetv2(?:-x((?=.*[1-9])\d+(?:\.\d{1,4})?))?"), _mobilenetv2),
-    (re.compile(r"wrn([1-9]\d*)-([1-9]\d*)(-silu)?"), _wide_resnet),
-    # Lower case, digits, underscores: all of timm's names, and none of its weight tags, which we never load.
-    (re.compile(r"timm/([a-z0-9_]+)"), _timm),
-)
+def _literal(defined: Mapping[str, ast.stmt], name: str) -> Any:
+    """The value of a constant; None where there is none."""
+    statement = defined.get(name)
+    return ast.literal_eval(statement.value) if isinstance(statement, ast.Assign) else None

@@ -7,9 +7,14 @@ default, as theirs is. The last pooling is over the whole map, which at 32x32 is
 sizes.
 """
 
+import re
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ataka.models.architecture import Architecture
+
+EXAMPLES = ("mobilenetv2", "mobilenetv2-x0.25")
 # expansion, width, blocks, stride of the first block
 STAGES = (
     (1, 16, 1, 1),
@@ -21,6 +26,16 @@ STAGES = (
     (6, 320, 1, 1),
 )
 STEM_WIDTH, HEAD_WIDTH = 32, 1280
+
+
+def named(name: str) -> Architecture | None:
+    """``mobilenetv2``, and such as ``-x0.25`` where widths are multiplied."""
+    if not (match := re.fullmatch(r"mobilenetv2(?:-x((?=.*[1-9])\d+(?:\.\d{1,4})?))?", name)):
+        return None
+    factor = float(match[1] or 1)
+    if factor == 1:
+        return Architecture("mobilenetv2", label="MN", settings={"multiplier": factor})
+    return Architecture(f"mobilenetv2-x{factor:g}", label=f"MN (x {factor:g})", settings={"multiplier": factor})
 
 
 class Block(nn.Module):

@@ -5,10 +5,26 @@ max-pooling. Parameters are named as in those authors' files. Initialisation is 
 The last pooling is over the whole map, which at 32x32 is their 4x4, and allows other sizes.
 """
 
+import re
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ataka.models.architecture import Architecture
+
+EXAMPLES = ("resnet18", "resnet10", "resnet18-w16")
 BLOCKS_PER_STAGE = {10: 1, 18: 2}
+
+
+def named(name: str) -> Architecture | None:
+    """``resnet18`` or ``resnet10``, and such as ``-w16`` where the base width isn't 64."""
+    if not (match := re.fullmatch(r"resnet(10|18)(?:-w([1-9]\d*))?", name)):
+        return None
+    depth, width = int(match[1]), int(match[2] or 64)
+    settings = {"depth": depth, "width": width}
+    if width == 64:
+        return Architecture(f"resnet{depth}", label=f"RN-{depth}", settings=settings)
+    return Architecture(f"resnet{depth}-w{width}", label=f"RN-{depth} (w {width})", settings=settings)
 
 
 class Block(nn.Module):

@@ -1,11 +1,21 @@
 """Any model of timm (Wightman, "PyTorch image models"), untrained. Most expect other sizes than CIFAR's."""
 
+import re
 from difflib import get_close_matches
 from typing import Any
 
 from torch import nn
 
 from ataka.errors import UserError
+from ataka.models.architecture import Architecture
+
+EXAMPLES = ("timm/{name}",)
+
+
+def named(name: str) -> Architecture | None:
+    """``timm/`` and lower case, digits, underscores: all of timm's names, and none of its weight tags."""
+    match = re.fullmatch(r"timm/([a-z0-9_]+)", name)
+    return Architecture(name, label=match[1], settings={"name": match[1]}) if match else None
 
 
 def build(*, name: str, classes: int, channels: int) -> nn.Module:

@@ -6,13 +6,29 @@ Initialisation as there: He-normal over the fan-out for convolutions, zero biase
 holds it), and the last pooling is over the whole map, which at 32x32 is their 8x8, and allows other sizes.
 """
 
+import re
 from collections.abc import Callable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ataka.models.architecture import Architecture
+
+EXAMPLES = ("wrn34-10",)
 Activation = Callable[[Tensor], Tensor]
 Convolution = Callable[[int, int, int], nn.Conv2d]
+
+
+def named(name: str) -> Architecture | None:
+    """``wrn{depth}-{width}``, but for those of wide_resnet_silu.py."""
+    match = re.fullmatch(r"wrn([1-9]\d*)-([1-9]\d*)(-silu)?", name)
+    if match and (int(match[1]) < 10 or int(match[1]) % 6 != 4):
+        raise ValueError(f"architecture '{name}': a wide ResNet's depth is 10, 16, 22, ... (6 k + 4)")
+    if not match or match[3] or name == "wrn70-16":
+        return None
+    return Architecture(
+        name, label=f"WRN-{match[1]}-{match[2]}", settings={"depth": int(match[1]), "width": int(match[2])}
+    )
 
 
 def convolution3x3(in_width: int, out_width: int, stride: int) -> nn.Conv2d:

@@ -10,6 +10,7 @@ imrahulr/adversarial_robustness_pytorch; batch-norm's momentum is torch's 0.1, a
 re-implementation has 0.01 as a part of its recipe.
 """
 
+import re
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -17,10 +18,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ataka.models.architecture import Architecture
 from ataka.models.wide_resnet import WideResNet, convolution3x3
 
+EXAMPLES = ("wrn70-16", "wrn10-1-silu")
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)
 OTHER_MEAN, OTHER_STD = 0.5, 0.25
+
+
+def named(name: str) -> Architecture | None:
+    """``wrn70-16``, as the paper calls it, and other sizes as ``wrn{depth}-{width}-silu``."""
+    if not (match := re.fullmatch(r"wrn([1-9]\d*)-([1-9]\d*)(-silu)?", name)):
+        return None
+    size, settings = f"{match[1]}-{match[2]}", {"depth": int(match[1]), "width": int(match[2])}
+    if size == "70-16":
+        return Architecture("wrn70-16", label="WRN-70-16", settings=settings)
+    return Architecture(name, label=f"WRN-{size} (SiLU)", settings=settings) if match[3] else None
 
 
 class Normalise(nn.Module):

@@ -41,7 +41,7 @@ class Words(NamedTuple):
 
 
 WORDS = Words(
-    constants=("LABEL", "BEATS", "CHECKS", "PAPER_NOTE", "SENTENCE"),
+    constants=("LABEL", "EXAMPLES", "BEATS", "CHECKS", "PAPER_NOTE", "SENTENCE"),
     functions=("sentence", "caveat", "forwards", "message"),
     keywords={
         "reading": ("id", "sentence", "values", "neutral", "description"),

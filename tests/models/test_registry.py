@@ -1,7 +1,10 @@
 """Which names exist, what is said of the others, and what does asking import?"""
 
+import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import torch
 
 from ataka import models
 from ataka.errors import UserError
+from ataka.plan.code import code_digest
 
 ROOT = Path(__file__).parents[2]
 LABELS = {
@@ -35,7 +39,7 @@ def test_known_names(arch: str) -> None:
 
 
 def test_examples_are_names() -> None:
-    for arch in models.EXAMPLES:
+    for arch in models.examples():
         models.check(arch.format(name="resnet18"))
 
 
@@ -97,7 +101,7 @@ def test_asking_for_names_imports_no_torch() -> None:
     )
     assert "ataka.models" in asked
     assert not asked & {"torch", "torchvision", "timm", "numpy"}
-    assert not any(name.startswith("ataka.models.") for name in asked)
+    assert {name for name in asked if name.startswith("ataka.models.")} == {"ataka.models.architecture"}
 
 
 def test_our_own_networks_need_neither_timm_nor_torchvision() -> None:
@@ -129,3 +133,122 @@ def test_without_timm_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(UserError, match="isn't installed"):
         models.build("timm/resnet18", classes=10)
+
+
+# ---- a network of one's own
+
+TINY = """
+from torch import nn
+
+LABEL = "Tiny"
+
+
+def build(*, classes, channels):
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes))
+"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of a package ``mylab`` on the Python path."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "mylab").mkdir()
+    yield tmp_path / "mylab"
+    for name in [name for name in sys.modules if name.split(".")[0] == "mylab"]:
+        del sys.modules[name]
+
+
+def test_a_module_anywhere_on_the_path_is_a_network(lab: Path) -> None:
+    (lab / "tiny.py").write_text(TINY)
+    models.check("mylab.tiny")
+    assert (models.label("mylab.tiny"), models.sources("mylab.tiny")) == ("Tiny", ("mylab.tiny",))
+    assert "mylab.tiny" not in sys.modules  # its facts are read without running it
+    assert models.build("mylab.tiny", classes=7, channels=1)(torch.rand(2, 1, 8, 8)).shape == (2, 7)
+    (lab / "plain.py").write_text(TINY.replace('LABEL = "Tiny"', ""))
+    assert models.label("mylab.plain") == "mylab.plain"
+
+
+def test_one_that_normalises_is_told_the_statistics(lab: Path) -> None:
+    (lab / "normal.py").write_text("def build(*, classes, channels, mean, std):\n    return (mean, std)\n")
+    assert models.build("mylab.normal", classes=7, channels=1, mean=(0.3,), std=(0.2,)) == ((0.3,), (0.2,))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, r"unknown architecture 'mylab.tiny', and no such module is on the Python path; known: "),
+        (TINY.replace("def build", "def make"), r"mylab/tiny.py defines no build\(\*, classes, channels\)"),
+        (TINY + "(", r"architecture 'mylab.tiny': .*mylab/tiny.py: .*never closed"),
+        (TINY.replace('"Tiny"', "str(5)"), r"architecture 'mylab.tiny': .*mylab/tiny.py: malformed"),
+    ],
+)
+def test_what_is_wrong_with_a_module_is_said(lab: Path, text: str | None, message: str) -> None:
+    if text is not None:
+        (lab / "tiny.py").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        models.check("mylab.tiny")
+
+
+def test_what_fails_in_its_import_is_the_users(lab: Path) -> None:
+    (lab / "tiny.py").write_text(TINY.replace("from torch", "from torhc"))
+    models.check("mylab.tiny")
+    with pytest.raises(UserError, match=r"architecture 'mylab.tiny': can't import 'mylab.tiny': ModuleNotFoundError"):
+        models.build("mylab.tiny", classes=7)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Callable[..., list[str]]:
+    """Asks a copy of ataka with one more file in ataka/models for the digests of networks, or what is said instead."""
+    shutil.copytree(ROOT / "ataka", tmp_path / "ataka", ignore=shutil.ignore_patterns("__pycache__"))
+
+    def ask(file: str, text: str, *archs: str) -> list[str]:
+        (tmp_path / f"ataka/models/{file}.py").write_text(text)
+        code = (
+            "import sys\nfrom ataka import models\nfrom ataka.plan.code import code_digest\n"
+            "for arch in sys.argv[1:]:\n    try: print(models.label(arch), code_digest(models.sources(arch)))\n"
+            "    except ValueError as error: print(error)"
+        )
+        command = [sys.executable, "-c", code, *archs]
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+        return answer.stdout.splitlines()
+
+    return ask
+
+
+def test_one_file_more_is_one_network_more_and_changes_no_other(folder: Callable[..., list[str]]) -> None:
+    known = ("resnet10", "mobilenetv2", "wrn10-1", "wrn10-1-silu", "timm/test_resnet")
+    before = [f"{models.label(arch)} {code_digest(models.sources(arch))}" for arch in known]
+    *after, mine = folder("tiny", TINY, *known, "tiny")
+    assert after == before
+    assert mine.startswith("Tiny ")
+
+
+def test_one_file_more_may_be_a_family(folder: Callable[..., list[str]]) -> None:
+    named = """
+from ataka.models.architecture import Architecture
+
+EXAMPLES = ("tiny8",)
+
+
+def named(name):
+    match = re.fullmatch("tiny([0-9]+)", name)
+    return Architecture(name, label=f"T {match[1]}", settings={"width": int(match[1])}) if match else None
+"""
+    mine, whole, near = folder("tiny", "import re\n" + TINY + named, "tiny16", "tiny", "tinny8")
+    assert mine.startswith("T 16 ")
+    assert whole == "unknown architecture 'tiny'; did you mean 'tiny8'?"
+    assert near == "unknown architecture 'tinny8'; did you mean 'tiny8'?"
+
+
+def test_two_families_dont_share_a_name(folder: Callable[..., list[str]]) -> None:
+    both, other = folder("copied", (ROOT / "ataka/models/resnet.py").read_text(), "resnet10", "wrn10-1")
+    assert both.startswith("architecture 'resnet10' is a name of ataka.models.copied and of ataka.models.resnet")
+    assert other.startswith("WRN-10-1 ")
+
+
+def test_a_draft_with_an_error_is_refused_alone(folder: Callable[..., list[str]]) -> None:
+    other, draft = folder("draft", TINY + "(", "resnet10", "draft")
+    assert other.startswith("RN-10 ")
+    assert draft.startswith("architecture 'draft': ")
+    assert "never closed" in draft

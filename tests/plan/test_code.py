@@ -195,7 +195,7 @@ def test_the_list_of_what_is_left_out_by_name() -> None:
     """With each name that is added here, edits make nothing again that did before: say why in the commit."""
     assert (
         Words(
-            constants=("LABEL", "BEATS", "CHECKS", "PAPER_NOTE", "SENTENCE"),
+            constants=("LABEL", "EXAMPLES", "BEATS", "CHECKS", "PAPER_NOTE", "SENTENCE"),
             functions=("sentence", "caveat", "forwards", "message"),
             keywords={
                 "reading": ("id", "sentence", "values", "neutral", "description"),

@@ -124,6 +124,7 @@ def plugins(tree: Tree) -> None:
     tree.add("ataka/attacks/another.py", like="ataka/attacks/fgsm.py")
     tree.add("ataka/datasets/another.py", like="ataka/datasets/digits.py")
     tree.add("ataka/models/another.py", like="ataka/models/resnet.py")
+    tree.edit("ataka/models/another.py", '"resnet', '"another')
     tree.add("ataka/psi/another.py", like="ataka/psi/soft.py")
     tree.add("ataka/objectives/another.py", like="ataka/objectives/at_aka.py")
     tree.add("baselines/another.py", like="baselines/natural.py")
