@@ -160,11 +160,9 @@ def plain(settings: Any) -> Any:
     ``settings`` are models, hyper-parameter classes, and mappings and sequences of such.
     """
     if isinstance(settings, BaseModel) or is_dataclass(settings):
-        return {
-            name: plain(value)
-            for name, info in _described(settings).items()
-            if plain(value := getattr(settings, name)) != plain(_extra(info).get("neutral", _NONE))
-        }
+        neutral = {name: _extra(info).get("neutral", _NONE) for name, info in _described(settings).items()}
+        values = {name: plain(getattr(settings, name)) for name in neutral}
+        return {name: value for name, value in values.items() if value != plain(neutral[name])}
     if isinstance(settings, Mapping):
         return {name: plain(value) for name, value in settings.items()}
     return [plain(value) for value in settings] if isinstance(settings, list | tuple) else settings

@@ -1,7 +1,7 @@
 """Facts that settings need of plug-ins, kept beside the results, so that reading settings loads no torch.
 
-A method is one file, and its module may import torch at its top. Settings need few facts of the module: options with
-their defaults, readings, parameters, roles. The module is imported for them once; then they lie in
+A method or an attack is one file, and its module may import torch at its top. Settings need few facts of the module:
+options with their defaults, readings, parameters, roles. The module is imported for them once; then they lie in
 ``results/.facts.json`` until Python, pydantic or the source of a module changes that was loaded with them. So the first
 start after such a change, or in a fresh checkout, loads torch. To delete the file costs one such start.
 """
