@@ -9,7 +9,7 @@ import sys
 from itertools import product
 from pathlib import Path
 
-from ataka import plan
+from ataka import plan, psi
 from ataka.plan import Cell, Particles, Run, Tape
 from ataka.plan.code import Code
 from ataka.study import Study, config
@@ -46,10 +46,11 @@ def settings(study: Study) -> dict[str, str]:
 
 
 def modules(study: Study) -> dict[str, tuple[str, ...]]:
-    """The modules whose code decides each artifact, attack and prepared file, by name."""
+    """The modules whose code decides each artifact, attack, psi and prepared file, by name."""
     return {
         **{name: plan.code_of(study, node) for name, node in nodes(study).items()},
         **{f"attack {name}": plan.attack_code(study, name) for name in attacks(study)},
+        **{f"psi {name}": (psi.source(name),) for name in psi.names()},
         **{f"data {dataset}": plan.data_code(study, dataset) for dataset in study.teachers},
     }
 

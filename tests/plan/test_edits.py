@@ -127,6 +127,7 @@ def plugins(tree: Tree) -> None:
     tree.edit("ataka/models/another.py", '"resnet', '"another')
     tree.add("ataka/psi/another.py", like="ataka/psi/soft.py")
     tree.add("ataka/objectives/another.py", like="ataka/objectives/at_aka.py")
+    tree.add("ataka/psi/another.py", like="ataka/psi/soft.py")
     tree.add("baselines/another.py", like="baselines/natural.py")
     method = "\nanother:\n  label: another\n  objective: baselines.another\n  setup: natural\n"
     (tree.home / "config/methods.yaml").open("a").write(method)
