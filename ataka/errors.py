@@ -15,6 +15,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(names) or 'none'}"
 
 
+def unknown(name: str, known: Iterable[str]) -> str:
+    """``nearest``, for a name that may also be the dotted name of a module."""
+    return (", and no such module is on the Python path" if "." in name else "") + nearest(name, known)
+
+
 def few(names: Iterable[str], most: int = 3) -> str:
     """The first names, and how many the others are: ``a, b, c and 4 more``."""
     listed = list(names)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ataka.datasets.specification import Specification
-from ataka.errors import UserError, nearest
+from ataka.errors import UserError, nearest, unknown
 from ataka.files.modules import source
 
 if TYPE_CHECKING:
@@ -57,15 +57,15 @@ def find(name: str) -> Dataset:
     """The data set of this folder, or the module, that ``name`` says; UserError if there is none."""
     dotted = name if "." in name else f"{__name__}.{name}"
     if not all(map(str.isidentifier, dotted.split("."))) or source(dotted) is None:
-        elsewhere = ", and no such module is on the Python path" if "." in name else ""
-        raise UserError(f"no data set '{name}'{elsewhere}{nearest(name, names())}")
+        raise UserError(f"no data set '{name}'{unknown(name, names())}")
     try:
         module = import_module(dotted)
     except Exception as error:  # whatever a user's own module does when it is imported
         raise UserError(f"data set '{name}': can't import '{dotted}': {type(error).__name__}: {error}") from None
     if not isinstance(specification := getattr(module, "SPECIFICATION", None), Specification):
-        lacks = f": '{dotted}' has no SPECIFICATION, an ataka.datasets.Specification" if "." in name else ""
-        raise UserError(f"no data set '{name}'{lacks or nearest(name, names())}")
+        if "." not in name:
+            raise UserError(f"no data set '{name}'{nearest(name, names())}")
+        raise UserError(f"no data set '{name}': '{dotted}' has no SPECIFICATION, an ataka.datasets.Specification")
     if not callable(getattr(module, "load", None)):
         raise UserError(f"data set '{name}': '{dotted}' has no function load(folder)")
     return Dataset(name, dotted, specification)

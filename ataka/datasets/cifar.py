@@ -29,38 +29,40 @@ def load(name: str, folder: Path) -> "Loaded":
     )
 
 
-def damaged_files(kind: Any, folder: Path) -> list[str]:
-    """What is missing or differs from the official md5, one line a file."""
+def damaged_files(kind: Any, folder: Path) -> list[tuple[Path, str]]:
+    """The files that are missing or differ from the official md5, each with that md5."""
     from torchvision.datasets.utils import check_integrity
 
     base = folder / kind.base_folder
     wanted = [*kind.train_list, *kind.test_list, [kind.meta["filename"], kind.meta["md5"]]]
-    problems = []
-    for name, md5 in wanted:
-        if not (base / name).exists():
-            problems.append(f"{base / name} is missing")
-        elif not check_integrity(base / name, md5):
-            problems.append(f"{base / name} is damaged: its md5 is not the official {md5}")
-    return problems
+    return [(base / name, md5) for name, md5 in wanted if not check_integrity(base / name, md5)]
 
 
 def _ensure(kind: Any, folder: Path) -> None:
     """Have the official files in ``folder``, downloading what is missing; else say what to do."""
-    problems = damaged_files(kind, folder)
-    if not problems:
+    bad = damaged_files(kind, folder)
+    if not bad:
         return
-    listed = "\n  ".join(problems)
-    if any("is damaged" in problem for problem in problems):
-        raise UserError(f"{kind.__name__} is damaged:\n  {listed}\nDelete these files; they are fetched again.")
+    if any(file.exists() for file, _ in bad):
+        raise UserError(f"{kind.__name__} is damaged:{_message(bad)}\nDelete these files; they are fetched again.")
     try:
         print(f"fetching {kind.url} into {folder}", flush=True)
         kind(folder, download=True)
     except Exception as error:
         raise UserError(
-            f"{kind.__name__} is not there and could not be fetched ({error}):\n  {listed}\n"
+            f"{kind.__name__} is not there and could not be fetched ({error}):{_message(bad)}\n"
             f"Fetch {kind.url} (md5 {kind.tgz_md5}) elsewhere and unpack it into {folder}, or set ATAKA_DATA "
             f"to a folder that holds {kind.base_folder}/. The demo scale needs no download."
         ) from None
-    problems = damaged_files(kind, folder)
-    if problems:
-        raise UserError(f"{kind.__name__} arrived damaged:\n  " + "\n  ".join(problems))
+    bad = damaged_files(kind, folder)
+    if bad:
+        raise UserError(f"{kind.__name__} arrived damaged:{_message(bad)}")
+
+
+def _message(bad: list[tuple[Path, str]]) -> str:
+    """A line for each of ``damaged_files``."""
+    lines = [
+        f"{file} is damaged: its md5 is not the official {md5}" if file.exists() else f"{file} is missing"
+        for file, md5 in bad
+    ]
+    return "".join(f"\n  {line}" for line in lines)

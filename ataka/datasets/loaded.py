@@ -16,9 +16,9 @@ def check(name: str, loaded: "Loaded", facts: Specification) -> None:
     for split, count, (images, labels) in zip(("training", "test"), facts.images, loaded, strict=True):
         shape = (count, facts.channels, facts.size, facts.size)
         if images.dtype != torch.uint8 or images.shape != shape:
-            raise UserError(f"data set '{name}': {split} images are {_form(images)}, not {_form_of('uint8', shape)}")
+            raise UserError(_message(name, f"{split} images", images, "uint8", shape))
         if labels.dtype != torch.int64 or labels.shape != (count,):
-            raise UserError(f"data set '{name}': {split} labels are {_form(labels)}, not {_form_of('int64', (count,))}")
+            raise UserError(_message(name, f"{split} labels", labels, "int64", (count,)))
         least, most = int(labels.min()), int(labels.max())
         if least < 0 or most >= facts.classes:
             raise UserError(
@@ -30,9 +30,7 @@ def check(name: str, loaded: "Loaded", facts: Specification) -> None:
         raise UserError(f"data set '{name}': no training image has the label {', '.join(map(str, absent))}")
 
 
-def _form(tensor: torch.Tensor) -> str:
-    return _form_of(str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape))
-
-
-def _form_of(kind: str, shape: tuple[int, ...]) -> str:
-    return f"{kind} of shape {shape}"
+def _message(name: str, part: str, tensor: torch.Tensor, kind: str, shape: tuple[int, ...]) -> str:
+    """For a ``part`` that is not of the expected ``kind`` and ``shape``."""
+    actual = str(tensor.dtype).removeprefix("torch.")
+    return f"data set '{name}': {part} are {actual} of shape {tuple(tensor.shape)}, not {kind} of shape {shape}"

@@ -32,7 +32,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ataka.errors import UserError, nearest
+from ataka.errors import UserError, unknown
 from ataka.files.modules import source
 from ataka.models.architecture import Architecture
 
@@ -101,8 +101,7 @@ def _find(arch: str) -> tuple[str, Architecture]:
     module = arch if "." in arch else f"{__name__}.{arch}"
     file = source(module) if all(map(str.isidentifier, module.split("."))) else None
     if file is None or module in _families():
-        elsewhere = ", and no such module is on the Python path" if "." in arch else ""
-        raise ValueError(f"unknown architecture '{arch}'{elsewhere}{nearest(arch, examples())}")
+        raise ValueError(f"unknown architecture '{arch}'{unknown(arch, examples())}")
     try:
         label = _literal(_defined(file), "LABEL")
     except (SyntaxError, ValueError) as error:

@@ -216,9 +216,6 @@ PROSE = re.compile(r"\(Constant value=['\"]([^()]*?[a-z] [^()]*?|[^()]*? [a-z][^
 TO_MEND = {
     "ataka.attacks.aa",
     "ataka.attacks.aa_warnings",
-    "ataka.datasets",
-    "ataka.datasets.cifar",
-    "ataka.datasets.loaded",
     "ataka.evaluation",
 }
 """Modules that still put messages together elsewhere."""

@@ -180,7 +180,7 @@ MEANT: dict[str, tuple[str, str, str, str]] = {
         f"{TRAINED}|attack (pgd|cw|cw-l2)|particles .*",
     ),
     "a formula of eq. 3": ("ataka/objectives/at_aka.py", r"\(1 - alpha\)", "(2 - alpha)", STUDENTS),
-    "a formula of eq. 6": ("ataka/psi/soft.py", r"beta \*", "2 * beta *", "run s-(at-aka|cat-aka|rslad)"),
+    "a formula of eq. 6": ("ataka/psi/soft.py", r"beta \*", "2 * beta *", "psi soft|run s-(at-aka|cat-aka|rslad)"),
     "a step of fog": ("ataka/attacks/fog.py", r"\.sign\(\)", ".sgn()", "attack fog.*"),
     "a default of eq. 3": ("ataka/objectives/at_aka.py", r'reading\(\s*"sum"', 'reading("mean"', STUDENTS),
     "a default of eq. 2": (
@@ -199,7 +199,7 @@ MEANT: dict[str, tuple[str, str, str, str]] = {
     "the stream of starts": ("ataka/evaluation.py", '"evaluate"', '"attack"', "attack .*"),
     "a baseline's loss": ("baselines/trades.py", r"beta \* ", "", "run en-trades.*"),
     "an epoch's updates": ("ataka/training/sgd.py", "momentum", "inertia", TRAINED),
-    "how streams are seeded": ("ataka/streams.py", r"\[:8\]", "[8:16]", ".*"),
+    "how streams are seeded": ("ataka/streams.py", r"\[:8\]", "[8:16]", "(?!psi).*"),
     "what an image is": ("ataka/datasets/images.py", "255", "256", f"{TRAINED}|(attack|data) .*|particles .*"),
 }
 
