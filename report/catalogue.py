@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.json_schema import models_json_schema
 
+from ataka import plan
 from ataka.errors import UserError, nearest
 from ataka.study import Study, config
 from report.accuracies.accuracy_table import AccuracyTable
@@ -69,11 +70,18 @@ def every(study: Study) -> tuple[list[Table], list[str]]:
         try:
             table = load(name, places)
             if not table.on_request:
-                table.sources(study)
+                _require_known(table, study)
                 tables.append(table)
         except UserError as error:
             reasons.append(f"table '{name}' is left out: {error}")
     return tables, reasons
+
+
+def _require_known(table: Table, study: Study) -> None:
+    """UserError for a name that the study lacks: a row's or column's, a data set, a network, the teachers of a run."""
+    for run in dict.fromkeys(source.run for source in table.sources(study)):
+        plan.require_known(study, run)
+        plan.run_settings(study, run)
 
 
 def schema() -> str:

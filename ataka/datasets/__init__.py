@@ -1,5 +1,6 @@
 """Data sets by name: each is one file of this folder, or a module anywhere on the Python path. Imports no torch.
 
+A data set of arrays in an .npz file is an entry in a study's settings instead (ataka/study/archives.py).
 The module of a data set has ``SPECIFICATION`` and ``load(folder)``, which returns training and test images with labels.
 """
 
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -24,11 +26,12 @@ __all__ = ["Dataset", "Specification", "archive_folder", "find", "names"]
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set whose images ``module`` loads."""
+    """A data set whose images ``module`` loads, from ``file`` where one file is all of the data set."""
 
     name: str
     module: str
     specification: Specification
+    file: Path | None = None
 
     def load(self, folder: Path) -> Loaded:
         """The official training and test images with labels.
@@ -37,7 +40,7 @@ class Dataset:
         """
         from ataka.datasets.loaded import check
 
-        loaded: Loaded = import_module(self.module).load(folder)
+        loaded: Loaded = import_module(self.module).load(self.file or folder)
         check(self.name, loaded, self.specification)
         return loaded
 
@@ -53,18 +56,18 @@ def names() -> list[str]:
     return sorted(file.stem for file in files if re.search(r"^SPECIFICATION\b", file.read_text(encoding="utf-8"), re.M))
 
 
-def find(name: str) -> Dataset:
-    """The data set of this folder, or the module, that ``name`` says; UserError if there is none."""
+def find(name: str, others: Iterable[str] = ()) -> Dataset:
+    """The data set of this folder, or the module, that ``name`` says; UserError, with the nearest, if there is none."""
     dotted = name if "." in name else f"{__name__}.{name}"
     if not all(map(str.isidentifier, dotted.split("."))) or source(dotted) is None:
-        raise UserError(f"no data set '{name}'{unknown(name, names())}")
+        raise UserError(f"no data set '{name}'{unknown(name, [*names(), *others])}")
     try:
         module = import_module(dotted)
     except Exception as error:  # whatever a user's own module does when it is imported
         raise UserError(f"data set '{name}': can't import '{dotted}': {type(error).__name__}: {error}") from None
     if not isinstance(specification := getattr(module, "SPECIFICATION", None), Specification):
         if "." not in name:
-            raise UserError(f"no data set '{name}'{nearest(name, names())}")
+            raise UserError(f"no data set '{name}'{nearest(name, [*names(), *others])}")
         raise UserError(f"no data set '{name}': '{dotted}' has no SPECIFICATION, an ataka.datasets.Specification")
     if not callable(getattr(module, "load", None)):
         raise UserError(f"data set '{name}': '{dotted}' has no function load(folder)")

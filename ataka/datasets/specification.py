@@ -17,7 +17,7 @@ class Specification:
     ``label`` is printed in tables. Labels are 0 to ``classes`` - 1. Images have ``channels`` and ``size`` rows and
     columns; ``images`` counts them: (training, test). An epoch's view moves each image by at most ``shift`` pixels and,
     with ``flip``, mirrors half of them. ``mean`` and ``std``, one number a channel, describe the training images in
-    [0, 1], for the networks that normalise.
+    [0, 1] for the networks that normalise; without them these take their own default.
     """
 
     label: str
@@ -26,6 +26,6 @@ class Specification:
     size: int
     shift: int
     flip: bool
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
     images: tuple[int, int]
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None

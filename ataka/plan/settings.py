@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from ataka.errors import UserError, nearest
 from ataka.files import formats
+from ataka.files.disk import sha256
 from ataka.plan.artifacts import Cell, Node, Particles, Run, Tape
 from ataka.plan.lineage import (
     checkpoint,
@@ -30,16 +33,23 @@ def data_settings(study: Study, dataset: str, split: str) -> dict[str, Any]:
     """What decides one prepared split: ``train`` (with validation) or ``test``."""
     data = study.data
     settings: dict[str, Any] = {"dataset": dataset, "split": split, "split_seed": data.split_seed}
+    if file := study.dataset(dataset).file:
+        settings["sha256"] = _sha256(file, file.stat().st_mtime_ns)
     if split == "train":
         return settings | {"train": data.train, "validation": data.validation}
     return settings | {"test": data.test}
 
 
+@lru_cache
+def _sha256(file: Path, _mtime: int) -> str:
+    return sha256(file)
+
+
 def facts_settings(study: Study, dataset: str) -> dict[str, Any]:
     """What decides a training on a data set beside the images: the views, the networks' shape and normalisation."""
     facts = study.dataset(dataset).specification
-    shape = {"classes": facts.classes, "channels": facts.channels, "mean": [*facts.mean], "std": [*facts.std]}
-    return shape | {"shift": facts.shift, "flip": facts.flip}
+    names = ("classes", "channels", "shift", "flip", "mean", "std")
+    return {name: getattr(facts, name) for name in names}
 
 
 def tape_settings(study: Study, tape: Tape) -> dict[str, Any]:

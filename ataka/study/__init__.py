@@ -9,6 +9,7 @@ from ataka import datasets
 from ataka.datasets import Dataset
 from ataka.errors import UserError, nearest
 from ataka.study import references
+from ataka.study.archives import Archive
 from ataka.study.attacks import CW, FGSM, PGD, WITHOUT_EPS, Attack, AutoAttack, CarliniWagnerL2, Clean, Fog
 from ataka.study.data import Data
 from ataka.study.fields import Budget, Settings, reading
@@ -75,6 +76,9 @@ class Study(Settings):
         (),
         description="folders of tables of your own, NAME.yaml, beside report/paper/tables; relative to the checkout",
     )
+    datasets: dict[str, Archive] = Field(
+        default_factory=dict, description="data sets of one's own: arrays in an .npz file, by the name of the data set"
+    )
     teachers: dict[str, str] = Field(description="the teachers' architecture for each data set of the tables")
     setups: dict[str, Setup]
     generators: dict[str, Generator]
@@ -107,7 +111,9 @@ class Study(Settings):
 
     def dataset(self, name: str) -> Dataset:
         """The data set of that name (of this scale, not the paper's), or a UserError that names the nearest."""
-        return datasets.find(name)
+        if name in self.datasets:
+            return self.datasets[name].dataset(name, datasets.archive_folder(self.data.folder))
+        return datasets.find(name, self.datasets)
 
     def teacher(self, dataset: str) -> str:
         """The teachers' architecture on ``dataset`` (a name of this scale, not the paper's)."""

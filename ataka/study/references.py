@@ -4,13 +4,14 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ataka import models
+from ataka import datasets, models
 from ataka.errors import nearest
 from ataka.study.methods import Ensemble, Method
 
 if TYPE_CHECKING:
     from ataka.study import Study
 
+_ENTRY = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*(\.[a-z0-9-]+)*")
 
 
@@ -26,6 +27,11 @@ def check(study: "Study") -> None:
     _known(study.particles.dataset, study.teachers, "particles.dataset")
     for dataset, arch in study.teachers.items():
         _architecture(study.stand_ins.get(arch, arch), f"teachers.{dataset}")
+    for name in study.datasets:
+        if not _ENTRY.fullmatch(name):
+            raise ValueError(f"datasets.{name}: a name is lower case, digits, '-' and '_'")
+        if name in datasets.names():
+            raise ValueError(f"datasets.{name}: a data set of that name comes with ataka; choose another")
     for name, used in study.stand_ins.items():
         if name not in study.teachers and not _is_architecture(name):
             advice = nearest(name, study.teachers)

@@ -206,6 +206,8 @@ def test_the_folders_of_a_scale_are_searched_beside_the_papers(tmp_path: Path, s
         ({"title": "[unclosed"}, "mine.yaml is no valid YAML"),
         ({"colums": "[clean]"}, "mine.yaml: colums: unknown key"),
         ({"datasets": "[cifar100]"}, "leaves out every data set or student of mine"),
+        ({"datasets": "[cifar11]"}, "no data set 'cifar11'; did you mean 'cifar10'?"),
+        ({"archs": "[resnet19]"}, "unknown architecture 'resnet19'; did you mean 'resnet18'?"),
     ],
 )
 def test_a_draft_is_left_out_with_its_reason_and_takes_no_other_with_it(
@@ -222,6 +224,15 @@ def test_a_draft_is_left_out_with_its_reason_and_takes_no_other_with_it(
     assert tables == complete
     assert left_out.startswith("table 'mine' is left out: ")
     assert reason in left_out
+
+
+def test_a_data_set_without_teachers_leaves_out_the_tables_of_their_students(tmp_path: Path) -> None:
+    study = own(studies.study(studies.PAPER), tmp_path)
+    mine(tmp_path, datasets="[digits]", rows="[[natural]]")
+    assert catalogue.every(study)[1] == []
+    mine(tmp_path, datasets="[digits]", rows="[[natural], [s-at-aka]]")
+    (left_out,) = catalogue.every(study)[1]
+    assert left_out.startswith("table 'mine' is left out: teachers: no architecture is given for 'digits'")
 
 
 # ---- the schema
