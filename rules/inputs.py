@@ -40,7 +40,7 @@ class RuleInputs:
         study, node = self._scales.study(wildcards), node_of(wildcards)
         assert isinstance(node, Cell | Particles)
         plan.require_known(study, node.run)
-        plan.settings_of(study, node)
+        self._scales.settings(wildcards, node)
         return str(node.run.model(wildcards.root))
 
     @mistakes_stop()

@@ -33,7 +33,7 @@ class RuleParams:
 
     @mistakes_stop()
     def settings(self, wildcards: Wildcards) -> str:
-        return plan.digest(plan.settings_of(self._scales.study(wildcards), node_of(wildcards)))
+        return self._scales.settings(wildcards, node_of(wildcards))
 
     @mistakes_stop()
     def code(self, wildcards: Wildcards) -> str:
@@ -58,7 +58,7 @@ class RuleParams:
     def table_settings(self, wildcards: Wildcards) -> str:
         study = self._scales.study(wildcards)
         sources = self._scales.table(wildcards).sources(study)
-        return plan.digest([plan.settings_of(study, source) for source in sources])
+        return plan.digest([self._scales.settings(wildcards, source) for source in sources])
 
     @mistakes_stop()
     def layout(self, wildcards: Wildcards) -> str:
@@ -71,7 +71,7 @@ class RuleParams:
     @mistakes_stop()
     def union_settings(self, wildcards: Wildcards) -> str:
         study = self._scales.study(wildcards)
-        return plan.digest([plan.settings_of(study, cell) for cell in union.sources(study)])
+        return plan.digest([self._scales.settings(wildcards, cell) for cell in union.sources(study)])
 
     def union_code(self, _wildcards: Wildcards) -> str:
         return code_digest(["report.union"], words=True)
@@ -81,7 +81,7 @@ class RuleParams:
         """The claims, the measurements that they need, and the words of this scale that their pages print."""
         study, claims = self._scales.study(wildcards), sentences.load()
         sources = sentences.sources(study, claims)
-        needed = [plan.settings_of(study, source) for source in sources]
+        needed = [self._scales.settings(wildcards, source) for source in sources]
         printed = [claim.sentence.model_dump(mode="json") for claim in claims]
         labels = _labels(study, sources) | {name: method.label for name, method in study.methods.items()}
         return plan.digest([needed, printed, labels, study.about, study.stand_ins])

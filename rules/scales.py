@@ -52,6 +52,7 @@ class Scales:
         self._mistakes: dict[str, UserError] = {}
         self._noted: set[str] = set()
         self._tables: dict[tuple[str, str], Table] = {}
+        self._digests: dict[tuple[str, Node], str] = {}
         for scale in config.scales():
             try:
                 study = config.load(scale, overrides)
@@ -73,6 +74,13 @@ class Scales:
         if wildcards.root in self._mistakes:
             raise self._mistakes[wildcards.root]
         return self.studies[wildcards.root]
+
+    def settings(self, wildcards: Wildcards, node: Node) -> str:
+        """The digest of an artifact's settings; UserError if the study has no such artifact."""
+        place = wildcards.root, node
+        if place not in self._digests:  # a cell's rule asks, and so do the rules of all tables that hold the cell
+            self._digests[place] = plan.digest(plan.settings_of(self.study(wildcards), node))
+        return self._digests[place]
 
     def table(self, wildcards: Wildcards) -> Table:
         """The table that the wildcards name; UserError if its YAML is wrong, which stops no other table."""
