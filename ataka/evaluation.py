@@ -2,39 +2,52 @@
 
 import inspect
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from ataka import attacks, streams
-from ataka.attacks import attack_mode
+from ataka import streams
+from ataka.attacks.check import ensure_checked
+from ataka.attacks.mode import attack_mode
 from ataka.datasets.images import Split, to_unit
 from ataka.errors import UserError
 from ataka.files.resume import State, States
 from ataka.machine import memory
 from ataka.machine.progress import Progress
-from ataka.study.fields import number
+from ataka.study.attacks import find
+from ataka.study.fields import arguments
 
-_AMOUNTS = ("eps", "step_size")
+
+class Point(Protocol):
+    """Where an attack can be interrupted within a chunk: a dataclass of tensors and numbers."""
+
+    @property
+    def next(self) -> str:
+        """The step that comes next, for a person to read."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Numbers of this chunk; those of the chunks' last points are added up."""
 
 
 @dataclass(frozen=True)
 class Verdicts:
     """One bit an image, (N,) bool: still classified correctly. ``constant``: the same class predicted for all.
 
-    ``before_square``: how many images AutoAttack's three other components had left; 0 for other attacks.
+    ``counts``: what an attack counted at the last point of each chunk, added up.
     """
 
     correct: Tensor
     constant: bool
     seconds: float
-    before_square: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
 
     @property
     def accuracy(self) -> float:
@@ -52,42 +65,38 @@ def evaluate(
     states: States | None = None,
     attacked: nn.Module | None = None,
 ) -> Verdicts:
-    """Attack ``split`` (on the network's device) under the settings ``attack`` (ataka.study.Attack as a dict).
+    """Attack ``split`` (on the network's device) under the settings ``attack`` (``AttackEntry.settings``).
 
     Random starts are drawn for the whole split first, on the CPU, from the stream of ``seed`` and the attack's kind, so
     that the verdicts depend neither on the cut nor on the device. The network is left exactly as it was found. With
-    ``states`` an interrupted evaluation goes on after the last batch, or AutoAttack's last component, that was kept.
+    ``states`` an interrupted evaluation resumes after the last batch, or the last point of a chunk, that was kept.
     The attack sees ``attacked``, where it is given, in place of the network (E1).
     """
     attacked = attacked or network
     began = time.monotonic()
     progress = progress or Progress.silent()
-    options: dict[str, Any] = {name: number(value) if name in _AMOUNTS else value for name, value in attack.items()}
-    kind, count = options.pop("kind"), options.pop("images", None)
-    split = split.first(count)
-    size = options.pop("chunk") if kind == "aa" else memory.BATCH
-    if kind == "aa":
-        options = _autoattack(options)
-    module = attacks.find(kind)
-    start = None
-    if hasattr(module, "draw"):
-        source = streams.generator(seed, "evaluate", kind)
-        named = {name: options[name] for name in inspect.signature(module.draw).parameters if name in options}
-        start = module.draw(split.pixels(), generator=source, **named)
+    module = find(attack["kind"])
+    options = arguments(module.Options.model_validate({name: attack[name] for name in attack if name != "kind"}))
+    split = split.first(options.pop("images"))
+    chunked = hasattr(module, "attack_chunk")
+    size = options.pop("chunk") if chunked else memory.BATCH
+    start = _starts(module, options, split, streams.generator(seed, "evaluate", attack["kind"]))
     done = Done(module, split.labels[:0])
     if states:
         states.restore(done.take)
     keep = partial(done.keep, states, progress, len(split))
 
-    def predict(piece: slice) -> Tensor:
+    def attack_piece(piece: slice) -> Tensor:
         x, y = to_unit(split.images[piece]), split.labels[piece]
-        if kind == "aa":
+        if chunked:
+            place = {"seed": seed, "index": piece.start // size, "point": done.point, "keep": keep}
             with _chunk_in_memory(size):
-                chunk: dict[str, Any] = {"seed": seed, "index": piece.start // size, "point": done.point, "keep": keep}
-                x_adv = module.attack_chunk(attacked, x, y, **options, **chunk)
-        else:
-            given = {} if start is None else {"start": start[piece]}
-            x_adv = attacks.perturb(module, attacked, x, y, **options, **given)
+                return ensure_checked(module.attack_chunk)(attacked, x, y, **options, **place)
+        given = {} if start is None else {"start": start[piece]}
+        return ensure_checked(module.attack)(attacked, x, y, **options, **given)
+
+    def predict(piece: slice) -> Tensor:
+        x_adv = attack_piece(piece)
         with torch.no_grad(), attack_mode(network):
             predicted: Tensor = network(x_adv).argmax(1)
             return predicted
@@ -105,64 +114,66 @@ def evaluate(
         correct=(done.predicted == split.labels).cpu(),
         constant=bool((done.predicted == done.predicted[0]).all()),
         seconds=states.seconds if states else time.monotonic() - began,
-        before_square=done.before_square,
+        counts=done.counts,
     )
+
+
+def _starts(module: ModuleType, options: Mapping[str, Any], split: Split, source: torch.Generator) -> Tensor | None:
+    """The random starts for a whole split; None for an attack that has none."""
+    if not hasattr(module, "draw"):
+        return None
+    wanted = inspect.signature(module.draw).parameters
+    starts: Tensor = module.draw(
+        split.pixels(), generator=source, **{name: options[name] for name in wanted if name in options}
+    )
+    return starts
 
 
 @contextmanager
 def _chunk_in_memory(size: int) -> Iterator[None]:
-    """AutoAttack's verdicts depend on its chunk, so where memory runs out the user is asked, and nothing is cut."""
+    """UserError where memory runs out: verdicts depend on the chunk, so that it must not be cut."""
     try:
         yield
     except RuntimeError as error:
         if not memory.out_of_memory(error):
             raise
         raise UserError(
-            f"AutoAttack's chunk of {size} images doesn't fit into memory. Set attacks.*.chunk lower; its verdicts "
+            f"the attack's chunk of {size} images doesn't fit into memory. Set attacks.*.chunk lower; the verdicts "
             "depend on the chunk, so it is not cut by itself"
         ) from None
 
 
 @dataclass
 class Done:
-    """How far an evaluation has come: the classes predicted so far, and where AutoAttack stands in the next chunk."""
+    """How far an evaluation has come: the classes predicted so far, and where its attack stands in the next chunk."""
 
     module: ModuleType
     predicted: Tensor
-    point: Any = None
-    """An ``aa.Point``; none between two batches."""
-    before_square: int = 0
-    """Images of the finished chunks that Square, AutoAttack's last component, found standing."""
-    _of_this_chunk: int = 0
+    point: Point | None = None
+    """None between two pieces of the test set."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """Of the finished chunks."""
+    _of_this_chunk: Counter[str] = field(default_factory=Counter)
 
     def take(self, state: State) -> None:
-        """Go on from ``state``."""
-        device = self.predicted.device
-        held = {name: tensor.to(device) for name, tensor in state.tensors.items()}
-        self.predicted, self.before_square = held["predicted"], state.facts["before_square"]
-        if "x_adv" in held:
-            self.point = self.module.Point(held["x_adv"], held["standing"], state.facts["components"])
+        """Resume from ``state``."""
+        held = {name: tensor.to(self.predicted.device) for name, tensor in state.tensors.items()}
+        self.predicted, self.counts = held.pop("predicted"), Counter(state.facts["counts"])
+        if held:
+            self.point = self.module.Point(**held, **state.facts["point"])
 
-    def keep(self, states: States | None, progress: Progress, count: int, point: Any) -> None:
-        """Note where AutoAttack is, or None when a batch has ended, and keep it."""
+    def keep(self, states: States | None, progress: Progress, count: int, point: Point | None) -> None:
+        """Note the point where the attack stands, or None when a piece is finished, and keep it in ``states``."""
         self.point, progress.doing = point, point.next if point else ""
         if point is None:
-            self.before_square, self._of_this_chunk = self.before_square + self._of_this_chunk, 0
-        elif point.next.startswith("square"):
-            self._of_this_chunk = int(point.standing.sum())
+            self.counts.update(self._of_this_chunk)
+        self._of_this_chunk = Counter(point.counts if point else {})
         if states:
             where = f"image {len(self.predicted)} of {count}" + (f", before {point.next}" if point else "")
             states.keep(where, self._state)
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        facts: dict[str, Any] = {"before_square": self.before_square}
-        if self.point is None:
-            return {"predicted": self.predicted}, facts
-        chunk = {"x_adv": self.point.x_adv, "standing": self.point.standing}
-        return {"predicted": self.predicted, **chunk}, facts | {"components": self.point.done}
-
-
-def _autoattack(options: dict[str, Any]) -> dict[str, Any]:
-    version = options.pop("version")
-    cuts = {name: value for name, value in options.items() if name != "eps" and value is not None}
-    return {"eps": options["eps"], "version": version, "options": cuts or None}
+        stands = vars(self.point) if self.point else {}
+        tensors = {name: value for name, value in stands.items() if isinstance(value, Tensor)}
+        numbers = {name: value for name, value in stands.items() if name not in tensors}
+        return {"predicted": self.predicted, **tensors}, {"counts": dict(self.counts), "point": numbers}

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ataka import streams
-from ataka.attacks import attack_mode, svgd
+from ataka.attacks import svgd
+from ataka.attacks.mode import attack_mode
 from ataka.datasets.images import Split, to_unit
 from ataka.generation import draw, particles
 from ataka.machine.memory import in_pieces

@@ -65,7 +65,7 @@ def selected_by(study: Study, flattered: str) -> str:
         "validation": "the validation split",
         "test": f"the test split itself, which flatters {flattered}",
     }[study.selection.split]
-    return f"PGD-{study.selection.attack.steps} accuracy on {split}"
+    return f"{study.selection.attack.short} accuracy on {split}"
 
 
 def _replaced(study: Study, paper: Sequence[str]) -> Iterator[tuple[str, str | None]]:

@@ -36,7 +36,7 @@ _SPECIAL = {
     "∞": r"$_\infty$",
     "†": r"$^\dagger$",
     "∗": r"$^\ast$",
-    **{mark: rf"\textsuperscript{{\tiny {letter}}}" for mark, letter in zip(LETTERS, "abcdefgh", strict=True)},
+    **{mark: rf"\textsuperscript{{\tiny {letter}}}" for mark, letter in zip(LETTERS, "abcdefghijklmnop", strict=True)},
 }
 _PATTERN = re.compile("|".join(map(re.escape, _SPECIAL)))
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 DASH = "–"
 UNCERTAIN = "†"
 DIFFERS = "∗"
-LETTERS = "ᵃᵇᶜᵈᵉᶠᵍʰ"
+LETTERS = "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖ"
 """Marks that a note below the table explains."""
 
 

@@ -1,4 +1,4 @@
-"""How data sets, networks and attacks are written in print; a name that isn't listed is printed as it is."""
+"""How data sets, networks, attacks and methods are written in print."""
 
 import re
 from collections.abc import Iterable
@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from ataka import models
 from ataka.errors import UserError
 from ataka.study import Study
-
-_ATTACKS = {"clean": "Clean", "fgsm": "FGSM", "pgd": "PGD", "aa": "AA", "cw": "CW", "cw-l2": "CW ℓ₂", "fog": "Fog"}
 
 
 def dataset(name: str, study: Study) -> str:
@@ -35,10 +33,24 @@ def labels(study: Study, names: Iterable[str]) -> dict[str, str]:
     return {name: label(name) for name in names}
 
 
-def attack(name: str) -> str:
-    """As ``PGD``; a variant of one that is listed as ``Fog 256``."""
+def attack(name: str, study: Study) -> str:
+    """The label of the attack's kind, as ``PGD``, for the attack that is named as its kind, or else the first of it.
+
+    Of the others a variant of another entry, such as ``fog-256`` of ``fog``, is ``Fog 256``, and the rest are printed
+    by their names. An attack that the scale leaves out counts as one of the other entry's kind, or of the kind of its
+    own name.
+    """
     base, _, variant = name.partition("-")
-    return _ATTACKS.get(name) or (f"{_ATTACKS[base]} {variant}" if base in _ATTACKS else name)
+    entries = {key: entry for key, entry in study.attacks.items() if entry}
+    family = entries[base].kind if base in entries else base
+    kind = entries[name].kind if name in entries else family
+    alike = {key: entry.label for key, entry in entries.items() if entry.kind == kind}
+    if not alike:
+        return name
+    head, label = next((key, alike[key]) for key in (kind, *alike) if key in alike)
+    if variant and kind == family:
+        return f"{label} {variant}"
+    return label if name == head or name not in entries else name
 
 
 def method(label: str) -> str:

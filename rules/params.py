@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ataka import plan
+from ataka.plan import Cell
 from ataka.plan.digests import code_digest
 from ataka.study import Study
 from ataka.study.config import HOME
@@ -58,7 +59,8 @@ class RuleParams:
     def table_settings(self, wildcards: Wildcards) -> str:
         study = self._scales.study(wildcards)
         sources = self._scales.table(wildcards).sources(study)
-        return plan.digest([self._scales.settings(wildcards, source) for source in sources])
+        settings = [self._scales.settings(wildcards, source) for source in sources]
+        return plan.digest([settings, _words(study, sources)])
 
     @mistakes_stop()
     def layout(self, wildcards: Wildcards) -> str:
@@ -66,7 +68,8 @@ class RuleParams:
         study, table = self._scales.study(wildcards), self._scales.table(wildcards)
         labels = {name: study.method(name).label for name in table.methods(study)}
         labels |= _labels(study, table.sources(study))
-        return plan.digest([table.model_dump(mode="json"), labels, study.about, study.stand_ins])
+        words = _words(study, table.sources(study))
+        return plan.digest([table.model_dump(mode="json"), labels, words, study.about, study.stand_ins])
 
     @mistakes_stop()
     def union_settings(self, wildcards: Wildcards) -> str:
@@ -84,7 +87,7 @@ class RuleParams:
         needed = [self._scales.settings(wildcards, source) for source in sources]
         printed = [claim.sentence.model_dump(mode="json") for claim in claims]
         labels = _labels(study, sources) | {name: method.label for name, method in study.methods.items()}
-        return plan.digest([needed, printed, labels, study.about, study.stand_ins])
+        return plan.digest([needed, printed, labels, _words(study, sources), study.about, study.stand_ins])
 
     def claims_code(self, _wildcards: Wildcards) -> str:
         return plan.digest(
@@ -132,6 +135,12 @@ def _labels(study: Study, sources: Iterable[Source]) -> dict[str, str]:
     """How the data sets and networks of ``sources``, and those that they stand for, are printed."""
     used = {name for source in sources for name in (source.dataset, source.arch)}
     return names.labels(study, used.union(study.stand_ins, filter(None, study.stand_ins.values())))
+
+
+def _words(study: Study, sources: Iterable[Source]) -> dict[str, list[object]]:
+    """What the attacks' modules say for tables, and which checks of their numbers are made."""
+    attacks = sorted({source.attack for source in sources if isinstance(source, Cell)})
+    return {name: study.attack(name).words for name in attacks}
 
 
 def _templates(kind: str) -> list[str]:

@@ -77,7 +77,7 @@ def test_autoattack_is_run_in_its_own_chunks(network: nn.Module, split: Split, m
 
     def attack_chunk(model: nn.Module, x: torch.Tensor, y: torch.Tensor, **options: Any) -> torch.Tensor:
         seen.append((options["index"], len(x)))
-        assert options["options"] == {"iterations": 3, "target_classes": 2, "queries": 5}
+        assert (options["iterations"], options["target_classes"], options["queries"]) == (3, 2, 5)
         return x
 
     monkeypatch.setattr(aa, "attack_chunk", attack_chunk)
@@ -166,7 +166,7 @@ def test_a_constant_prediction_is_noticed(network: nn.Module, split: Split) -> N
 
 
 def test_an_unknown_attack_is_a_user_error(network: nn.Module, split: Split) -> None:
-    with pytest.raises(UserError, match="no attack 'pdg'; did you mean 'pgd'"):
+    with pytest.raises(UserError, match="no attack of kind 'pdg'; did you mean 'pgd'"):
         evaluate(network, {"kind": "pdg"}, split, seed=0)
 
 

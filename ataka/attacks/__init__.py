@@ -1,61 +1,31 @@
-"""Attacks: one file an attack, each a pure function ``attack(model, x, y, *, ...) -> x_adv``.
+"""Attacks: one file an attack. It says everything of itself, and is found by its name.
 
-Images are float32 in [0,1], NCHW; labels int64; budgets in pixel units (8/255 is 0.03137...). An attack
-leaves the network as it found it (``attack_mode``), asks only ``torch.autograd.grad(loss, x)``, takes its
-random numbers from the generator it is handed, and has input and result checked (``checked``). An attack that
-starts at random also offers ``draw``: the starts of a whole test set are drawn first, and the set may then be
-cut at will.
+A *kind* of attack is a module here, or a module anywhere on the Python path called by its dotted name. It defines
 
-A new attack is a new file here (or anywhere on the path, called by its dotted name) with such a function.
+``attack``   ``(model, x, y, *, ...) -> x_adv``, a pure function decorated with ``checked``. Images are float32 in
+             [0,1], NCHW; labels int64; budgets in pixel units (8/255 is 0.03137...). It leaves the network as it was
+             (``attack_mode``), asks only ``torch.autograd.grad(loss, x)``, and takes its random numbers as it is told
+``Options``  the keys of its entry in a YAML, which ``attack`` takes by name: a subclass of ``AttackOptions``
+
+and, where there is more to say,
+
+``LABEL``              its name in print; without one, the module's name
+``sentence(options)``  its sentence below a table: names of options in braces, and ``{heading}``, stand for what they
+                       are in this study. Attacks whose sentences differ in the first braces alone share one
+``caveat(options)``    the same for the caption itself: a weakness that a reader must know of
+``PAPER_NOTE``         a sentence for tables that show the paper's numbers, too
+``BEATS``              kinds of attack of which this one should leave no more images right; the first that was measured
+                       counts. Without it, ``clean``
+``CHECKS``             further signs that its number can't be believed (``ataka.study.attacks.Check``)
+``DIAGNOSIS``          name of a module, whose function ``diagnose(run, network, settings, split, *, seed)`` calls
+                       ``run()`` for the verdicts and returns them and further columns of the cell
+``forwards(options)``  its work for one image, in forwards of the network; without it, two a step and one to judge
+``draw``               ``(x, *, generator, ...)`` to random starts: they are drawn for a whole test set first, and
+                       ``attack`` takes them, in whatever pieces, as ``start``
+``attack_chunk``       in place of ``attack``, for verdicts that depend on how the test set is cut. The attack has an
+                       option ``chunk``; it gets ``seed``, the chunk's ``index``, the ``point`` to resume from (or
+                       None), and ``keep``, to which it hands each ``Point`` where it can be interrupted: a dataclass of
+                       tensors and numbers with ``next``, for progress, and ``counts``, which are added up
+
+This package is science, so that the code that finds its modules and reads their facts lies in ``ataka.study.attacks``.
 """
-
-import pkgutil
-from collections.abc import Sequence
-from importlib import import_module
-from types import ModuleType
-from typing import Any
-
-from torch import Tensor, nn
-
-from ataka.attacks.check import AttackError, checked, is_checked
-from ataka.attacks.mode import attack_mode
-from ataka.errors import UserError, nearest
-
-__all__ = ["AttackError", "attack_mode", "checked", "find", "names", "perturb"]
-
-
-def names() -> tuple[str, ...]:
-    """The attacks that live in this package, found by being there, in alphabetical order."""
-    found = [module.name for module in pkgutil.iter_modules(__path__)]
-    return tuple(name for name in found if hasattr(import_module(f"{__name__}.{name}"), "attack"))
-
-
-def find(name: str) -> ModuleType:
-    """The module of the attack ``name``: one of ``names()``, or the dotted path of a third party's module.
-
-    Raises UserError, naming the nearest attack, when there is none.
-    """
-    path = name if "." in name else f"{__name__}.{name}"
-    try:
-        module = import_module(path)
-    except ModuleNotFoundError as error:
-        if not f"{path}.".startswith(f"{error.name}."):  # it is there, but something that it needs is not
-            raise
-        raise UserError(f"there is no attack '{name}'{nearest(name, names())}") from error
-    if not hasattr(module, "attack"):
-        raise UserError(f"'{name}' has no function attack(model, x, y, *, ...){nearest(name, names())}")
-    return module
-
-
-def perturb(
-    attack: str | ModuleType, model: nn.Module | Sequence[nn.Module], x: Tensor, y: Tensor, **options: Any
-) -> Tensor:
-    """``attack``'s images for ``x`` (B,C,H,W) and ``y`` (B,), checked even where its author forgot to.
-
-    Raises UserError for an unknown attack, ValueError for bad input, AttackError for a result outside its
-    budget.
-    """
-    function = (find(attack) if isinstance(attack, str) else attack).attack
-    function = function if is_checked(function) else checked()(function)
-    x_adv: Tensor = function(model, x, y, **options)
-    return x_adv

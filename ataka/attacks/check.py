@@ -55,9 +55,9 @@ def checked(*, linf: bool = True) -> Callable[[Callable[P, Tensor]], Callable[P,
     return decorate
 
 
-def is_checked(attack: Callable[..., Tensor]) -> bool:
-    """Whether ``attack`` has been decorated with ``checked``."""
-    return bool(attack.__dict__.get("is_checked", False))
+def ensure_checked(attack: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """``attack``, decorated with ``checked`` even where its author forgot to."""
+    return attack if getattr(attack, "is_checked", False) else checked()(attack)
 
 
 def _check_settings(name: str, given: Mapping[str, Any]) -> None:

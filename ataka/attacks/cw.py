@@ -8,13 +8,30 @@ start is clamped to [0,1] before the first forward. Carlini and Wagner's own att
 import math
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from ataka.attacks import pgd
 from ataka.attacks.check import checked
 from ataka.attacks.gradient import Loss
+from ataka.study.attacks import AttackOptions
+from ataka.study.fields import Budget, StepSize
 
+LABEL = "CW"
 draw = pgd.draw
+
+
+class Options(AttackOptions):
+    """CW_inf: PGD on Carlini and Wagner's margin loss (F1)."""
+
+    eps: Budget
+    step_size: StepSize
+    steps: int = Field(ge=0)
+    confidence: float = Field(50.0, ge=0, description="how far a margin is still widened")
+
+
+def sentence(_options: Options) -> str:
+    return "{heading}: CW∞, PGD on the margin loss, {steps} steps of {step_size}."
 
 
 def margin(logits: Tensor, y: Tensor) -> Tensor:

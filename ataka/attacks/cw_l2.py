@@ -16,12 +16,37 @@ import math
 from functools import partial
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
 from ataka.attacks.check import checked
 from ataka.attacks.cw import margin
 from ataka.attacks.mode import attack_mode
+from ataka.study.attacks import AttackOptions
+
+LABEL = "CW ℓ₂"
+
+
+class Options(AttackOptions):
+    """Carlini and Wagner's own attack: the nearest misclassified image in l_2, by a binary search over c (F1)."""
+
+    radius: float | None = Field(None, gt=0, description="how far in l_2 an image may go; null: any distance")
+    steps: int = Field(ge=1, description="of Adam, for each c")
+    searches: int = Field(9, ge=1, description="values of c that are tried")
+    learning_rate: float = Field(0.01, gt=0)
+    initial_c: float = Field(1e-3, gt=0)
+    kappa: float = Field(0.0, ge=0)
+
+
+def sentence(options: Options) -> str:
+    reach = "any distance" if options.radius is None else "at most {radius}"
+    return "{heading}: the nearest misclassified image in ℓ₂, " + reach + ", {steps} steps."
+
+
+def forwards(options: Options) -> float:
+    return 2.0 * options.steps * options.searches + 1
+
 
 # The function, not torch.optim.Adam, which loads torch's compiler (over a second).
 _adam = partial(adam, amsgrad=False, beta1=0.9, beta2=0.999, weight_decay=0.0, eps=1e-8, maximize=False)

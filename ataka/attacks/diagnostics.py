@@ -4,7 +4,7 @@ After Athalye et al. (2018) and Carlini et al. (2019), as docs/health.md says. M
 that was attacked; no verdict depends on it. With 20 steps and 10,000 images it adds a ninth to PGD's own cost.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ataka import streams
-from ataka.attacks import attack_mode, pgd
+from ataka.attacks import pgd
 from ataka.attacks.gradient import input_gradient
+from ataka.attacks.mode import attack_mode
 from ataka.datasets.images import Split, to_unit
+from ataka.evaluation import Verdicts
 from ataka.machine.memory import in_pieces
 from ataka.study.fields import number
 
@@ -29,15 +31,23 @@ UNBOUNDED = {"eps": 1.0, "step_size": 0.1, "steps": 20}
 """Every image lies within eps = 1 of every other."""
 
 
+def diagnose(
+    run: Callable[[], Verdicts], network: nn.Module, attack: Mapping[str, Any], split: Split, *, seed: int
+) -> tuple[Verdicts, dict[str, float]]:
+    """The verdicts of PGD, and ``of_pgd``."""
+    return run(), of_pgd(network, attack, split, seed=seed)
+
+
 def of_pgd(network: nn.Module, attack: Mapping[str, Any], split: Split, *, seed: int) -> dict[str, float]:
-    """What is to be said of PGD under the settings ``attack`` (ataka.study.PGD as a dict) on ``split``.
+    """What is to be said of PGD under the settings ``attack`` on ``split``.
 
     zero_gradient_share  share of the images whose gradient of the cross-entropy is 0 (at most VANISHED in any pixel)
     loss_rise            what the last tenth of the steps brings, as a share of all that the mean cross-entropy gains
                          from the clean images to the last step: 0.1 where it grows evenly; the first SOME images, from
                          the evaluation's own starts
     accuracy_at_eps_1    per cent of the first FEW images that an attack without a bound leaves right
-    classes              of the network: 100 / classes is chance
+    classes              of the network
+    chance               100 / classes, in per cent
     """
     split = split.first(attack["images"])
     with torch.no_grad(), attack_mode(network):
@@ -47,6 +57,7 @@ def of_pgd(network: nn.Module, attack: Mapping[str, Any], split: Split, *, seed:
         "loss_rise": _loss_rise(network, attack, split.first(min(SOME, len(split))), seed),
         "accuracy_at_eps_1": _unbounded(network, split.first(min(FEW, len(split))), seed),
         "classes": classes,
+        "chance": 100 / classes,
     }
 
 

@@ -9,6 +9,16 @@ from torch import Tensor, nn
 from ataka.attacks.check import checked
 from ataka.attacks.gradient import input_gradient
 from ataka.attacks.mode import attack_mode
+from ataka.study.attacks import AttackOptions
+from ataka.study.fields import Budget
+
+LABEL = "FGSM"
+
+
+class Options(AttackOptions):
+    """One signed step of eps, no random start."""
+
+    eps: Budget
 
 
 @checked()

@@ -19,11 +19,37 @@ label); this is the untargeted version, their ``avoid_target=True``.
 import math
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from ataka.attacks.check import checked
 from ataka.attacks.gradient import input_gradient
 from ataka.attacks.mode import attack_mode
+from ataka.study.attacks import AttackOptions
+from ataka.study.fields import StepSize, reading
+
+LABEL = "Fog"
+PAPER_NOTE = "The paper states no strength of Fog."
+
+
+class Options(AttackOptions):
+    """Kang et al.'s fog: sign steps on the random fields of a diamond-square cloud (F2)."""
+
+    strength: float = reading(
+        ...,
+        id="F2",
+        sentence="we further use two strong attacks, namely CW and Fog attacks",
+        values="Kang et al. calibrated 128, 256, 512, 2048, 4096 and 8192, on ImageNet; the paper names none",
+        ge=0,
+    )
+    step_size: StepSize
+    steps: int = Field(ge=0)
+
+
+def sentence(_options: Options) -> str:
+    weight = "its weight beside an image of 0 to 255, no ℓ∞ budget"
+    return "Fog of strength {strength} (" + weight + "), {steps} steps of {step_size}."
+
 
 AMPLITUDE = 100.0
 """Of the first level, halved at each (``wibble`` in the authors' code, whose decay is FogAttack's 2.0)."""

@@ -10,12 +10,49 @@ start and a loss of their own (a divergence from logits computed beforehand), CW
 """
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from ataka.attacks.check import checked
 from ataka.attacks.gradient import Loss, input_gradient, summed_cross_entropy
 from ataka.attacks.linf import project, uniform_start
 from ataka.attacks.mode import BatchNorm, attack_mode
+from ataka.study.attacks import AttackOptions, Check
+from ataka.study.fields import Budget, StepSize, reading
+
+LABEL = "PGD"
+BEATS = ("fgsm", "clean")
+CHECKS = (
+    Check("gap", "more than 6 points above AutoAttack on the same images", "points", above=6, against="aa"),
+    Check("zero-gradient", "no gradient at more than 1% of the images", "zero_gradient_share", above=0.01),
+    Check(
+        "rising",
+        "the loss still rises: the last tenth of the steps brings more than 5% of its gain",
+        "loss_rise",
+        above=0.05,  # a loss that grows evenly brings 0.1
+        at_zero=False,
+    ),
+    Check("unbounded", "an attack without a bound leaves more than chance", "accuracy_at_eps_1", above="chance"),
+)
+DIAGNOSIS = "ataka.attacks.diagnostics"
+
+
+class Options(AttackOptions):
+    """Projected gradient descent; with step 0.003 and 20 steps it is the paper's PGD_TRADES."""
+
+    eps: Budget
+    step_size: StepSize
+    steps: int = Field(ge=0)
+    clamp_start: bool = reading(
+        False,
+        id="F3",
+        sentence="PGD_TRADES differs from the original PGD attack ... in its step-size",
+        values="whether the random start is clamped to [0, 1] before the first forward; the authors of TRADES don't",
+    )
+
+
+def sentence(_options: Options) -> str:
+    return "{heading}: {steps} steps of {step_size}."
 
 
 def draw(x: Tensor, *, eps: float, generator: torch.Generator) -> Tensor:

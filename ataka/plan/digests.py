@@ -39,12 +39,11 @@ def run_code(study: Study, run: Run) -> tuple[str, ...]:
 
 
 def selection_code(study: Study) -> tuple[str, ...]:
-    return ("ataka.evaluation", f"ataka.attacks.{study.selection.attack.kind}")
+    return ("ataka.evaluation", study.selection.attack.module)
 
 
 def attack_code(study: Study, attack: str) -> tuple[str, ...]:
-    kind = study.attack(attack).kind
-    return ("ataka.evaluation", f"ataka.attacks.{kind}", *(["ataka.attacks.diagnostics"] if kind == "pgd" else []))
+    return ("ataka.evaluation", *study.attack(attack).code)
 
 
 def code_of(study: Study, node: Node) -> tuple[str, ...]:

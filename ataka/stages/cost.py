@@ -23,10 +23,6 @@ from ataka.study import Ensemble, Study, config
 
 ATTACK_STEP, UPDATE = 2, 3
 """Forwards in a step of an attack (one, and a backward to the images) and in an update (one, and a full backward)."""
-AUTOATTACK_ROBUST, AUTOATTACK_FALLEN = 10_000, 150
-"""Forwards of the standard version for an image that withstands it and for one that falls early."""
-WITHSTANDS = 0.4
-"""The share of images that is taken to withstand AutoAttack."""
 WIDE = 0.04
 """Kernels wider than this are taken to be felt: then a literal eq. 2 asks each network at every particle (A9)."""
 JOB_SECONDS, WARM_JOB_SECONDS = 3.0, 0.3
@@ -121,11 +117,7 @@ def _teachers(study: Study, dataset: str, ensemble: Ensemble, images: int) -> tu
 def _attack(study: Study, cell: Cell) -> float:
     attack = study.attack(cell.attack)
     images = attack.images or study.data.test or study.dataset(cell.dataset).specification.images[1]
-    if attack.kind != "aa":
-        return images * (ATTACK_STEP * getattr(attack, "steps", 1) * getattr(attack, "searches", 1) + 1)
-    if attack.version == "shortened":
-        return images * 100.0
-    return images * (WITHSTANDS * AUTOATTACK_ROBUST + (1 - WITHSTANDS) * AUTOATTACK_FALLEN)
+    return images * attack.forwards
 
 
 @cache

@@ -1,12 +1,12 @@
 """evaluate: attack a network; one number of a table."""
 
 from collections.abc import Mapping
+from importlib import import_module
 
 import numpy
 from numpy.typing import NDArray
 
-from ataka.attacks import aa_warnings, diagnostics
-from ataka.datasets.images import to_unit
+from ataka.evaluation import Verdicts
 from ataka.evaluation import evaluate as run_attack
 from ataka.files import cells
 from ataka.files.disk import replacing, sha256
@@ -23,7 +23,7 @@ _SETTINGS = ("eps", "steps", "step_size", "version", "chunk", "strength")
 def evaluate(study: Study, root: str, node: Cell) -> None:
     """Attack a run's network on the test images; writes the cell, with what its health checks need, and its bits."""
     device = device_of(study)
-    attack = study.attack(node.attack).model_dump()
+    attack = study.attack(node.attack)
     network = load(study, root, node.run, device)
     attacked = network
     if study.method(node.method).attacked == "member":
@@ -34,23 +34,26 @@ def evaluate(study: Study, root: str, node: Cell) -> None:
     states = states_of(study, node, node.csv(root).parent, progress, data=split.digest(), model=model)
     states.folder /= node.attack
     with states:
-        with aa_warnings.heard() as warnings:
-            verdicts = run_attack(
-                network, attack, split, seed=node.seed, progress=progress, states=states, attacked=attacked
+
+        def run() -> Verdicts:
+            return run_attack(
+                network,
+                attack.settings,
+                split,
+                seed=node.seed,
+                progress=progress,
+                states=states,
+                attacked=attacked,
             )
-            if attack["kind"] == "aa":
-                aa_warnings.check(attacked, to_unit(split.images[: attack["chunk"]]))
-        health: Mapping[str, object] = {}
-        if attack["kind"] == "pgd":
-            health = diagnostics.of_pgd(attacked, attack, split, seed=node.seed)
-        elif attack["kind"] == "aa":
-            health = {"before_square": verdicts.before_square, "warnings": "; ".join(warnings)}
+
+        if attack.diagnosis:
+            diagnose = import_module(attack.diagnosis).diagnose
+            verdicts, health = diagnose(run, attacked, attack.settings, split, seed=node.seed)
+        else:
+            verdicts, health = run(), {}
         about = {
             **measured(study, node, model_sha256=model, data_sha256=split.digest()),
-            **{
-                name: as_text(attack.get(name))
-                for name in ("eps", "steps", "step_size", "version", "chunk", "strength")
-            },
+            **{name: as_text(attack.options.get(name)) for name in _SETTINGS},
             **{name: exact(value) for name, value in health.items()},
             **read_json(node.run.folder(root) / "run.json").get("diagnostics", {}),
             "seconds": f"{verdicts.seconds:.3f}",

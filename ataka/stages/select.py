@@ -67,7 +67,7 @@ def select(study: Study, root: str, node: Run) -> None:
         grid=tuple(grid),
         split=selection.split,
         seed=study.seeds[0],
-        attack=selection.attack.model_dump(),
+        attack=selection.attack.settings,
         settings_sha256=plan.digest(settings),
         made_from=sha256s(root, [candidate.model(root) for candidate in plan.candidates(study, node)]),
         data_sha256=data_digest(root, node.dataset, selection.split),
@@ -86,5 +86,5 @@ def selection_split(study: Study, root: str, node: Run) -> Split:
 def selection_accuracies(study: Study, network: nn.Module, split: Split, seed: int) -> tuple[float, float, bool]:
     """Clean and robust accuracy (%) by the selection's attack, and whether one class is predicted for all."""
     clean = run_attack(network, {"kind": "clean"}, split, seed=seed)
-    robust = run_attack(network, study.selection.attack.model_dump(), split, seed=seed)
+    robust = run_attack(network, study.selection.attack.settings, split, seed=seed)
     return clean.accuracy, robust.accuracy, clean.constant

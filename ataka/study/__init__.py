@@ -10,7 +10,7 @@ from ataka.datasets import Dataset
 from ataka.errors import UserError, nearest
 from ataka.study import references
 from ataka.study.archives import Archive
-from ataka.study.attacks import CW, FGSM, PGD, WITHOUT_EPS, Attack, AutoAttack, CarliniWagnerL2, Clean, Fog
+from ataka.study.attacks import AttackEntry
 from ataka.study.data import Data
 from ataka.study.fields import Budget, Settings, reading
 from ataka.study.generators import Generator
@@ -21,18 +21,10 @@ from ataka.study.selection import Selection
 from ataka.study.setups import Probe, Setup
 
 __all__ = [
-    "CW",
-    "FGSM",
-    "PGD",
-    "WITHOUT_EPS",
-    "Attack",
-    "AutoAttack",
-    "CarliniWagnerL2",
+    "AttackEntry",
     "Checkpoint",
-    "Clean",
     "Data",
     "Ensemble",
-    "Fog",
     "Generator",
     "Measured",
     "Method",
@@ -82,7 +74,9 @@ class Study(Settings):
     teachers: dict[str, str] = Field(description="the teachers' architecture for each data set of the tables")
     setups: dict[str, Setup]
     generators: dict[str, Generator]
-    attacks: dict[str, Attack | None] = Field(description="by the name of their column; null: left out at this scale")
+    attacks: dict[str, AttackEntry | None] = Field(
+        description="by the name of their column; null: left out at this scale"
+    )
     selection: Selection
     particles: Particles
     resources: dict[Stage, Resources]
@@ -133,14 +127,14 @@ class Study(Settings):
         """Those of the paper's ``names`` that stand for ``dataset`` or ``arch`` at this scale."""
         return [name for name in names if self.stand_in(name) in (dataset, arch)]
 
-    def attack(self, name: str) -> Attack:
+    def attack(self, name: str) -> AttackEntry:
         """The attack of that column, or a UserError that names the nearest."""
         if name not in self.attacks:
             raise UserError(f"no attack '{name}' in the configuration{nearest(name, self.attacks)}")
-        found = self.attacks[name]
-        if found is None:
+        entry = self.attacks[name]
+        if entry is None:
             raise UserError(f"scale '{self.scale}' leaves out the attack '{name}': attacks.{name} is null")
-        return found
+        return entry
 
     def method(self, name: str) -> Method:
         """The method of that name, or a UserError that names the nearest."""

@@ -1,111 +1,226 @@
-"""What networks are evaluated against: a class for each kind of attack."""
+"""The attacks of a study: what its settings, tables and estimates need to know of an attack's own module.
 
-from typing import Annotated, Literal
+``ataka.attacks`` says what such a module may define. No other place knows a kind of attack by its name.
+"""
 
-from pydantic import Field, model_validator
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-from ataka.study.fields import Budget, Settings, StepSize, reading
+from pydantic import Field, ValidationError, ValidationInfo
+from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
+
+import ataka.attacks
+from ataka.errors import UserError, nearest
+from ataka.study import plugins
+from ataka.study.fields import Plugin, Refused, Settings, plain, readings_of
 
 
-class Clean(Settings):
-    """The images as they are."""
+class AttackOptions(Settings):
+    """Options of every attack."""
 
-    kind: Literal["clean"]
     images: int | None = Field(None, ge=1, description="evaluate the first so many test images (null: all)")
 
 
-class FGSM(Settings):
-    """One signed step of eps, no random start."""
+@dataclass(frozen=True)
+class Check:
+    """A sign that an attack's number can't be believed: it is raised where a quantity is above a limit.
 
-    kind: Literal["fgsm"]
-    eps: Budget
-    images: int | None = Field(None, ge=1)
+    The quantity is a column of the attack's cell. Or it compares the attack with one of another kind on the images of
+    both: by how many "points" of accuracy it leaves more right, or how many "images" it leaves right that the other
+    fools. The limit is a number, or another column of the cell.
+    """
 
-
-class PGD(Settings):
-    """Projected gradient descent; with step 0.003 and 20 steps it is the paper's PGD_TRADES."""
-
-    kind: Literal["pgd"]
-    eps: Budget
-    step_size: StepSize
-    steps: int = Field(ge=0)
-    clamp_start: bool = reading(
-        False,
-        id="F3",
-        sentence="PGD_TRADES differs from the original PGD attack ... in its step-size",
-        values="whether the random start is clamped to [0, 1] before the first forward; the authors of TRADES don't",
-    )
-    images: int | None = Field(None, ge=1)
+    name: str
+    meaning: str
+    """What a table says of a number that raises it."""
+    quantity: str
+    above: float | str
+    against: str = ""
+    """The other kind."""
+    at_zero: bool = True
+    """Whether it can be raised where no image is right."""
 
 
-class AutoAttack(Settings):
-    """AutoAttack in canonical chunks; ``shortened`` runs the same four components cut down, for smoke runs."""
+@dataclass(frozen=True, kw_only=True)
+class AttackEntry(Plugin):
+    """One attack of a study: its kind, its checked options, and the facts that its module states of them.
 
-    kind: Literal["aa"]
-    eps: Budget
-    version: Literal["standard", "shortened"] = reading(
-        "standard",
-        id="F3",
-        sentence="AutoAttack (AA)",
-        values={"standard": "APGD-CE, APGD-T, FAB-T, Square", "shortened": "the same cut short, for smoke runs"},
-    )
-    chunk: int = Field(128, ge=1, description="images a chunk; part of the result, see docs/architecture.md")
-    iterations: int | None = Field(None, ge=1, description="shortened only: steps of APGD and FAB")
-    target_classes: int | None = Field(None, ge=1, description="shortened only: targets of APGD-T and FAB-T")
-    queries: int | None = Field(None, ge=1, description="shortened only: queries of Square")
-    images: int | None = Field(None, ge=1)
+    Everything in it can be written as JSON.
+    """
 
-    @model_validator(mode="after")
-    def _shortened_says_how(self) -> "AutoAttack":
-        cuts = {"iterations": self.iterations, "target_classes": self.target_classes, "queries": self.queries}
-        given = [name for name, value in cuts.items() if value is not None]
-        if self.version == "standard" and given:
-            raise ValueError(f"{given[0]} is for version: shortened; the standard version has no such setting")
-        if self.version == "shortened" and len(given) < len(cuts):
-            raise ValueError("version: shortened needs iterations, target_classes and queries")
-        return self
+    kind: str
+    options: Mapping[str, Any]
+    """Every option; amounts are text, as ``8/255``."""
+    label: str
+    sentence: str
+    caveat: str
+    paper_note: str
+    beats: Sequence[str]
+    checks: Sequence[Check]
+    forwards: float
+    module: str
+    diagnosis: str
+    """The module that diagnoses it, or ""."""
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Its entry in a YAML, with every option."""
+        return {"kind": self.kind, **self.options}
 
-class CW(Settings):
-    """CW_inf: PGD on Carlini and Wagner's margin loss (F1)."""
+    @property
+    def images(self) -> int | None:
+        """The number of images that it takes, the first ones; None for all."""
+        images: int | None = self.options["images"]
+        return images
 
-    kind: Literal["cw"]
-    eps: Budget
-    step_size: StepSize
-    steps: int = Field(ge=0)
-    confidence: float = Field(50.0, ge=0, description="how far a margin is still widened")
-    images: int | None = Field(None, ge=1)
+    @property
+    def eps(self) -> str | None:
+        """Its budget in l_inf; None for an attack with another measure, or none."""
+        return self.options.get("eps")
 
+    @property
+    def short(self) -> str:
+        """Label and number of steps, as ``PGD-10``."""
+        return "-".join([self.label, *(str(self.options[name]) for name in ("steps",) if name in self.options)])
 
-class CarliniWagnerL2(Settings):
-    """Carlini and Wagner's own attack: the nearest misclassified image in l_2, by a binary search over c (F1)."""
+    @property
+    def words(self) -> list[Any]:
+        """What tables print of it, and which signs they look for: nothing that decides its verdicts."""
+        checks = [asdict(check) for check in self.checks]
+        return [self.label, self.sentence, self.caveat, self.paper_note, list(self.beats), checks]
 
-    kind: Literal["cw_l2"]
-    radius: float | None = Field(None, gt=0, description="how far in l_2 an image may go; null: any distance")
-    steps: int = Field(ge=1, description="of Adam, for each c")
-    searches: int = Field(9, ge=1, description="values of c that are tried")
-    learning_rate: float = Field(0.01, gt=0)
-    initial_c: float = Field(1e-3, gt=0)
-    kappa: float = Field(0.0, ge=0)
-    images: int | None = Field(None, ge=1)
+    @property
+    def code(self) -> tuple[str, ...]:
+        """The modules whose code decides its cells."""
+        return (self.module, self.diagnosis) if self.diagnosis else (self.module,)
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> core_schema.CoreSchema:
+        to_settings = core_schema.plain_serializer_function_ser_schema(lambda entry: entry.settings)
+        return core_schema.with_info_plain_validator_function(_validated, serialization=to_settings, ref="Attack")
 
-class Fog(Settings):
-    """Kang et al.'s fog: sign steps on the random fields of a diamond-square cloud (F2)."""
-
-    kind: Literal["fog"]
-    strength: float = reading(
-        ...,
-        id="F2",
-        sentence="we further use two strong attacks, namely CW and Fog attacks",
-        values="Kang et al. calibrated 128, 256, 512, 2048, 4096 and 8192, on ImageNet; the paper names none",
-        ge=0,
-    )
-    step_size: StepSize
-    steps: int = Field(ge=0)
-    images: int | None = Field(None, ge=1)
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: Any, _handler: Any) -> dict[str, Any]:
+        elsewhere = {"type": "object", "not": {"properties": {"kind": {"not": {"pattern": r"\."}}}}}  # a dotted kind
+        return {"anyOf": [*map(_schema_of, kinds()), elsewhere]}
 
 
-Attack = Annotated[Clean | FGSM | PGD | AutoAttack | CW | CarliniWagnerL2 | Fog, Field(discriminator="kind")]
-WITHOUT_EPS = ("clean", "cw_l2", "fog")
-"""Kinds of attack that the study's l_inf budget says nothing to."""
+def kinds() -> list[str]:
+    """The kinds of attack in ``ataka/attacks``, read from the files without importing them."""
+    files = [file for folder in ataka.attacks.__path__ for file in Path(folder).glob("*.py")]
+    return sorted(file.stem for file in files if re.search(r"^class Options\b", file.read_text("utf-8"), re.MULTILINE))
+
+
+def find(kind: str) -> ModuleType:
+    """The module of an attack: one of ``kinds()``, or a dotted path. UserError where there is none."""
+    path = _path(kind)
+    try:
+        module = import_module(path)
+    except Exception as error:  # whatever the user's own module does when it is imported
+        if isinstance(error, ModuleNotFoundError) and f"{path}.".startswith(f"{error.name}."):
+            raise UserError(f"no attack of kind '{kind}'{nearest(kind, kinds())}") from None
+        raise UserError(f"can't import the attack '{kind}': {type(error).__name__}: {error}") from error
+    if not hasattr(module, "attack") or not hasattr(module, "Options"):
+        raise UserError(
+            f"'{kind}' is no attack: it needs a function attack and a class Options{nearest(kind, kinds())}"
+        )
+    if not issubclass(module.Options, AttackOptions):
+        raise UserError(f"'{kind}': its Options must inherit AttackOptions of ataka.study.attacks")
+    return module
+
+
+def describe(kind: str, values: Mapping[str, Any], *, eps: str | None = None) -> AttackEntry:
+    """The entry of an attack with the options ``values``, and with ``eps`` as its budget where it states none.
+
+    UserError for a module that is no attack, Refused for options that its Options refuse. Loads the module, and so
+    torch, only if it has been edited since its facts were kept (plugins.py).
+    """
+    facts = {**plugins.facts(_path(kind), ("attack", values, eps), lambda: _facts(find(kind), values, eps))}
+    facts["plain"] = {"kind": kind, **facts["plain"]}
+    facts["readings"] = [tuple(reading) for reading in facts["readings"]]
+    facts["checks"] = [Check(**check) for check in facts["checks"]]
+    return AttackEntry(kind=kind, **facts)
+
+
+def _path(kind: str) -> str:
+    return kind if "." in kind else f"ataka.attacks.{kind}"
+
+
+def _facts(module: ModuleType, values: Mapping[str, Any], eps: str | None) -> dict[str, Any]:
+    """The fields of an AttackEntry, from the attack's module."""
+    known = module.Options.model_fields
+    if eps is not None and "eps" in known:
+        values = {"eps": eps, **values}
+    try:
+        options = module.Options.model_validate(values)
+    except ValidationError as error:
+        raise Refused(error, known) from None
+    _require_fit(module, options)
+    return {
+        "options": options.model_dump(mode="json"),
+        "plain": plain(options),
+        "readings": list(readings_of(options)),
+        "label": getattr(module, "LABEL", module.__name__.rpartition(".")[2]),
+        "sentence": _template(module, "sentence", options),
+        "caveat": _template(module, "caveat", options),
+        "paper_note": getattr(module, "PAPER_NOTE", ""),
+        "beats": list(getattr(module, "BEATS", ["clean"])),
+        "checks": [asdict(check) for check in getattr(module, "CHECKS", ())],
+        "forwards": module.forwards(options) if hasattr(module, "forwards") else 2 * getattr(options, "steps", 1) + 1,
+        "module": module.__name__,
+        "diagnosis": getattr(module, "DIAGNOSIS", ""),
+    }
+
+
+def placeholders(template: str) -> list[str]:
+    """The names in braces, each once, in their order."""
+    return list(dict.fromkeys(re.findall(r"\{(\w+)\}", template)))
+
+
+def _validated(value: Any, info: ValidationInfo) -> AttackEntry:
+    """A YAML's entry, described; the study's own budget comes as the context ``eps``."""
+    if isinstance(value, AttackEntry):
+        return value
+    if not isinstance(value, dict):
+        raise PydanticKnownError("dict_type")
+    options = {key: given for key, given in value.items() if key != "kind"}
+    if not isinstance(value.get("kind"), str):
+        raise PydanticCustomError("no_kind", "has no kind: give one")
+    try:
+        return describe(value["kind"], options, eps=(info.context or {}).get("eps"))
+    except UserError as error:
+        raise PydanticCustomError("no_attack", "{reason}", {"reason": str(error)}) from None
+
+
+def _require_fit(module: ModuleType, options: AttackOptions) -> None:
+    """UserError unless the attack takes its options: found now, not when the first network has been trained."""
+    name, given = "attack", set(type(options).model_fields) - {"images"}
+    if hasattr(module, "attack_chunk"):
+        name, given = "attack_chunk", given - {"chunk"} | {"seed", "index", "point", "keep"}
+    elif hasattr(module, "draw"):
+        given |= {"start"}
+    try:
+        inspect.signature(getattr(module, name)).bind("model", "x", "y", **dict.fromkeys(given))
+    except TypeError as error:
+        raise UserError(f"'{module.__name__}': its function {name} and its Options don't fit: {error}") from None
+
+
+def _template(module: ModuleType, name: str, options: AttackOptions) -> str:
+    """A sentence of the module; UserError for braces around what is no option."""
+    template: str = getattr(module, name)(options) if hasattr(module, name) else ""
+    for field in placeholders(template):
+        if field not in ("heading", *type(options).model_fields):
+            raise UserError(f"'{module.__name__}': its {name} names {{{field}}}, which is none of its Options")
+    return template
+
+
+def _schema_of(kind: str) -> dict[str, Any]:
+    """The JSON schema of an entry of this kind, for editors."""
+    schema: dict[str, Any] = find(kind).Options.model_json_schema()
+    return schema | {"title": kind, "properties": {"kind": {"const": kind, "type": "string"}, **schema["properties"]}}

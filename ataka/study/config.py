@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ataka.errors import UserError, nearest
 from ataka.files.provenance import HOME as HOME
-from ataka.study import WITHOUT_EPS, Method, Study, plugins
+from ataka.study import Method, Study, plugins
 from ataka.study.explain import explain
 from ataka.study.fields import plain, readings_of, unused
 
@@ -60,13 +60,13 @@ def load(scale: str = DEFAULT_SCALE, overrides: Mapping[str, Any] | None = None)
     unlike: dict[tuple[str, ...], list[str]] = {}
     for layer in layers:
         unlike |= _unlike(raw, layer)
-        raw = _overlay(raw, layer)
+        raw = _overlay(_without_other_kinds(raw, layer), layer)
     raw["scale"] = scale
     for group in ("setups", "generators", "methods"):
         _inherit(raw.get(group, {}), group)
     _spread_budget(raw)
     try:
-        study = Study.model_validate(raw)
+        study = Study.model_validate(raw, context={"eps": raw.get("eps")})
     except ValidationError as error:
         raise UserError(explain(error, f"config ({scale})", unlike=unlike)) from None
     _check_numbers(study.model_dump(), f"config ({scale}): ")
@@ -275,12 +275,28 @@ def _inherit(entries: Any, group: str) -> None:
     entries |= {name: resolve(name, (name,)) for name in list(entries)}
 
 
+def _without_other_kinds(base: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` without the attacks that are of another kind in ``upper``: its options say nothing to that kind."""
+    kept = dict(base)
+    for group in ("attacks", "selection"):
+        below, above = kept.get(group), upper.get(group)
+        if isinstance(below, dict) and isinstance(above, dict):
+            kept[group] = {name: entry for name, entry in below.items() if not _differ(entry, above.get(name))}
+    return kept
+
+
+def _differ(entry: Any, other: Any) -> bool:
+    """Whether both are entries that state a kind, and it is not the same."""
+    both = isinstance(entry, dict) and isinstance(other, dict) and "kind" in entry and "kind" in other
+    return both and entry["kind"] != other["kind"]
+
+
 def _spread_budget(raw: dict[str, Any]) -> None:
-    """Give the study's eps to every attack and generator that states none."""
-    for group in (raw.get("generators"), raw.get("attacks"), raw.get("selection")):
-        for entry in group.values() if isinstance(group, dict) else ():
-            if isinstance(entry, dict) and entry.get("kind") not in WITHOUT_EPS and "eps" in raw:
-                entry.setdefault("eps", raw["eps"])
+    """Give the study's eps to every generator that states none; attacks take it themselves."""
+    group = raw.get("generators")
+    for entry in group.values() if isinstance(group, dict) else ():
+        if isinstance(entry, dict) and "eps" in raw:
+            entry.setdefault("eps", raw["eps"])
 
 
 def _check_objectives(study: Study) -> None:

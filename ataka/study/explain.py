@@ -37,12 +37,12 @@ def explain(
         if problem["type"] == "too_short" and any(one["loc"][:-1] == problem["loc"] for one in problems):
             continue  # for want of those that are told by themselves
         entry = tuple(map(str, location[:2]))
-        if entry in unlike and problem["type"] in ("missing", "union_tag_not_found"):
+        if entry in unlike and problem["type"] in ("missing", "no_kind"):
             lacking = [str(one["loc"][-1]) for one in problems if one["type"] == "missing" and one["loc"][:2] == entry]
             near = nearest(entry[1], unlike[entry])
             lines.append(f"{where}: {'.'.join(entry)} is new and lacks its {', '.join(lacking) or 'kind'}{near}")
             continue
-        path = ".".join(str(step) for place, step in enumerate(location) if not _is_tag(place, location))
+        path = ".".join(str(step) for step in location if not _is_branch(step))
         lines.append(f"{where}: {path + ': ' if path else ''}{_message(problem)}")
     return "\n".join(dict.fromkeys(lines))
 
@@ -71,21 +71,15 @@ def _message(problem: Any) -> str:
             return f"should be a list, such as [{given}]"
         case "too_short":
             return "must not be empty"
-        case "union_tag_not_found":
-            return "has no kind: give one"
-        case "union_tag_invalid":
-            tag, kinds = problem["ctx"]["tag"], problem["ctx"]["expected_tags"].replace("'", "").split(", ")
-            return f"no kind '{tag}'{nearest(tag, kinds)}"
+        case "no_attack":
+            return message
     told = "input" not in problem or isinstance(given, dict) or repr(given) in message
     return message if told else f"{message} (it is {given!r})"
 
 
-def _is_tag(position: int, location: tuple[Any, ...]) -> bool:
+def _is_branch(step: int | str) -> bool:
     """Whether pydantic put this step into a path for a union's branch; the user wrote no such key."""
-    step = location[position]
-    return (location[0] == "attacks" and position == 2) or (
-        isinstance(step, str) and ("[" in step or step in {"float", "constrained-float"})
-    )
+    return isinstance(step, str) and ("[" in step or step in {"float", "constrained-float"})
 
 
 def _siblings(location: tuple[Any, ...]) -> list[str]:
@@ -98,14 +92,12 @@ def _siblings(location: tuple[Any, ...]) -> list[str]:
             node = node["properties"][step]
         elif isinstance(node.get("additionalProperties"), dict):
             node = node["additionalProperties"]
-        elif "discriminator" in node:
-            node = {"$ref": node["discriminator"]["mapping"].get(step, "#/$defs/Clean")}
     return list(_dereference(node, schema).get("properties", {}))
 
 
 def _dereference(node: Any, schema: Any) -> Any:
     for choice in node.get("anyOf", ()):
-        if "$ref" in choice or "discriminator" in choice:
+        if "$ref" in choice:
             node = choice
     while "$ref" in node:
         node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]

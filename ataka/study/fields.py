@@ -5,8 +5,8 @@ it with the sentence and the place, so that a run can list which readings it was
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from fractions import Fraction
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
@@ -64,9 +64,21 @@ def unused(options: Any) -> tuple[str, ...]:
     return tuple(getattr(options, "unused", ()))
 
 
+class Amount(str):
+    """A number that settings keep as the text that the user wrote, such as ``8/255``."""
+
+    __slots__ = ()
+
+
 def number(text: str) -> float:
     """The value of a number written as text, ``"8/255"`` or ``"0.003"``, rounded once from the exact fraction."""
     return float(_fraction(text))
+
+
+def arguments(settings: Settings) -> dict[str, Any]:
+    """Settings by name, as a function takes them: amounts are numbers."""
+    values = {name: getattr(settings, name) for name in type(settings).model_fields}
+    return {name: number(value) if isinstance(value, Amount) else value for name, value in values.items()}
 
 
 def _fraction(text: str) -> Fraction:
@@ -92,7 +104,7 @@ def _parses(text: str) -> str:
     except (ValueError, OverflowError):
         text = text if len(text) <= 40 else f"{text[:40]}..."
         raise ValueError(f"'{text}' is no number; write it like '8/255' or 0.003") from None
-    return text.replace(" ", "")
+    return Amount(text.replace(" ", ""))
 
 
 def _between(low: int, high: int | None, *, above: bool = False) -> Callable[[str], str]:
@@ -154,11 +166,23 @@ def _field(default: Any, extra: dict[str, Any], neutral: object, **constraints: 
     return Field(**given, json_schema_extra=extra, **constraints)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Plugin:
+    """An entry of a YAML whose options the module of a plug-in defines."""
+
+    plain: Mapping[str, Any]
+    """The entry as the function ``plain`` gives it."""
+    readings: Sequence[tuple[str, str, Any]]
+    """(option, question, value) of the options that read a sentence of the paper."""
+
+
 def plain(settings: Any) -> Any:
     """Settings as JSON has them, nested ones too, without fields that are unused or stand at their neutral value.
 
-    ``settings`` are models, hyper-parameter classes, and mappings and sequences of such.
+    ``settings`` are models, hyper-parameter classes, plug-ins, and mappings and sequences of such.
     """
+    if isinstance(settings, Plugin):
+        return dict(settings.plain)
     if isinstance(settings, BaseModel) or is_dataclass(settings):
         neutral = {name: _extra(info).get("neutral", _NONE) for name, info in _described(settings).items()}
         values = {name: plain(getattr(settings, name)) for name in neutral}
@@ -183,8 +207,10 @@ def _extra(info: Any) -> Mapping[str, Any]:
 
 
 def readings_of(settings: Any, path: str = "") -> Iterator[tuple[str, str, Any]]:
-    """(path, id, value) of every reading in use below ``settings`` (models, hyper-parameter classes, dicts)."""
-    if isinstance(settings, dict):
+    """(path, id, value) of the readings in use below ``settings``: models, hyper-parameter classes, plug-ins, dicts."""
+    if isinstance(settings, Plugin):
+        yield from ((f"{path}{name}", question, value) for name, question, value in settings.readings)
+    elif isinstance(settings, dict):
         for key, value in settings.items():
             yield from readings_of(value, f"{path}{key}.")
     elif isinstance(settings, BaseModel) or is_dataclass(settings):

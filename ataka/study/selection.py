@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from ataka.study.attacks import PGD
+from ataka.study.attacks import AttackEntry
 from ataka.study.fields import Settings, reading
 
 
@@ -12,7 +12,7 @@ class Selection(Settings):
     """How alpha is chosen among the candidates, once, on the first seed."""
 
     alphas: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(min_length=1)
-    attack: PGD
+    attack: AttackEntry
     split: Literal["validation", "test"] = reading(
         "validation",
         id="C1",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pydantic.fields import FieldInfo
 
 from ataka import study
-from ataka.study import Study, config
+from ataka.study import Study, attacks, config
 from ataka.study.fields import Settings, unused
 
 _GROUPS: dict[str, type[Settings]] = {
@@ -17,9 +17,6 @@ _GROUPS: dict[str, type[Settings]] = {
     "data": study.Data,
     "setups.*": study.Setup,
     "generators.*": study.Generator,
-    "attacks.aa": study.AutoAttack,
-    "attacks.pgd": study.PGD,
-    "attacks.fog": study.Fog,
     "selection": study.Selection,
     "methods.*": study.Method,
     "particles": study.Particles,
@@ -74,6 +71,7 @@ def switches(defaults: Study) -> Iterator[Switch]:
         for name, info in kind.model_fields.items():
             if switch := _switch(f"{path}.{name}".lstrip("."), info, _in_force(defaults, path, name)):
                 yield switch
+    yield from _of_attacks(defaults)
     listed: set[tuple[type, str]] = set()
     for name, method in defaults.methods.items():
         if method.objective:
@@ -89,6 +87,16 @@ def _options(path: str, options: Any, listed: set[tuple[type, str]]) -> Iterator
         elif key not in listed and name not in unused(options):
             listed.add(key)
             if switch := _switch(f"{path}.{name}", info, info.default):
+                yield switch
+
+
+def _of_attacks(defaults: Study) -> Iterator[Switch]:
+    """The readings of each kind of attack, at the first entry of that kind."""
+    first = {entry.kind: (name, entry) for name, entry in reversed(defaults.attacks.items()) if entry}
+    for kind in sorted(first):
+        name, entry = first[kind]
+        for option, info in attacks.find(kind).Options.model_fields.items():
+            if switch := _switch(f"attacks.{name}.{option}", info, entry.options[option]):
                 yield switch
 
 

@@ -2,10 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
+from typing import Literal
 
 from ataka import plan
 from ataka.plan import Run
-from ataka.study import CW, PGD, WITHOUT_EPS, AutoAttack, CarliniWagnerL2, Fog, Study
+from ataka.study import Study
+from ataka.study.attacks import placeholders
 from report import names
 from report.accuracies.accuracy_table import AccuracyTable
 from report.accuracies.cells import Measurement
@@ -30,19 +32,19 @@ def compose(
         *_images(table, study, measurements),
         *_seeds(study, measurements),
         *_budget(table, study, measurements),
-        *_shortened(table, study),
+        *_statements(table, study, "caveat"),
         *([] if table.variants else ["Best values in bold."]),
         *_dashes(table, study, measurements, layout),
     ]
     notes = [
-        *_attacks(table, study),
+        *_statements(table, study, "sentence"),
         *_derived(table, study),
         *_chosen(table, study),
         *_shared(table, study),
         *_intervals(table, study, measurements),
         *selection(table, study),
         *Differences(measurements).notes(),
-        *Marks(measurements).notes(),
+        *Marks(measurements, study).notes(),
         *(_published(table, study, layout) if beside_published else ()),
     ]
     return Caption(text, notes)
@@ -52,7 +54,7 @@ def _stand_ins(table: AccuracyTable, study: Study) -> Iterator[str]:
     rows = [study.method(name) for name in table.methods(study)]
     taught = any((row.ensemble or row.teachers) and not row.planned for row in rows)
     teachers = [study.teachers.get(block.paper_dataset) for block in table.blocks(study) if taught]
-    left_out = [column.heading for column in table.columns if column.kept(study) is None]
+    left_out = [column.heading(study) for column in table.columns if column.kept(study) is None]
     return stand_ins(study, table.datasets, [*table.archs, *filter(None, teachers)], left_out)
 
 
@@ -87,7 +89,7 @@ def _columns(
     for attack in table.attacks(study):
         column = [one for one in measurements if one.cell.attack == attack]
         if column:
-            yield table.heading_of(attack), column
+            yield table.heading_of(study, attack), column
 
 
 def _only(attacks: list[str], groups: Collection[object]) -> str:
@@ -114,49 +116,34 @@ def _budget(table: AccuracyTable, study: Study, measurements: Sequence[Measureme
     by_budget: dict[str, list[str]] = defaultdict(list)
     others: set[str] = set()
     for one in measurements:
-        attack, kind = table.heading_of(one.cell.attack), study.attack(one.cell.attack).kind
-        if kind not in WITHOUT_EPS and attack not in by_budget[one.eps]:
-            by_budget[one.eps].append(attack)
-        elif kind in WITHOUT_EPS and kind != "clean":
-            others.add(kind)  # have a measure of their own, so that each column needs its own statement
+        heading, attack = table.heading_of(study, one.cell.attack), study.attack(one.cell.attack)
+        if attack.eps is None and attack.sentence:
+            others.add(heading)  # has a measure of its own, so that each budget must name its columns
+        elif attack.eps is not None and heading not in by_budget[one.eps]:
+            by_budget[one.eps].append(heading)
     parts = [f"{eps}{_only(attacks, [*by_budget, *others])}" for eps, attacks in by_budget.items()]
     if parts:
         yield f"Budget ‖ε‖∞ ≤ {names.listed(parts)}."
 
 
-def _shortened(table: AccuracyTable, study: Study) -> Iterator[str]:
+def _statements(table: AccuracyTable, study: Study, part: Literal["sentence", "caveat"]) -> Iterator[str]:
+    """The sentences that the attacks' modules write of them; one for attacks that differ in its first braces alone."""
+    groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for name in table.attacks(study):
         attack = study.attack(name)
-        if isinstance(attack, AutoAttack) and attack.version == "shortened":
-            yield (
-                f"{table.heading_of(name)} is AutoAttack cut short ({attack.iterations} iterations, "
-                f"{attack.target_classes} target classes, {attack.queries} queries), "
-                "weaker than the standard one."
-            )
+        template = attack.sentence if part == "sentence" else attack.caveat
+        values = {"heading": table.heading_of(study, name), **attack.options}
+        first, *others = [_plain(values[field]) for field in placeholders(template)] or [""]
+        groups[template, *others].append(first)
+    for (text, *others), firsts in groups.items():
+        for field, value in zip(placeholders(text), [names.listed(firsts), *others], strict=False):
+            text = text.replace(f"{{{field}}}", value)
+        if text:
+            yield text
 
 
-def _attacks(table: AccuracyTable, study: Study) -> Iterator[str]:
-    fogs: dict[str, list[float]] = defaultdict(list)
-    for name in table.attacks(study):
-        attack, heading = study.attack(name), table.heading_of(name)
-        if isinstance(attack, PGD):
-            yield f"{heading}: {_steps(attack)}."
-        elif isinstance(attack, CW):
-            yield f"{heading}: CW∞, PGD on the margin loss, {_steps(attack)}."
-        elif isinstance(attack, CarliniWagnerL2):
-            reach = "any distance" if attack.radius is None else f"at most {attack.radius:g}"
-            yield f"{heading}: the nearest misclassified image in ℓ₂, {reach}, {attack.steps} steps."
-        elif isinstance(attack, AutoAttack) and attack.version == "standard":
-            yield f"{heading}: AutoAttack, standard version."
-        elif isinstance(attack, Fog):
-            fogs[_steps(attack)].append(attack.strength)
-    for steps, strengths in fogs.items():
-        listed = names.listed([f"{strength:g}" for strength in strengths])
-        yield f"Fog of strength {listed} (its weight beside an image of 0 to 255, no ℓ∞ budget), {steps}."
-
-
-def _steps(attack: PGD | CW | Fog) -> str:
-    return f"{attack.steps} steps of {attack.step_size}"
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _derived(table: AccuracyTable, study: Study) -> Iterator[str]:
@@ -164,10 +151,10 @@ def _derived(table: AccuracyTable, study: Study) -> Iterator[str]:
     per_seed = ", for each seed" if len(study.seeds) > 1 else ""
     for column in table.kept_columns(study):
         if column.mean_of:
-            of = names.listed([table.heading_of(attack) for attack in column.attacks])
-            yield f"{column.heading}: the mean over {of}{per_seed}."
+            of = names.listed([table.heading_of(study, attack) for attack in column.attacks])
+            yield f"{column.heading(study)}: the mean over {of}{per_seed}."
         if column.note:
-            yield f"{column.heading}: {column.note}."
+            yield f"{column.heading(study)}: {column.note}."
     headings = {row.method: row.heading(study) for row in table.lines if row.method}
     for row in table.lines:
         if not row.method:
@@ -229,7 +216,6 @@ def _published(table: AccuracyTable, study: Study, layout: Layout) -> Iterator[s
     rows = [row for panel in layout.panels for section in panel.sections for row in section]
     if not all(entry.measured for row in rows for entry in row.entries[published]):
         yield f"{DASH}: the paper printed none."
-    if any(isinstance(study.attack(name), Fog) for name in table.attacks(study)):
-        yield "The paper states no strength of Fog."
+    yield from dict.fromkeys(filter(None, (study.attack(name).paper_note for name in table.attacks(study))))
     if any(UNCERTAIN in entry.mark for entry in layout.entries):
         yield f"{UNCERTAIN}: may be swapped among themselves (recovered from the paper's text)."

@@ -30,7 +30,7 @@ def lay_out(
 ) -> Layout:
     """The layout of ``table``, the paper's or with its published numbers beside the measured ones."""
     accuracies = {one.cell: one.accuracy for one in measurements}
-    marks, differences = Marks(measurements), Differences(measurements)
+    marks, differences = Marks(measurements, study), Differences(measurements)
     fields = {replace(one.cell, attack=""): one.fields for one in measurements}
     blocks, columns = table.blocks(study), table.kept_columns(study)
     archs = [used for arch in table.archs if (used := study.stand_in(arch))]
@@ -63,7 +63,7 @@ def lay_out(
             side_by_side = [block for block in blocks if block.paper_dataset == dataset]
             entries = [column for block in side_by_side for column in measured(block)]
             panels.append(panel(_title(study, side_by_side[0]), entries))
-    headings, counts = tuple(column.heading for column in columns), _counts(columns, measurements)
+    headings, counts = tuple(column.heading(study) for column in columns), _counts(columns, measurements)
     grouped = [Group(title, headings, () if title == PUBLISHED else counts) for title in groups]
     return Layout("Method", tuple(grouped), tuple(panels))
 

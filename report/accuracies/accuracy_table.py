@@ -48,9 +48,8 @@ class Column(Entry):
     def attacks(self) -> tuple[str, ...]:
         return self.mean_of or ((self.attack,) if self.attack else ())
 
-    @property
-    def heading(self) -> str:
-        return self.label or names.attack(str(self.attack))
+    def heading(self, study: Study) -> str:
+        return self.label or names.attack(str(self.attack), study)
 
     def kept(self, study: Study) -> "Column | None":
         """This column without the attacks that the scale leaves out; a mean needs two."""
@@ -166,10 +165,10 @@ class AccuracyTable(Table):
         """The attacks of the columns that are kept."""
         return list(dict.fromkeys(attack for column in self.kept_columns(study) for attack in column.attacks))
 
-    def heading_of(self, attack: str) -> str:
+    def heading_of(self, study: Study, attack: str) -> str:
         """How this table calls an attack."""
-        own = (column.heading for column in self.columns if column.attack == attack)
-        return next(own, names.attack(attack))
+        headings = (column.heading(study) for column in self.columns if column.attack == attack)
+        return next(headings, names.attack(attack, study))
 
     def sources(self, study: Study) -> list[Source]:
         return list(self.cells(study))

@@ -10,77 +10,63 @@ from dataclasses import replace
 
 from ataka.plan import Cell, Run
 from ataka.study import Study
+from ataka.study.attacks import AttackEntry, Check
 from report.accuracies.cells import Bits, Measurement
 from report.layout import LETTERS
 from report.statistics import mcnemar
 
 LEVEL = 0.01
 """Of the one-sided exact McNemar test of one attack against a weaker one."""
-GAP = 6.0
-"""Points that PGD may leave above AutoAttack."""
-ZERO_GRADIENTS = 1.0
-"""Per cent of the images that may have no gradient."""
-RISE = 0.05
-"""What PGD's last tenth of steps may bring of the loss it gains; a loss that grows evenly brings 0.1."""
-SQUARE = 0.2
-"""Points that Square may take from what AutoAttack's other components leave: where AutoAttack itself warns."""
+_ORDER = f"a weaker attack leaves significantly less (exact McNemar, one-sided, {LEVEL:.0%}, on the same images)"
 
-CHECKS = {
-    "order": f"a weaker attack leaves significantly less (exact McNemar, one-sided, {LEVEL:.0%}, on the same images)",
-    "subset": "counts as robust an image that is misclassified without any attack",
-    "gap": f"more than {GAP:g} points above AutoAttack on the same images",
-    "square": f"Square takes more than {SQUARE:g} points from what the white-box components leave",
-    "zero-gradient": f"no gradient at more than {ZERO_GRADIENTS:g}% of the images",
-    "rising": f"the loss still rises: the last tenth of the steps brings more than {RISE:.0%} of its gain",
-    "unbounded": "an attack without a bound leaves more than chance",
-    "warning": "AutoAttack warns",
-}
-"""What each check says of a number that raises it, in the order of a table's marks."""
-_WEAKER = {"fgsm": ("clean",), "pgd": ("fgsm", "clean"), "aa": ("pgd", "fgsm", "clean")}
-"""Kinds of attack, and those that each has to beat: the first that there is. Any other has to beat clean images."""
+
+def meanings(study: Study) -> dict[str, str]:
+    """What each check says of a number that raises it: ``order``, then those that the study's attacks bring."""
+    brought = (check for attack in study.attacks.values() if attack for check in attack.checks)
+    return {"order": _ORDER} | {check.name: check.meaning for check in brought}
 
 
 def examine(measurements: Sequence[Measurement], study: Study, bits: Mapping[Cell, Bits]) -> list[Measurement]:
     """The same, each row with ``checks`` and ``health``: the names of the checks made, and of those raised."""
-    beside: dict[Run, dict[str, Bits]] = defaultdict(dict)
-    for cell, its in bits.items():
-        beside[cell.run].setdefault(study.attack(cell.attack).kind, its)  # of one kind, the table's first
+    by_kind: dict[Run, dict[str, Bits]] = defaultdict(dict)
+    for cell, verdicts in bits.items():
+        by_kind[cell.run].setdefault(study.attack(cell.attack).kind, verdicts)  # of one kind, the table's first
     examined = []
     for one in measurements:
-        kind = study.attack(one.cell.attack).kind
-        found = dict(_alone(kind, one.fields))
-        if one.cell in bits:
-            found |= _beside(kind, bits[one.cell], beside[one.cell.run])
-        made = [name for name in CHECKS if name in found]
-        columns = {"checks": ";".join(made), "health": ";".join(name for name in made if found[name])}
+        attack, others = study.attack(one.cell.attack), by_kind[one.cell.run]
+        made = dict(_ordered(attack, bits.get(one.cell), others))
+        for check in attack.checks:
+            quantity = _quantity(check, one, bits.get(one.cell), others)
+            limit = _number(one, check.above) if isinstance(check.above, str) else check.above
+            if quantity is not None and limit is not None:
+                made[check.name] = quantity > limit and (check.at_zero or one.fields["correct"] != "0")
+        columns = {"checks": ";".join(made), "health": ";".join(name for name, raised in made.items() if raised)}
         examined.append(replace(one, fields=one.fields | columns))
     return examined
 
 
-def _alone(kind: str, fields: Mapping[str, str]) -> Iterator[tuple[str, bool]]:
-    """The checks of what was measured beside the attack (ataka/diagnostics.py); none of a cell that has none of it."""
-    if kind == "pgd" and fields.get("zero_gradient_share"):
-        yield "zero-gradient", 100 * float(fields["zero_gradient_share"]) > ZERO_GRADIENTS
-        yield "rising", float(fields["loss_rise"]) > RISE and fields["correct"] != "0"  # there is nothing below 0
-        yield "unbounded", float(fields["accuracy_at_eps_1"]) > 100 / int(fields["classes"])
-    if kind == "aa" and fields.get("before_square"):
-        fell = int(fields["before_square"]) - int(fields["correct"])
-        yield "square", 100 * fell > SQUARE * int(fields["n"])
-        yield "warning", bool(fields["warnings"])
+def _ordered(attack: AttackEntry, verdicts: Bits | None, others: Mapping[str, Bits]) -> Iterator[tuple[str, bool]]:
+    """Whether a weaker attack leaves significantly fewer images right: the first that there is of those named."""
+    weaker = next((others[kind] for kind in attack.beats if kind in others), None)
+    if weaker is not None and verdicts is not None:
+        stronger, weaker = _common(verdicts, weaker)
+        yield "order", mcnemar(int((stronger & ~weaker).sum()), int((weaker & ~stronger).sum())) < LEVEL
 
 
-def _beside(kind: str, own: Bits, others: Mapping[str, Bits]) -> Iterator[tuple[str, bool]]:
-    """The checks of a cell's bits against those of the same run under other attacks, on the images of both."""
-    weaker = next((others[name] for name in _WEAKER.get(kind, ("clean",)) if name in others), None)
-    if weaker is not None and kind != "clean":
-        own_, weaker = _common(own, weaker)
-        yield "order", mcnemar(int((own_ & ~weaker).sum()), int((weaker & ~own_).sum())) < LEVEL
-    if kind == "aa" and "clean" in others:
-        own_, clean = _common(own, others["clean"])
-        yield "subset", bool((own_ & ~clean).any())
-    if kind == "pgd" and "aa" in others:
-        own_, strongest = _common(own, others["aa"])
-        yield "gap", 100 * (int(own_.sum()) - int(strongest.sum())) > GAP * len(own_)
+def _quantity(check: Check, one: Measurement, verdicts: Bits | None, others: Mapping[str, Bits]) -> float | None:
+    """The number that a check compares with its limit; None where what it needs is not there."""
+    if not check.against:
+        return _number(one, check.quantity)
+    if verdicts is None or check.against not in others:
+        return None
+    right, other = _common(verdicts, others[check.against])
+    alone = int((right & ~other).sum())
+    return float(alone) if check.quantity == "images" else 100 * (int(right.sum()) - int(other.sum())) / len(right)
+
+
+def _number(one: Measurement, column: str) -> float | None:
+    """A column of a cell; None where the cell has none, or states nothing there."""
+    return float(one.fields[column]) if one.fields.get(column) else None
 
 
 def _common(one: Bits, other: Bits) -> tuple[Bits, Bits]:
@@ -95,10 +81,11 @@ def _common(one: Bits, other: Bits) -> tuple[Bits, Bits]:
 class Marks:
     """The marks of one table: a letter for each check that some number of it raises."""
 
-    def __init__(self, measurements: Sequence[Measurement]) -> None:
-        self._raised = {one.cell: _names(one, "health") for one in measurements}
-        self.made = sum(len(_names(one, "checks")) for one in measurements)
-        names = [name for name in CHECKS if any(name in raised for raised in self._raised.values())]
+    def __init__(self, measurements: Sequence[Measurement], study: Study) -> None:
+        self._meanings = meanings(study)
+        self._raised = {one.cell: self._names(one, "health") for one in measurements}
+        self.made = sum(len(self._names(one, "checks")) for one in measurements)
+        names = [name for name in self._meanings if any(name in raised for raised in self._raised.values())]
         self._letters = dict(zip(names, LETTERS, strict=False))
 
     def of(self, cells: Iterable[Cell]) -> str:
@@ -114,9 +101,8 @@ class Marks:
         elif not count:
             yield f"Health checks (docs/health.md): none raised of {self.made:,}."
         else:
-            meanings = [f"{letter}: {CHECKS[name]}" for name, letter in self._letters.items()]
+            meanings = [f"{letter}: {self._meanings[name]}" for name, letter in self._letters.items()]
             yield f"Health checks (docs/health.md): {count:,} raised of {self.made:,}. {'; '.join(meanings)}."
 
-
-def _names(one: Measurement, column: str) -> list[str]:
-    return [name for name in one.fields.get(column, "").split(";") if name in CHECKS]
+    def _names(self, one: Measurement, column: str) -> list[str]:
+        return [name for name in one.fields.get(column, "").split(";") if name in self._meanings]

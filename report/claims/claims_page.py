@@ -180,9 +180,9 @@ def _described(study: Study, tested: Outcome) -> str:
         (one, _), (other, _) = contrast.weights
         return f"{one.upper()} − {other.upper()}"
     if tested.sentence.kind == "trend":
-        return f"slope, {names.attack(contrast.under)}"
+        return f"slope, {names.attack(contrast.under, study)}"
     (one, _), (other, _) = ((names.method(study.method(name).label), weight) for name, weight in contrast.weights)
-    return f"{one} − {other}, {names.attack(contrast.under)}"
+    return f"{one} − {other}, {names.attack(contrast.under, study)}"
 
 
 def _confidence(sentence: Sentence) -> float:

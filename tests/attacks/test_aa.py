@@ -17,7 +17,9 @@ from ataka.errors import UserError
 EPS = 0.06
 SHORT: dict[str, Any] = {
     "version": "shortened",
-    "options": {"iterations": 4, "target_classes": 2, "queries": 20},
+    "iterations": 4,
+    "target_classes": 2,
+    "queries": 20,
     "eps": EPS,
     "seed": 3,
 }
@@ -57,7 +59,7 @@ def test_a_chunk_goes_on_from_each_of_its_points_to_the_same_bits(
         assert torch.equal(point.standing, kept[1])
         arguments = {"norm": "Linf", "eps": EPS, "seed": aa.chunk_seed(3, 0), "device": "cpu"}
         adversary = aa._adversary(pyautoattack, network, "shortened", arguments)
-        aa._adjust(adversary, 10, aa._settings("shortened", SHORT["options"]))
+        aa._adjust(adversary, 10, aa._settings("shortened", {"iterations": 4, "target_classes": 2, "queries": 20}))
         adversary.attacks_to_run = list(aa.COMPONENTS[: point.done])
         expected, predicted = adversary.run_standard_evaluation(x, y, batch_size=40)
         assert torch.equal(point.x_adv, expected)
@@ -113,7 +115,7 @@ def few_classes(classes: int) -> nn.Module:
 def test_four_classes_are_enough(x: Tensor) -> None:
     network = few_classes(4)
     y = network(x).argmax(1)
-    options = SHORT | {"options": {"iterations": 3, "target_classes": 9, "queries": 5}}
+    options = SHORT | {"iterations": 3, "target_classes": 9, "queries": 5}
     assert aa.attack(network, x, y, chunk=6, **options).shape == x.shape
 
 
@@ -123,18 +125,14 @@ def test_three_classes_are_the_users_mistake(x: Tensor, y: Tensor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "options", "message"),
-    [
-        ("standrad", None, "did you mean 'standard'"),
-        ("standard", {"queries": 100}, "no options, but got queries"),
-        ("shortened", {"querys": 100}, "did you mean 'queries'"),
-    ],
+    ("version", "queries", "message"),
+    [("standrad", None, "did you mean 'standard'"), ("standard", 100, "can't be cut, but got queries")],
 )
 def test_settings_that_it_does_not_have_are_refused(
-    version: Any, options: dict[str, int] | None, message: str, network: nn.Module, x: Tensor, y: Tensor
+    version: Any, queries: int | None, message: str, network: nn.Module, x: Tensor, y: Tensor
 ) -> None:
     with pytest.raises(UserError, match=message):
-        aa.attack(network, x, y, eps=EPS, seed=0, chunk=6, version=version, options=options)
+        aa.attack(network, x, y, eps=EPS, seed=0, chunk=6, version=version, queries=queries)
 
 
 def test_global_random_numbers_and_tracing_go_on_as_before(network: nn.Module, x: Tensor, y: Tensor) -> None:

@@ -1,16 +1,13 @@
 """The one place that looks at every result: does it see what it should?"""
 
 import re
-import sys
-from types import ModuleType
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from ataka import attacks
-from ataka.attacks import AttackError, checked
-from ataka.errors import UserError
+from ataka.attacks import fgsm
+from ataka.attacks.check import AttackError, checked, ensure_checked
 
 X, Y, EPS = torch.full((2, 1, 4, 4), 0.5), torch.tensor([0, 1]), 8 / 255
 NETWORK = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
@@ -65,27 +62,11 @@ def test_several_networks_may_each_get_an_image() -> None:
     assert returning(X.expand(3, *X.shape))(NETWORK, X, Y, eps=EPS).shape == (3, 2, 1, 4, 4)
 
 
-def third_party(monkeypatch: pytest.MonkeyPatch, result: Tensor) -> str:
-    module = ModuleType("elsewhere.shift")
-    module.attack = lambda model, x, y, *, eps: result  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "elsewhere", ModuleType("elsewhere"))
-    monkeypatch.setitem(sys.modules, "elsewhere.shift", module)
-    return "elsewhere.shift"
+def test_an_attack_whose_author_forgot_is_checked_all_the_same() -> None:
+    def attack(model: nn.Module, x: Tensor, y: Tensor, *, eps: float) -> Tensor:
+        return X + EPS
 
-
-def test_a_third_partys_attack_is_checked_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
-    name = third_party(monkeypatch, X + EPS)
-    assert torch.equal(attacks.perturb(name, NETWORK, X, Y, eps=EPS), X + EPS)
+    assert torch.equal(ensure_checked(attack)(NETWORK, X, Y, eps=EPS), X + EPS)
     with pytest.raises(AttackError, match="left its budget"):
-        attacks.perturb(name, NETWORK, X, Y, eps=EPS / 2)
-
-
-def test_perturb_takes_a_name_or_a_module() -> None:
-    by_name = attacks.perturb("fgsm", NETWORK, X, Y, eps=EPS)
-    assert torch.equal(by_name, attacks.perturb(attacks.find("fgsm"), NETWORK, X, Y, eps=EPS))
-
-
-@pytest.mark.parametrize("name", ["fsgm", "check", "nowhere.fgsm"])
-def test_an_unknown_attack_is_the_users_mistake(name: str) -> None:
-    with pytest.raises(UserError, match="fgsm"):
-        attacks.perturb(name, NETWORK, X, Y)
+        ensure_checked(attack)(NETWORK, X, Y, eps=EPS / 2)
+    assert ensure_checked(fgsm.attack) is fgsm.attack

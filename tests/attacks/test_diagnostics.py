@@ -139,11 +139,11 @@ def test_verdicts_and_network_are_left_alone(network: nn.Module, split: Split) -
 
 def test_images_that_stood_before_square_are_counted(network: nn.Module, split: Split) -> None:
     masked = evaluate(Masked(network), AA, split, seed=0)
-    assert masked.before_square > 20  # nothing that follows a gradient of 0 gets further than its random start
-    assert int(masked.correct.sum()) < masked.before_square - 5
+    assert masked.counts["before_square"] > 20  # a gradient of 0 leads no further than the random start
+    assert int(masked.correct.sum()) < masked.counts["before_square"] - 5
     sound = evaluate(network, AA, split, seed=0)
-    assert int(sound.correct.sum()) <= sound.before_square < 30
-    assert evaluate(network, {"kind": "clean"}, split, seed=0).before_square == 0
+    assert int(sound.correct.sum()) <= sound.counts["before_square"] < 30
+    assert evaluate(network, {"kind": "clean"}, split, seed=0).counts["before_square"] == 0
 
 
 def test_they_are_counted_alike_after_an_interruption(network: nn.Module, split: Split) -> None:
@@ -168,7 +168,7 @@ def test_they_are_counted_alike_after_an_interruption(network: nn.Module, split:
     for state in kept.states:
         resumed = evaluate(network, AA, split, seed=0, states=cast(Any, Kept(state)))
         assert torch.equal(resumed.correct, whole.correct)
-        assert resumed.before_square == whole.before_square
+        assert resumed.counts == whole.counts
 
 
 def test_autoattacks_warnings_are_heard_once_each_and_counted(network: nn.Module, split: Split) -> None:

@@ -1,54 +1,99 @@
-"""What every attack promises. Attacks are found by being there: a new one is tested without editing this."""
+"""What every attack promises. Attacks are found by being there: a new one is tested without editing this.
 
+Each stands with arguments of its own: those of its entry at the smoke scale; where it has none, its Options' defaults
+and, for what they require, a usual value of that type.
+"""
+
+import importlib
 import inspect
+import json
+import pkgutil
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import asdict
+from types import ModuleType
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import torch
+from pydantic.fields import FieldInfo
 from torch import Tensor, nn
 
-from ataka import attacks, evaluation
+import ataka.attacks
+from ataka import evaluation
+from ataka.attacks.check import ensure_checked
 from ataka.datasets.images import Split
 from ataka.machine import memory
-from ataka.study import config
+from ataka.study import attacks, config
+from ataka.study.fields import arguments
 
 EPS = 0.1
-USUAL = {
-    "eps": EPS,
-    "step_size": 0.03,
-    "steps": 4,
-    "bandwidth": "median",
-    "gamma": 1.0,
-    "strength": 128.0,
-    "seed": 5,
-    "chunk": 5,
-}
-PARTICULAR = {"aa": {"version": "shortened", "options": {"iterations": 4, "target_classes": 2, "queries": 10}}}
-NAMES = attacks.names()
-RANDOM = [name for name in NAMES if "start" in inspect.signature(attacks.find(name).attack).parameters]
+HEALTH = (config.HOME / "docs/health.md").read_text(encoding="utf-8")
+STUDY = config.load("smoke")
+KINDS = attacks.kinds()
+SVGD = {"eps": EPS, "step_size": 0.03, "steps": 4, "bandwidth": "median", "gamma": 1.0}
+"""The paper's generator is an attack, but no column of a table: it has no Options."""
+NAMES = [*KINDS, "svgd"]
+
+
+def module(name: str) -> ModuleType:
+    return importlib.import_module(f"ataka.attacks.{name}")
+
+
+def usual(option: FieldInfo) -> object:
+    """A value for an option without a default."""
+    if get_origin(option.annotation) is Literal:
+        return get_args(option.annotation)[0]
+    return {str: str(EPS / 4), int: 4, float: 1.0, bool: False}[option.annotation]
+
+
+def values(kind: str) -> dict[str, Any]:
+    """The kind's own entry in a YAML."""
+    options = module(kind).Options.model_fields
+    configured = (entry.options for entry in STUDY.attacks.values() if entry and entry.kind == kind)
+    required = {name: usual(option) for name, option in options.items() if option.is_required()}
+    return required | dict(next(configured, {})) | ({"eps": str(EPS)} if "eps" in options else {})
+
+
+def own(name: str) -> dict[str, Any]:
+    """What the attack is called with."""
+    if name == "svgd":
+        return SVGD
+    given = arguments(module(name).Options(**values(name)))
+    return {key: value for key, value in given.items() if key != "images"} | (
+        {"seed": 5} if "seed" in parameters(name) else {}
+    )
 
 
 def parameters(name: str) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(attacks.find(name).attack).parameters
+    return inspect.signature(module(name).attack).parameters
+
+
+RANDOM = [name for name in NAMES if "start" in parameters(name)]
 
 
 def attack(name: str, network: nn.Module, x: Tensor, y: Tensor, seed: int = 0, **overrides: Any) -> Tensor:
-    """``name`` with the usual settings, of which it takes what its signature names."""
-    options = {key: value for key, value in USUAL.items() if key in parameters(name)} | PARTICULAR.get(name, {})
+    """``name`` with its own arguments."""
+    options = own(name)
     if "generator" in parameters(name) and "start" not in overrides:
         options["generator"] = torch.Generator().manual_seed(seed)
-    return attacks.perturb(name, network, x, y, **options | overrides)
+    return ensure_checked(module(name).attack)(network, x, y, **options | overrides)
+
+
+def forwards(name: str, network: nn.Module, x: Tensor, y: Tensor) -> int:
+    """How often the attack asks the network."""
+    calls: list[int] = []
+    with network.register_forward_hook(lambda *_: calls.append(1)):
+        attack(name, network, x, y)
+    return len(calls)
 
 
 def draw(name: str, x: Tensor, seed: int = 0) -> Tensor:
-    module = attacks.find(name)
     generator = torch.Generator().manual_seed(seed)
-    named = inspect.signature(module.draw).parameters
-    options = {key: value for key, value in USUAL.items() if key in named}
+    named = inspect.signature(module(name).draw).parameters
+    options = {key: value for key, value in own(name).items() if key in named}
     if "generators" in named:
-        return module.draw(x, 1, generators=[generator], **options)
-    return module.draw(x, generator=generator, **options)
+        return module(name).draw(x, 1, generators=[generator], **options)
+    return module(name).draw(x, generator=generator, **options)
 
 
 def snapshot(network: nn.Module) -> dict[str, list[object]]:
@@ -66,6 +111,31 @@ def snapshot(network: nn.Module) -> dict[str, list[object]]:
 def test_the_attacks_are_all_here() -> None:
     assert {"aa", "clean", "cw", "cw_l2", "fgsm", "fog", "pgd", "svgd"} <= set(NAMES)
     assert {"cw", "fog", "pgd", "svgd"} <= set(RANDOM)
+    files = [found.name for found in pkgutil.iter_modules(ataka.attacks.__path__)]
+    assert [name for name in files if hasattr(module(name), "attack")] == sorted(NAMES)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_says_what_a_study_needs_to_know(kind: str) -> None:
+    entry = attacks.describe(kind, values(kind))
+    assert json.loads(json.dumps(asdict(entry)))["kind"] == kind
+    assert entry.label
+    assert entry.settings == {"kind": kind, **entry.options}
+    assert attacks.describe(kind, entry.options) == entry
+    assert set(entry.beats) <= set(KINDS) - {kind}
+    assert entry.beats or not entry.sentence  # whatever is an attack at all has something to beat
+    for check in entry.checks:
+        assert f"| {check.name} |" in HEALTH, "docs/health.md lists every check"
+        assert check.against in ("", *KINDS)
+    for name in entry.code:
+        importlib.import_module(name)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not hasattr(module(kind), "attack_chunk")])
+def test_the_work_that_it_announces_is_what_it_does(kind: str, network: nn.Module, x: Tensor, y: Tensor) -> None:
+    """A gradient is two forwards, and its images are judged in one; what it asks without a gradient weighs less."""
+    done = 2 * forwards(kind, network, x, y) + 1
+    assert done / 2 < attacks.describe(kind, values(kind)).forwards < done * 2
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -141,10 +211,12 @@ class Fails(nn.Module):
 
 
 @pytest.mark.parametrize("calls", [1, 2])
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("clean", "fgsm")])
+@pytest.mark.parametrize("name", NAMES)
 def test_leaves_the_network_as_it_was_when_it_fails(
     name: str, calls: int, network: nn.Module, x: Tensor, y: Tensor
 ) -> None:
+    if forwards(name, network, x, y) < calls:
+        pytest.skip("it doesn't ask the network so often")
     failing = Fails(network, calls).train()
     before = snapshot(failing)
     with pytest.raises(RuntimeError, match="out of memory"):
@@ -189,8 +261,10 @@ def test_refuses_bad_input(name: str, case: str, network: nn.Module, x: Tensor, 
         attack(name, network, *spoil(x, y))
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "clean"])
+@pytest.mark.parametrize("name", NAMES)
 def test_refuses_a_label_that_is_no_class(name: str, network: nn.Module, x: Tensor, y: Tensor) -> None:
+    if not forwards(name, network, x, y):
+        pytest.skip("it doesn't ask the network")
     with pytest.raises(ValueError, match=f"{name}.*label 10"):
         attack(name, network, x, torch.full_like(y, 10))
 
@@ -202,10 +276,9 @@ def test_refuses_a_senseless_budget(name: str, eps: float, network: nn.Module, x
         attack(name, network, x, y, eps=eps)
 
 
-# ---- as an evaluation uses them: the attacks of the configuration, which are found by being there, too
+# ---- as an evaluation uses them
 
-STUDY = config.load("smoke")
-CONFIGURED = {name: found.model_dump() for name, found in STUDY.attacks.items() if found}
+CONFIGURED = {kind: {"kind": kind, **values(kind)} for kind in KINDS}
 BOUNDED = [name for name, settings in CONFIGURED.items() if "eps" in settings]
 
 
@@ -255,8 +328,9 @@ def test_accuracy_falls_with_the_budget(name: str, network: nn.Module, split: Sp
     """In aggregate, up to 16/255; an attack that takes steps takes ten, of a quarter of the budget."""
     correct = []
     for eps in (0, 2, 4, 8, 16):
-        steps = {"steps": 10, "step_size": f"{eps}/1020"} if "steps" in CONFIGURED[name] else {}
-        correct.append(int(verdicts(network, split, name, eps=f"{eps}/255", **steps).sum()))
+        steps = {"steps": 10, "step_size": f"{eps}/1020" if eps else "1/1020"}
+        changes = {option: value for option, value in steps.items() if option in CONFIGURED[name]}
+        correct.append(int(verdicts(network, split, name, eps=f"{eps}/255", **changes).sum()))
     assert correct == sorted(correct, reverse=True)
     assert correct[-1] < correct[0]
 

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ataka.attacks import attack_mode
-from ataka.attacks.mode import networks_of
+from ataka.attacks.mode import attack_mode, networks_of
 
 
 def half_frozen() -> nn.Sequential:

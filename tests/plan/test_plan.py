@@ -360,7 +360,8 @@ def test_code_follows_what_is_used() -> None:
     assert set(run) == network | {"ataka.objectives.at_aka", "ataka.psi.soft"}
     assert "baselines.sat" in plan.run_code(study(), Run(DATASET, ARCH, "en-sat", 0, "member0"))
     assert plan.tape_code(study(), Tape(DATASET, TAPE, 0))[-1] == "ataka.models.wide_resnet"
-    assert plan.attack_code(study(), "aa") == ("ataka.evaluation", "ataka.attacks.aa")
+    assert plan.attack_code(study(), "fgsm") == ("ataka.evaluation", "ataka.attacks.fgsm")
+    assert plan.attack_code(study(), "pgd")[1:] == ("ataka.attacks.pgd", "ataka.attacks.diagnostics")
 
 
 def test_an_averages_code_holds_the_average() -> None:

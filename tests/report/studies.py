@@ -21,7 +21,12 @@ from report.particles.particle_rows import COLUMNS as PARTICLE_COLUMNS
 
 _MEAN = {"clean": 90.0, "fgsm": 62.0, "pgd": 55.0, "aa": 54.5, "cw": 51.0, "fog": 70.0, "fog-256": 60.0}
 _DIAGNOSTICS = {
-    "pgd": {"zero_gradient_share": "0.0", "loss_rise": "0.03", "accuracy_at_eps_1": "0.0", "classes": "10"},
+    "pgd": {
+        "zero_gradient_share": "0.0",
+        "loss_rise": "0.03",
+        "accuracy_at_eps_1": "0.0",
+        "chance": "10.0",
+    },
     "aa": {"warnings": ""},
 }
 _GAIN = {"natural": 5.0, "en-sat": 0.0, "n-at-aka": 1.0, "l-at-aka": 1.5, "s-at-aka": 3.0, "p-at-aka": 2.0}
@@ -113,7 +118,7 @@ def fields(study: Study, cell: Cell, correct: int | None = None, n: int | None =
         "n": str(n),
         "correct": str(correct),
         **numbers(correct, n),
-        "eps": getattr(attack, "eps", "0"),
+        "eps": attack.eps or "0",
         "config_sha256": plan.digest(plan.cell_settings(study, cell)),
         "model_sha256": "1e5" + "0" * 61,
         "git_commit": "0123456789abcdef",
@@ -122,7 +127,7 @@ def fields(study: Study, cell: Cell, correct: int | None = None, n: int | None =
         "seconds": "1.5",
         "extra": "kept",
         **_DIAGNOSTICS.get(attack.kind, {}),
-        **({"before_square": str(correct)} if attack.kind == "aa" else {}),
+        **({"before_square": str(correct), "square_gain": "0.0", "warned": "0"} if attack.kind == "aa" else {}),
     }
 
 

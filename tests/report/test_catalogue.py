@@ -122,7 +122,7 @@ def test_the_tables_are_found_by_being_there() -> None:
 
 def test_an_attack_that_the_scale_leaves_out_takes_its_column_with_it(study: Study) -> None:
     table = cast(AccuracyTable, catalogue.load("table4-fog"))
-    assert [(column.heading, column.attacks) for column in table.kept_columns(study)] == [
+    assert [(column.heading(study), column.attacks) for column in table.kept_columns(study)] == [
         ("Fog 128", ("fog",)),
         ("Fog 256", ("fog-256",)),
         ("Mean", ("fog", "fog-256")),
@@ -133,7 +133,7 @@ def test_an_attack_that_the_scale_leaves_out_takes_its_column_with_it(study: Stu
 def test_a_mean_over_one_attack_is_none(tmp_path: Path) -> None:
     study = studies.study(attacks=studies.SMALL["attacks"] | {"pgd": None})
     table = mine(tmp_path, columns="[clean, pgd, {mean_of: [clean, pgd], label: M}]")
-    assert [column.heading for column in table.kept_columns(study)] == ["Clean"]
+    assert [column.heading(study) for column in table.kept_columns(study)] == ["Clean"]
     with pytest.raises(UserError, match="leaves out every attack of mine"):
         mine(tmp_path, columns="[pgd]").cells(study)
 

@@ -129,7 +129,7 @@ def test_the_caption_says_when_autoattack_is_cut_short_and_budgets_differ(tmp_pa
     short = {"version": "shortened", "iterations": 3, "target_classes": 2, "queries": 20, "eps": "8/255"}
     study = studies.study(attacks=studies.SMALL["attacks"] | {"aa": short})
     text = text_of(build(tmp_path, study))
-    assert "AA is AutoAttack cut short (3 iterations, 2 target classes, 20 queries), weaker" in text
+    assert "AA: AutoAttack cut short (3 iterations, 2 target classes, 20 queries), weaker" in text
     assert "AutoAttack, standard" not in text
     assert "Budget ‖ε‖∞ ≤ 26/255 (FGSM and PGD) and 8/255 (AA)." in text
 

@@ -54,8 +54,9 @@ def test_the_paper_scale_is_the_papers_appendix() -> None:
     assert (table2.batch_size, table2.momentum, table2.weight_decay, table2.decay) == (128, 0.9, 2e-4, 0.1)
     assert (study.setups["natural"].epochs, study.setups["natural"].milestones) == (100, (75, 90))
     assert (generator.steps, generator.step_size, generator.bandwidth, generator.eps) == (20, "0.003", 1e-3, "8/255")
-    assert (study.attacks["pgd"].steps, study.attacks["pgd"].step_size) == (20, "0.003")
-    assert study.attacks["aa"].version == "standard"
+    pgd = study.attack("pgd")
+    assert (pgd.options["steps"], pgd.options["step_size"]) == (20, "0.003")
+    assert study.attack("aa").options["version"] == "standard"
     assert (study.teacher("cifar10"), study.teacher("cifar100")) == ("wrn34-10", "wrn70-16")
     assert study.methods["s-at-aka"].ensemble.n == 3
     assert study.methods["en-sat"].members == 3
@@ -144,7 +145,7 @@ def test_snakemake_passes_strings() -> None:
 def test_lists_are_replaced_and_mappings_are_merged() -> None:
     study = config.load("smoke", {"selection": {"alphas": [0.7]}})
     assert study.selection.alphas == (0.7,)
-    assert study.selection.attack.steps == 2
+    assert study.selection.attack.options["steps"] == 2
 
 
 # ---- refusals
@@ -289,7 +290,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
         {"attacks": {"aa": {"queries": None}}},
         "attacks.aa: version: shortened needs iterations, target_classes and queries",
     ),
-    "kind": ({"attacks": {"pgd": {"kind": "pdg"}}}, "attacks.pgd: no kind 'pdg'; did you mean 'pgd'?"),
+    "kind": ({"attacks": {"pgd": {"kind": "pdg"}}}, "attacks.pgd: no attack of kind 'pdg'; did you mean 'pgd'?"),
     "longer than its tape": (
         {"setups": {"long": {**NEW_SETUP, "epochs": 2}}, "methods": {"s-at-aka": {"setup": "long"}}},
         "methods.s-at-aka: the student trains 2 epochs (set-up long) but its tape has only 1 (set-up table2)",
