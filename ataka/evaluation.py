@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ataka import streams
 from ataka.attacks.check import ensure_checked
 from ataka.attacks.mode import attack_mode
+from ataka.attacks.verdicts import Verdicts
 from ataka.datasets.images import Split, to_unit
 from ataka.errors import UserError
 from ataka.files.resume import State, States
@@ -29,30 +30,12 @@ class Point(Protocol):
     """Where an attack can be interrupted within a chunk: a dataclass of tensors and numbers."""
 
     @property
-    def next(self) -> str:
+    def message(self) -> str:
         """The step that comes next, for a person to read."""
 
     @property
     def counts(self) -> Mapping[str, int]:
         """Numbers of this chunk; those of the chunks' last points are added up."""
-
-
-@dataclass(frozen=True)
-class Verdicts:
-    """One bit an image, (N,) bool: still classified correctly. ``constant``: the same class predicted for all.
-
-    ``counts``: what an attack counted at the last point of each chunk, added up.
-    """
-
-    correct: Tensor
-    constant: bool
-    seconds: float
-    counts: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def accuracy(self) -> float:
-        """Per cent."""
-        return 100 * self.correct.float().mean().item()
 
 
 def evaluate(
@@ -164,13 +147,16 @@ class Done:
 
     def keep(self, states: States | None, progress: Progress, count: int, point: Point | None) -> None:
         """Note the point where the attack stands, or None when a piece is finished, and keep it in ``states``."""
-        self.point, progress.doing = point, point.next if point else ""
+        self.point, progress.doing = point, point.message if point else ""
         if point is None:
             self.counts.update(self._of_this_chunk)
         self._of_this_chunk = Counter(point.counts if point else {})
         if states:
-            where = f"image {len(self.predicted)} of {count}" + (f", before {point.next}" if point else "")
-            states.keep(where, self._state)
+            states.keep(self.message(count), self._state)
+
+    def message(self, count: int) -> str:
+        """Where it stands in ``count`` images, for a person to read."""
+        return f"image {len(self.predicted)} of {count}" + (f", before {self.point.message}" if self.point else "")
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         stands = vars(self.point) if self.point else {}

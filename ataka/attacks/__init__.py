@@ -25,7 +25,7 @@ and, where there is more to say,
 ``attack_chunk``       in place of ``attack``, for verdicts that depend on how the test set is cut. The attack has an
                        option ``chunk``; it gets ``seed``, the chunk's ``index``, the ``point`` to resume from (or
                        None), and ``keep``, to which it hands each ``Point`` where it can be interrupted: a dataclass of
-                       tensors and numbers with ``next``, for progress, and ``counts``, which are added up
+                       tensors and numbers with ``message``, for progress, and ``counts``, which are added up
 
 This package is science, so that the code that finds its modules and reads their facts lies in ``ataka.study.attacks``.
 """

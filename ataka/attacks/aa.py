@@ -105,7 +105,7 @@ class Point:
     done: int
 
     @property
-    def next(self) -> str:
+    def message(self) -> str:
         """What runs now, for a person to read."""
         if self.done == len(COMPONENTS):
             return "done"

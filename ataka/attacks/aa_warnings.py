@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from ataka.attacks import aa
 from ataka.attacks.mode import attack_mode
+from ataka.attacks.verdicts import Verdicts
 from ataka.datasets.images import Split, to_unit
-from ataka.evaluation import Verdicts
 
 LOGGER = logging.getLogger("auto-attack")
 

@@ -16,8 +16,8 @@ from ataka import streams
 from ataka.attacks import pgd
 from ataka.attacks.gradient import input_gradient
 from ataka.attacks.mode import attack_mode
+from ataka.attacks.verdicts import Verdicts
 from ataka.datasets.images import Split, to_unit
-from ataka.evaluation import Verdicts
 from ataka.machine.memory import in_pieces
 from ataka.study.fields import number
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ataka.datasets.specification import Specification
 from ataka.errors import UserError, nearest, unknown
-from ataka.files.modules import source
+from ataka.machine.modules import source
 
 if TYPE_CHECKING:
     from ataka.datasets.specification import Loaded

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ataka.errors import UserError, unknown
-from ataka.files.modules import source
+from ataka.machine.modules import source
 from ataka.models.architecture import Architecture
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, TypeGuard
 
-from ataka.files.modules import source
+from ataka.machine.modules import source
 
 PLUMBING = ("errors", "cli", "__main__", "files", "machine", "study", "plan", "stages")
 """The rooms of ``ataka`` that no result depends on: messages, settings' names, files, the machine, the workflow."""

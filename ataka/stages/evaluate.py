@@ -6,7 +6,7 @@ from importlib import import_module
 import numpy
 from numpy.typing import NDArray
 
-from ataka.evaluation import Verdicts
+from ataka.attacks.verdicts import Verdicts
 from ataka.evaluation import evaluate as run_attack
 from ataka.files import cells
 from ataka.files.disk import replacing, sha256

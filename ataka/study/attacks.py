@@ -15,7 +15,6 @@ from typing import Any
 from pydantic import Field, ValidationError, ValidationInfo
 from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 
-import ataka.attacks
 from ataka.errors import UserError, nearest
 from ataka.study import plugins
 from ataka.study.fields import Plugin, Refused, Settings, plain, readings_of
@@ -113,7 +112,7 @@ class AttackEntry(Plugin):
 
 def kinds() -> list[str]:
     """The kinds of attack in ``ataka/attacks``, read from the files without importing them."""
-    files = [file for folder in ataka.attacks.__path__ for file in Path(folder).glob("*.py")]
+    files = (Path(__file__).resolve().parents[1] / "attacks").glob("*.py")
     return sorted(file.stem for file in files if re.search(r"^class Options\b", file.read_text("utf-8"), re.MULTILINE))
 
 

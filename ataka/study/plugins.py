@@ -24,8 +24,8 @@ from typing import Any
 
 import pydantic
 
-from ataka.files.modules import source
 from ataka.files.records import seal
+from ataka.machine.modules import source
 
 STORE = Path("results/.facts.json")
 """Where facts are kept, if the folder is there."""

@@ -51,7 +51,7 @@ def test_a_chunk_goes_on_from_each_of_its_points_to_the_same_bits(
     assert [point.done for point in points] == [0, 1, 2, 3]
     standing = [int(point.standing.sum()) for point in points]
     assert standing[0] > standing[1] >= standing[2] >= standing[3] > 0  # so that every component had something to do
-    assert points[1].next == f"apgd-t on {standing[1]} of 40 images"
+    assert points[1].message == f"apgd-t on {standing[1]} of 40 images"
     for point in points:
         kept = point.x_adv.clone(), point.standing.clone()
         assert torch.equal(aa.attack_chunk(network, x, y, index=0, point=point, **SHORT), whole)
