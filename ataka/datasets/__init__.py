@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ataka.datasets.specification import Specification
 from ataka.errors import UserError, nearest, unknown
-from ataka.machine.modules import source
+from ataka.machine.modules import plugin, source
 
 if TYPE_CHECKING:
     from ataka.datasets.specification import Loaded
@@ -51,24 +51,29 @@ def archive_folder(folder: str | Path) -> Path:
 
 
 def names() -> list[str]:
-    """The data sets of this folder: the files that define ``SPECIFICATION``."""
-    files = Path(__file__).parent.glob("*.py")
-    return sorted(file.stem for file in files if re.search(r"^SPECIFICATION\b", file.read_text(encoding="utf-8"), re.M))
+    """The data sets of this folder."""
+    return sorted(file.stem for file in Path(__file__).parent.glob("*.py") if _has_specification(file))
 
 
 def find(name: str, others: Iterable[str] = ()) -> Dataset:
     """The data set of this folder, or the module, that ``name`` says; UserError, with the nearest, if there is none."""
-    dotted = name if "." in name else f"{__name__}.{name}"
-    if not all(map(str.isidentifier, dotted.split("."))) or source(dotted) is None:
+    dotted = plugin(name, __name__)
+    file = source(dotted) if dotted else None
+    if dotted is None or file is None:
         raise UserError(f"no data set '{name}'{unknown(name, [*names(), *others])}")
+    if not _has_specification(file):
+        raise UserError(f"no data set '{name}': {file} has no SPECIFICATION{nearest(name, [*names(), *others])}")
     try:
         module = import_module(dotted)
     except Exception as error:  # whatever a user's own module does when it is imported
         raise UserError(f"data set '{name}': can't import '{dotted}': {type(error).__name__}: {error}") from None
-    if not isinstance(specification := getattr(module, "SPECIFICATION", None), Specification):
-        if "." not in name:
-            raise UserError(f"no data set '{name}'{nearest(name, [*names(), *others])}")
-        raise UserError(f"no data set '{name}': '{dotted}' has no SPECIFICATION, an ataka.datasets.Specification")
+    if not isinstance(module.SPECIFICATION, Specification):
+        raise UserError(f"data set '{name}': SPECIFICATION of '{dotted}' is no ataka.datasets.Specification")
     if not callable(getattr(module, "load", None)):
         raise UserError(f"data set '{name}': '{dotted}' has no function load(folder)")
-    return Dataset(name, dotted, specification)
+    return Dataset(name, dotted, module.SPECIFICATION)
+
+
+def _has_specification(file: Path) -> bool:
+    """Whether the file is a data set's, by its source: nobody's code is run."""
+    return bool(re.search(r"^SPECIFICATION\b", file.read_text(encoding="utf-8"), re.MULTILINE))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ataka.datasets.specification import Loaded
 
 
-def load(name: str, folder: Path) -> "Loaded":
+def read(name: str, folder: Path) -> "Loaded":
     """The images and labels of torchvision's class ``name``; UserError if files are damaged or can't be fetched."""
     from torchvision import datasets  # a second of start-up, needed only here
 

@@ -23,6 +23,6 @@ SPECIFICATION = Specification(
 
 def load(folder: Path) -> "Loaded":
     """The official files below ``folder``, fetched if they are missing."""
-    from ataka.datasets import cifar
+    from ataka.datasets.cifar import read
 
-    return cifar.load("CIFAR10", folder)
+    return read("CIFAR10", folder)

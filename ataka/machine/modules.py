@@ -4,6 +4,13 @@ import importlib.util
 from pathlib import Path
 
 
+def plugin(name: str, package: str) -> str | None:
+    """The dotted name of a plug-in's module: ``name`` is a file of ``package``, or a module elsewhere on the path."""
+    if not all(map(str.isidentifier, name.split("."))) or name.startswith(f"{package}."):
+        return None
+    return next((dotted for dotted in (f"{package}.{name}", name) if source(dotted)), None)
+
+
 def source(module: str, root: Path | None = None) -> Path | None:
     """The file of a module in the folder ``root``, or else on the Python path; None if there is none.
 

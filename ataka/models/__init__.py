@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ataka.errors import UserError, unknown
-from ataka.machine.modules import source
+from ataka.machine.modules import plugin, source
 from ataka.models.architecture import Architecture
 
 if TYPE_CHECKING:
@@ -98,9 +98,9 @@ def _find(arch: str) -> tuple[str, Architecture]:
         if architecture.name != arch:  # a second name would train, and pay for, the same network twice
             raise ValueError(f"architecture '{arch}' is called '{architecture.name}' here")
         return family, architecture
-    module = arch if "." in arch else f"{__name__}.{arch}"
-    file = source(module) if all(map(str.isidentifier, module.split("."))) else None
-    if file is None or module in _families():
+    module = plugin(arch, __name__)
+    file = source(module) if module else None
+    if module is None or file is None or module in _families():
         raise ValueError(f"unknown architecture '{arch}'{unknown(arch, examples())}")
     try:
         label = _literal(_defined(file), "LABEL")

@@ -113,6 +113,12 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         del sys.modules[name]
 
 
+def test_a_module_needs_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "scans_of_mine.py").write_text(MODULE)
+    assert datasets.find("scans_of_mine").specification.label == "Scans"
+
+
 def test_a_module_anywhere_on_the_path_is_a_data_set(written: Any) -> None:
     dataset = datasets.find(written("scans", MODULE))
     assert (dataset.name, dataset.module, dataset.specification.label) == ("mylab.scans", "mylab.scans", "Scans")
@@ -124,11 +130,15 @@ def test_a_module_anywhere_on_the_path_is_a_data_set(written: Any) -> None:
     ("name", "message"),
     [
         ("cifar-10", r"^no data set 'cifar-10'; did you mean 'cifar10'\?$"),
-        ("views", r"^no data set 'views'; known: cifar10, cifar100, digits$"),
+        (
+            "views",
+            r"^no data set 'views': .*/views.py has no SPECIFICATION; known: cifar10, cifar100, digits$",
+        ),
         ("../digits", r"^no data set '\.\./digits', and no such module is on the Python path"),
+        ("ataka.datasets.digits", "^no data set 'ataka.datasets.digits', and no such module"),
         ("", "^no data set ''; known"),
         ("nolab.scans", "^no data set 'nolab.scans', and no such module is on the Python path"),
-        ("torch.nn", r"^no data set 'torch.nn': 'torch.nn' has no SPECIFICATION, an ataka\.datasets\.Specification$"),
+        ("torch.nn", "^no data set 'torch.nn': .*torch/nn/__init__.py has no SPECIFICATION; known"),
     ],
 )
 def test_other_names_get_a_hint(name: str, message: str) -> None:
@@ -140,6 +150,7 @@ def test_other_names_get_a_hint(name: str, message: str) -> None:
     ("change", "message"),
     [
         (("import torch", "import torhc"), "can't import 'mylab.scans': ModuleNotFoundError: No module named 'torhc'"),
+        (("= Specification(", "= dict("), r"SPECIFICATION of 'mylab.scans' is no ataka\.datasets\.Specification$"),
         (("def load(", "def read("), "'mylab.scans' has no function load"),
         (("torch.uint8", "torch.float32"), r"training images are float32 of shape \(4, 1, 8, 8\), not uint8 of shape"),
         (("size=8", "size=9"), r"training images are uint8 of shape \(4, 1, 8, 8\), not uint8 of shape \(4, 1, 9, 9\)"),

@@ -164,6 +164,10 @@ def test_a_module_anywhere_on_the_path_is_a_network(lab: Path) -> None:
     assert (models.label("mylab.tiny"), models.sources("mylab.tiny")) == ("Tiny", ("mylab.tiny",))
     assert "mylab.tiny" not in sys.modules  # its facts are read without running it
     assert models.build("mylab.tiny", classes=7, channels=1)(torch.rand(2, 1, 8, 8)).shape == (2, 7)
+    with pytest.raises(ValueError, match=r"unknown architecture 'ataka\.models\.resnet'"):
+        models.check("ataka.models.resnet")
+    (lab.parent / "tiny_of_mine.py").write_text(TINY)
+    assert models.sources("tiny_of_mine") == ("tiny_of_mine",)
     (lab / "plain.py").write_text(TINY.replace('LABEL = "Tiny"', ""))
     assert models.label("mylab.plain") == "mylab.plain"
 
