@@ -41,7 +41,7 @@ def killed(fresh: Checkout, tmp_path_factory: pytest.TempPathFactory) -> tuple[C
     """The same study, whose workers keep a state at each chance and are killed; and all that was said."""
     folder = tmp_path_factory.mktemp("killed")
     checkout, log, moments = fresh.copy(folder / "study"), folder / "terminal", random.Random(6)
-    with (checkout.folder / "ataka/resume.py").open("a") as module:
+    with (checkout.folder / "ataka/files/resume.py").open("a") as module:
         module.write("\n\ndef pause(cost):\n    return 0.0\n")
     said, kills = "", 0
     process = checkout.start(*ASKED, "--retries", "100", log=log)
