@@ -1,4 +1,4 @@
-"""A cell's row: what evaluate writes, tables collect and verify checks. Imports no torch."""
+"""A cell's row, which evaluate writes, tables collect and verify checks. Imports no torch."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -91,7 +91,7 @@ def row(correct: int, n: int, about: Mapping[str, Any]) -> dict[str, str]:
 
 
 def parse(rows: Sequence[Mapping[str, str]], where: str, remedy: str = AGAIN) -> Row:
-    """The rows of a cell's CSV as what they state; UserError, naming ``where``, if they are not those of a cell."""
+    """The single row of a cell's CSV; UserError, naming ``where``, if ``rows`` are not those of a cell."""
     if len(rows) != 1:
         raise UserError(f"{where} has {len(rows)} rows, a cell has one; {remedy}")
     try:

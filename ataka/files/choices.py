@@ -1,4 +1,4 @@
-"""choice.json: the candidates for alpha, how each fared, and the one that was chosen. Imports no torch."""
+"""choice.json: the candidates for alpha, how each fared, and the chosen alpha. Imports no torch."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A job's claim on the folder that it writes to: no other process makes the same files meanwhile."""
+"""A job's claim on its output folder: no other process makes the same files meanwhile."""
 
 import fcntl
 import os
@@ -13,12 +13,12 @@ from ataka.errors import UserError
 from ataka.files.disk import sweep
 
 PATIENCE = 10.0
-"""Seconds to wait for another process that makes the same files: one that was just killed may take a moment to end."""
+"""Seconds to wait for another process on the same files: a killed process may take a moment to end."""
 
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """The claim alone, for a job that keeps no states: within it no other process writes the same files."""
+    """The claim alone, for a job without checkpoints: inside the context no other process writes the same files."""
     lock = claim(folder)
     try:
         yield
@@ -27,9 +27,9 @@ def claimed(folder: Path) -> Iterator[None]:
 
 
 def claim(folder: Path) -> IO[str] | None:
-    """A lock in ``folder``, which the system frees when its holder dies; UserError if another process keeps it.
+    """A lock in ``folder``, which the system frees when its holder dies; None on a disk without locks or room.
 
-    None on a file system that has no locks, or no room.
+    Raises UserError if another process still holds the lock after PATIENCE seconds.
     """
     deadline = time.monotonic() + PATIENCE
     while True:
@@ -67,8 +67,8 @@ def claim(folder: Path) -> IO[str] | None:
 def release(folder: Path, lock: IO[str] | None) -> None:
     with suppress(OSError):  # the folder is not empty where states are left
         (folder / "lock").unlink(missing_ok=True)
-        for one in (folder, folder.parent):
-            if ".resume" in one.parts:
-                one.rmdir()
+        for level in (folder, folder.parent):
+            if ".resume" in level.parts:
+                level.rmdir()
     if lock:
         lock.close()

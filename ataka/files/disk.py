@@ -33,7 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a killed process left half-written in ``folder``: our parts, and safetensors' own."""
+    """Remove half-written files of killed processes from ``folder``: our parts, and those of safetensors."""
     for pattern in (".*.part", ".tmp*"):
         for left in folder.glob(pattern):
             with suppress(OSError):
@@ -41,7 +41,7 @@ def sweep(folder: Path) -> None:
 
 
 def require_space(folder: Path, needed: int) -> None:
-    """UserError unless the disk of ``folder`` has ``needed`` bytes, what ``folder`` holds already included."""
+    """UserError unless the free bytes of the disk and the bytes already in ``folder`` make up ``needed`` bytes."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         held = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
@@ -56,7 +56,7 @@ def require_space(folder: Path, needed: int) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Of a file's bytes; UserError if it is missing."""
+    """SHA-256 of a file's bytes; UserError if the file is missing."""
     try:
         with path.open("rb") as content:
             return hashlib.file_digest(content, "sha256").hexdigest()

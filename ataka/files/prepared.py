@@ -1,4 +1,4 @@
-"""Prepared data sets: the splits of one data set in a safetensors file, with the settings that they were cut under."""
+"""Prepared data sets: the splits of one data set in a safetensors file, and the settings of the cut."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ from ataka.files.tensors import load_about, load_tensors, save_tensors
 
 
 def save_splits(path: Path, splits: Mapping[str, Split], about: Mapping[str, Any]) -> None:
-    """Write prepared splits into one file, with the settings that they were cut under and their digests."""
+    """Write prepared splits into one file, with the settings of the cut and the splits' digests."""
     tensors: dict[str, Tensor] = {}
     for name, part in splits.items():
         tensors |= {f"{name}.images": part.images, f"{name}.labels": part.labels}
@@ -22,11 +22,11 @@ def save_splits(path: Path, splits: Mapping[str, Split], about: Mapping[str, Any
 
 
 def load_split(path: Path, name: str, about: Mapping[str, Any] | None = None) -> Split:
-    """One split of a prepared file; UserError if it isn't what was prepared, or was cut under others than ``about``."""
-    tensors, found = load_tensors(path), load_about(path)
-    if not isinstance(found, dict) or not isinstance(found.get("sha256"), dict):
+    """One split of a prepared file; UserError if the file is damaged, or its settings differ from ``about``."""
+    tensors, metadata = load_tensors(path), load_about(path)
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("sha256"), dict):
         raise UserError(f"{path} has no digests of its splits; delete it and run again")
-    if about is not None and found.get("settings") != about:
+    if about is not None and metadata.get("settings") != about:
         raise UserError(
             f"{path} was cut under other settings than those in force; prepare it again: snakemake --force {path}"
         )
@@ -34,8 +34,7 @@ def load_split(path: Path, name: str, about: Mapping[str, Any] | None = None) ->
         split = Split(tensors[f"{name}.images"], tensors[f"{name}.labels"])
     except KeyError:
         raise UserError(f"{path} has no split '{name}'; delete it and run again") from None
-    if (split.images.dtype, split.labels.dtype) != (torch.uint8, torch.int64) or split.digest() != found["sha256"].get(
-        name
-    ):
+    is_typed = (split.images.dtype, split.labels.dtype) == (torch.uint8, torch.int64)
+    if not is_typed or split.digest() != metadata["sha256"].get(name):
         raise UserError(f"{path} is damaged: the images of '{name}' are not those prepared; delete it and run again")
     return split

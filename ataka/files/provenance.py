@@ -1,4 +1,4 @@
-"""Who, what, when, on which machine: the record beside every result."""
+"""Commit, versions, machine and time, for the record beside every result."""
 
 import platform
 import subprocess

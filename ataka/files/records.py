@@ -1,7 +1,7 @@
 """Records of what was made: JSON objects and rows of CSV, each with a seal. Imports no torch.
 
-A *seal* is the SHA-256 of the rest of the object or row. It tells damage and edits from what was written. It is no
-signature: whoever wants to can write another.
+A *seal* is the SHA-256 of all other fields of the object or row, and reveals damage and edits. A seal is no signature:
+anybody can compute a new seal.
 """
 
 import csv
@@ -67,7 +67,7 @@ def read_json(path: Path, *wanted: str, remedy: str = AGAIN) -> dict[str, Any]:
 
 
 def sealed(row: Mapping[str, Any]) -> dict[str, str]:
-    """A row of a CSV as it will be read, with its seal."""
+    """A row of a CSV with its seal, every field as the text that ``read_rows`` gives."""
     text = _as_read(row)
     return text | {"seal": seal(text)}
 
@@ -127,10 +127,10 @@ def require_sealed(rows: Sequence[Mapping[str, str]], path: Path, remedy: str = 
 
 
 def collected(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """The rows of a collection as they will be read.
+    """The rows of a collection, every field as the text that ``read_rows`` gives.
 
-    Each has a seal of its own, ``collected``, of its fields, its place and the number of rows, so that no row can be
-    edited, lost or added unnoticed.
+    Each row gets a seal ``collected`` of its fields, its place and the number of rows, so that no row can be edited,
+    lost or added unnoticed.
     """
     texts = [_as_read(row) for row in rows]
     return [{**row, "collected": its} for row, its in zip(texts, _seals(texts), strict=True)]

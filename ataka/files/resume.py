@@ -1,8 +1,8 @@
-"""Safe points of a long job: all that it needs to go on, bit for bit, after it was interrupted.
+"""Checkpoints of a long job, from which an interrupted job resumes bit for bit.
 
-A job keeps its last two states in a folder `.resume` beside its outputs, which no rule declares and Snakemake so
-leaves alone. A state is replaced as a whole, carries a checksum and what it was made under (settings, code, inputs),
-and is removed with the folder when the job has finished.
+A job keeps its last two checkpoints (``State``) in a folder `.resume` beside its outputs. No rule declares the folder,
+so Snakemake leaves it alone. A checkpoint is replaced as a whole. It carries a checksum, and the digests of the
+settings, code and inputs of its job. When the job has finished, the folder is removed.
 """
 
 import hashlib
@@ -27,13 +27,13 @@ FORMAT = 1
 
 
 def pause(cost: float) -> float:
-    """Seconds between two states when the last one took ``cost``: a minute, and at most 5 % of all time."""
+    """Seconds between two checkpoints when the last took ``cost`` seconds: a minute, and at most 5 % of all time."""
     return max(60.0, 20 * cost)
 
 
 @dataclass(frozen=True)
 class State:
-    """A safe point: ``where`` it lies ("epoch 12 of 200"), tensors, and what JSON can hold."""
+    """A checkpoint: its place ``where`` in the job ("epoch 12 of 200"), tensors, and JSON ``facts``."""
 
     where: str
     tensors: Mapping[str, Tensor]
@@ -41,10 +41,10 @@ class State:
 
 
 class States:
-    """The states of one job, and its claim on ``folder``: enter it, ``restore``, and ``keep`` now and then.
+    """The checkpoints of one job, and its claim on ``folder``: enter the context, ``restore``, and ``keep`` repeatedly.
 
-    ``identity`` is what a state must have been made under to be used; ``environment`` may change on the way, and bits
-    with it. Leaving it well removes the states; an interrupt is told after which state the next start goes on. Raises
+    A checkpoint is used only if its ``identity`` is this one. A changed ``environment`` is reported, since bits may
+    then differ. A normal exit removes the checkpoints; a KeyboardInterrupt gets ``outlook`` as its message. Raises
     UserError on entry if another process holds the folder.
     """
 
@@ -53,9 +53,9 @@ class States:
     ) -> None:
         self.folder, self.identity, self.environment = folder, dict(identity), dict(environment)
         self.resumed: list[dict[str, Any]] = []
-        """Each interruption: after which state the job went on, and the environment of the work before it."""
+        """Each interruption: the checkpoint from which the job resumed, and the environment of the work before."""
         self.latest: str | None = None
-        """Where the latest good state lies."""
+        """The place of the latest good checkpoint in the job."""
         self._say = progress.say
         self._number, self._spent, self._failed = 0, 0.0, False
         self._began = time.monotonic()
@@ -64,21 +64,21 @@ class States:
 
     @property
     def seconds(self) -> float:
-        """What the job has taken so far, with the work before its interruptions."""
+        """Seconds of work so far, the work before interruptions included."""
         return self._spent + time.monotonic() - self._began
 
     @property
     def outlook(self) -> str:
-        """What the next start will do."""
+        """A message: from where the next start resumes."""
         return f"the next start goes on after {self.latest}" if self.latest else "the next start begins anew"
 
     @property
     def last(self) -> str:
-        """The last good state and where it lies."""
+        """A message: the last good checkpoint and its path."""
         path = self._paths()[self._number % 2]
         return f"the last good state is that of {self.latest}, {path}" if self.latest else "no good state was kept"
 
-    # ---- its claim on the folder
+    # ---- the claim on the folder
 
     def __enter__(self) -> "States":
         self._lock = claim(self.folder)
@@ -95,11 +95,11 @@ class States:
             sweep(self.folder)
         release(self.folder, self._lock)
 
-    # ---- to go on
+    # ---- restore
 
     def restore(self, take: Callable[[State], None]) -> bool:
-        """Hand the newest good state to ``take``, which refuses one by a UserError; False if there is none."""
-        for number, content, state in self._found():
+        """Hand the newest good checkpoint to ``take``, which refuses by a UserError; False if none is left."""
+        for number, content, state in self._usable():
             try:
                 take(state)
             except UserError as error:
@@ -115,9 +115,9 @@ class States:
             self._say("begins anew")
         return False
 
-    def _found(self) -> Iterator[tuple[int, dict[str, Any], State]]:
-        """The states that are whole and were made under the same settings, code and inputs; the newest first."""
-        found = []
+    def _usable(self) -> Iterator[tuple[int, dict[str, Any], State]]:
+        """The whole checkpoints of the same settings, code and inputs, the newest first."""
+        usable = []
         for path in self._paths():
             if not path.exists():
                 continue
@@ -134,16 +134,16 @@ class States:
                 self._say(f"{path} is not used: it was made under other {other or 'inputs'}")
                 continue
             state = State(content["where"], tensors, content["facts"])
-            found.append((content["number"], content, state))
-        return iter(sorted(found, key=lambda entry: entry[0], reverse=True))
+            usable.append((content["number"], content, state))
+        return iter(sorted(usable, key=lambda entry: entry[0], reverse=True))
 
     def _paths(self) -> tuple[Path, Path]:
         return self.folder / "0.safetensors", self.folder / "1.safetensors"
 
-    # ---- to keep
+    # ---- keep
 
     def keep(self, where: str, make: Callable[[], tuple[Mapping[str, Tensor], Mapping[str, Any]]]) -> None:
-        """Keep the tensors and facts that ``make`` returns, if it is time to; a disk that is full stops nothing."""
+        """Keep the tensors and facts that ``make`` returns, once ``pause`` is over; a full disk costs a warning."""
         began = time.monotonic()
         if began < self._due:
             return
@@ -178,7 +178,7 @@ def _write(path: Path, content: Mapping[str, Any], tensors: Mapping[str, Tensor]
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Content and tensors; UserError, ValueError or KeyError if they are not what was written."""
+    """Content and tensors; UserError, ValueError or KeyError if the file differs from the written file."""
     tensors, about = load_tensors(path), load_about(path)
     if about["sha256"] != _digest(about["content"], tensors):
         raise ValueError("its checksum differs")

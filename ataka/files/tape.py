@@ -1,9 +1,9 @@
-"""The tape: what the teachers said about every training image in every epoch.
+"""The tape: the teachers' logits for every training image in every epoch.
 
 One safetensors file an epoch, a tensor (n, N, C) float32 for each named channel, image i of the training split in row i
 (NaN for an image that its epoch left out); and a manifest with a checksum and a view digest for each epoch and
 everything else that the tape depends on. A student that replays it reads the logits that the teachers' own updates
-computed, so it trains exactly as if it had stood beside them.
+computed, so the student trains exactly as if beside the teachers.
 """
 
 import os
@@ -27,7 +27,7 @@ _DIGITS = 12
 
 
 def part_of(digest: str) -> str:
-    """The part of a folder for a tape that is what it is by the SHA-256 ``digest``."""
+    """The subfolder of a tape whose settings, code and images have the SHA-256 ``digest``."""
     return digest[:_DIGITS]
 
 
@@ -80,7 +80,7 @@ class Writer:
             self.teachers.append(_entry(path, self.folder))
 
     def go_on(self, epochs: Sequence[Mapping[str, str]]) -> None:
-        """Take the ``epochs`` that an interrupted recording wrote; UserError if one is no longer what it was."""
+        """Take the ``epochs`` that an interrupted recording wrote; UserError if a file is missing or damaged."""
         for entry in epochs:
             path = self.folder / entry["file"]
             if not path.exists() or sha256(path) != entry["sha256"]:
@@ -88,7 +88,7 @@ class Writer:
         self.epochs = [dict(entry) for entry in epochs]
 
     def finish(self, content: Mapping[str, Any]) -> None:
-        """Write the manifest: from now on this is the folder's tape, and other parts go."""
+        """Write the manifest, which makes this the folder's tape, and remove the other parts."""
         manifest = {
             "format": formats.TAPE,
             "count": self.count,
@@ -101,10 +101,10 @@ class Writer:
 
 
 def share(source: Path, folder: Path, count: int, content: Mapping[str, Any]) -> bool:
-    """Write the manifest of a tape that is the first ``count`` teachers of the one at ``source``, and copy nothing.
+    """Write the manifest of a tape of the first ``count`` teachers of the tape at ``source``, and copy nothing.
 
-    Only where that tape's kernel was exactly the identity in every step, so that its teachers never felt each other
-    (A1); else write nothing and return False.
+    This holds only where that tape's kernel was exactly the identity in every step, so that no teacher depended on
+    another (A1). Elsewhere nothing is written, and the result is False.
     """
     theirs = read_json(source)
     if theirs.get("kernel_offdiagonal_max") != 0:
@@ -120,7 +120,7 @@ def share(source: Path, folder: Path, count: int, content: Mapping[str, Any]) ->
 
 
 def _entry(path: Path, folder: Path) -> dict[str, str]:
-    """How a manifest in ``folder`` names a file."""
+    """The entry of a file in a manifest in ``folder``."""
     return {"file": path.relative_to(folder).as_posix(), "sha256": sha256(path)}
 
 
@@ -132,7 +132,7 @@ def _clear(folder: Path, part: str = "") -> None:
 
 
 class Reader:
-    """A finished tape. Refuses to be replayed on other data, other views or other teachers than it was made with."""
+    """A finished tape. Refuses a replay on other data, other views or other teachers than the recording's."""
 
     def __init__(self, manifest: Path, *, settings_sha256: str, data_sha256: str) -> None:
         self.path, self.folder = manifest, manifest.parent

@@ -35,7 +35,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_about(path: Path) -> Any:
-    """What ``save_tensors`` was told about its tensors; UserError if the file is damaged."""
+    """The JSON metadata that ``save_tensors`` wrote; UserError if the file is damaged."""
     try:
         with safe_open(path, "pt") as file:
             return json.loads(file.metadata()["about"])

@@ -18,9 +18,9 @@ _held: list[FileLock] = []
 
 
 def gpu() -> None:
-    """Make one free GPU of those that are visible the only one that this process sees; wait until one is free.
+    """Wait for a free GPU among the visible ones, and make it the only GPU that this process sees.
 
-    To be called before anything touches CUDA. Does nothing where there is none, or where this process has one already.
+    Call this before anything touches CUDA. Nothing happens without a GPU, or if this process has a lease already.
     """
     if _held:
         return
@@ -36,10 +36,10 @@ def gpu() -> None:
 
 
 def first_free(devices: Sequence[str]) -> tuple[FileLock | None, str]:
-    """A lease on the first of ``devices`` that nobody holds, once there is one; none where there are no devices."""
+    """A lease on the first free device of ``devices``, after waiting for it; no lease where there are no devices."""
     folder = Path(tempfile.gettempdir(), f"ataka-gpus-{os.getuid()}")
     folder.mkdir(exist_ok=True)
-    told = False
+    announced = False
     while devices:
         for device in devices:
             lock = FileLock(folder / f"{re.sub(r'[^A-Za-z0-9-]', '_', device)}.lock")
@@ -48,8 +48,8 @@ def first_free(devices: Sequence[str]) -> tuple[FileLock | None, str]:
             except Timeout:
                 continue
             return lock, device
-        if not told:
+        if not announced:
             print(f"waiting for a GPU: other jobs hold {', '.join(devices)}", file=sys.stderr, flush=True)
-            told = True
+            announced = True
         time.sleep(_POLL)
     return None, ""

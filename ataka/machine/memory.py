@@ -1,4 +1,4 @@
-"""Images in pieces, which get smaller when memory runs out."""
+"""Work on images in pieces; the pieces get smaller when memory runs out."""
 
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -20,13 +20,13 @@ def in_pieces(
 ) -> Iterator[T]:
     """``work`` on ``size`` (BATCH) images at a time, from ``start`` up to ``count``; half as many once memory runs out.
 
-    What ``work`` gives must not depend on the cut. The error is raised where memory is too small for a single image.
+    The result of ``work`` must not depend on the cut. The error is raised where memory is too small for one image.
     """
     size = size or BATCH
     while start < count:
         piece = slice(start, min(start + size, count))
         try:
-            found = work(piece)
+            result = work(piece)
         except RuntimeError as error:
             if not out_of_memory(error) or size == 1:
                 raise
@@ -36,7 +36,7 @@ def in_pieces(
             if say:
                 say(f"out of memory: {size} images at a time from here on, which changes no result")
             continue
-        yield found
+        yield result
         start = piece.stop
 
 

@@ -19,7 +19,7 @@ class Progress:
         self._begun = self._said = time.monotonic()
         self._done = self._total = self._per_epoch = self._before = 0
         self.doing = ""
-        """What goes on inside a step that takes long, for ``alive``."""
+        """The name of the work inside a long step, for ``alive``."""
 
     @classmethod
     def silent(cls) -> "Progress":
@@ -31,7 +31,7 @@ class Progress:
             self._said = time.monotonic()
 
     def start(self, epochs: int, images: int, done: int = 0) -> None:
-        """Begin with ``images`` in each of ``epochs``; ``done`` images of them all were done before."""
+        """Begin with ``images`` in each of ``epochs``; ``done`` of them were done before an interruption."""
         self._begun, self._done, self._before = time.monotonic(), done, done
         self._per_epoch, self._total = images, epochs * images
 
@@ -43,7 +43,7 @@ class Progress:
             self.say(self._where() + loss_text + self._speed())
 
     def alive(self) -> None:
-        """Say where it stands, if a line is due: for what takes long within a step."""
+        """Print a line if due, during a long step."""
         if self._due():
             self.say(self._where() + (f"  {self.doing}" if self.doing else "") + self._speed())
 

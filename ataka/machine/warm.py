@@ -1,9 +1,9 @@
 """Warm starts: jobs are forked from one process that has loaded torch, instead of loading it for two seconds each.
 
-Where jobs are short (`warm_start` in the demo's and smoke's configuration), Snakemake's start opens a `Server`; a job's
-command then finds its address in the environment, hands over its arguments and standard streams, and waits for the
-exit code. The forked child does what the command would have done, in its place: signals are passed on, it ends when
-the command is killed, and all of it ends with Snakemake. Without a server the command runs by itself.
+Where jobs are short (`warm_start` in the demo's and smoke's configuration), Snakemake's start opens a `Server`. A job's
+command finds the server's address in the environment, hands over its arguments and standard streams, and waits for the
+exit code, while a forked child does the work. The command passes signals on. The child ends when the command is killed,
+and every process ends with Snakemake. Without a server the command does the work itself.
 """
 
 import importlib
@@ -71,17 +71,17 @@ def _wait(connection: socket.socket, request: dict[str, Any]) -> int:
 
 def _exactly(connection: socket.socket, count: int) -> bytes:
     """``count`` bytes, or none if the other side ended before."""
-    found = b""
-    while len(found) < count:
-        piece = connection.recv(count - len(found))
+    received = b""
+    while len(received) < count:
+        piece = connection.recv(count - len(received))
         if not piece:
             return b""
-        found += piece
-    return found
+        received += piece
+    return received
 
 
 class Server:
-    """A process that forks jobs for the time of this one, with ``modules`` loaded; ``environment`` names it to them."""
+    """A process with ``modules`` loaded, which forks jobs until this one ends; ``environment`` holds its address."""
 
     def __init__(self, *modules: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="ataka-")  # removed when this process ends
@@ -99,7 +99,7 @@ class Server:
         return self._process.pid
 
     def close(self) -> None:
-        """End the server; jobs that run go on."""
+        """End the server; running jobs finish."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
@@ -122,7 +122,7 @@ def serve(address: str, *modules: str) -> None:
 
 
 def _job(connection: socket.socket) -> NoReturn:
-    """In the forked child: become the command that asked, and answer with its exit code."""
+    """In the forked child: do the command's work, and answer with the exit code."""
     code = 1
     try:
         head, streams, _, _ = socket.recv_fds(connection, _LENGTH, 3)
@@ -150,7 +150,7 @@ def _job(connection: socket.socket) -> NoReturn:
 
 
 def _end_with(connection: socket.socket) -> None:
-    """End at once when the command that asked is gone."""
+    """End at once when the command is gone."""
     if not _exactly(connection, 1):
         os._exit(137)
 

@@ -9,7 +9,7 @@ from math import exp, lgamma, log
 
 LEVEL = 1e-5
 """Of both tests of ``lost``. Were verdicts pure noise, drawn anew in each epoch, at most one training of 300 epochs in
-300 would be stopped (tests/test_probe.py); real ones are of the same images and starts, and vary less."""
+300 would be stopped (tests/training/test_probe.py); real ones are of the same images and starts, and vary less."""
 RECENT = 5
 """Epochs back that robustness may have been seen in: what fades over more of them was no sudden loss."""
 
