@@ -167,8 +167,8 @@ def made_from(study: Study, node: Tape | Run, root: str | Path, alpha: float | N
     """The files of this study that a training reads, beside images: ``alpha`` is the one chosen for it."""
     needed = needs(study, node)
     if not isinstance(node, Run) or node.part or not tuned(study.method(node.method)):
-        return [file_of(one, root) for one in needed]
+        return [file_of(source, root) for source in needed]
     grid = candidates(study, node)
-    chosen = [one for one in grid if one.alpha == alpha]
-    behind = chosen if node.seed == study.seeds[0] else [one for one in needed if one not in grid]
-    return [node.choice(root), *(file_of(one, root) for one in behind)]
+    chosen = [candidate for candidate in grid if candidate.alpha == alpha]
+    sources = chosen if node.seed == study.seeds[0] else [source for source in needed if source not in grid]
+    return [node.choice(root), *(file_of(source, root) for source in sources)]

@@ -1,4 +1,4 @@
-"""What several stages need: device, images, networks of earlier stages, and the records beside what they make."""
+"""Shared by several stages: device, images, networks of earlier stages, and the records beside outputs."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ from ataka.training import Failed
 
 
 def device_of(study: Study) -> torch.device:
-    """The device that the study asks for; sets torch's threads, deterministic kernels, and float32 that is float32."""
+    """The device that the study asks for; sets torch's threads, deterministic kernels, and float32 without TF32."""
     torch.set_num_threads(study.threads)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False  # as on the paper's cards, which had none
@@ -80,7 +80,7 @@ def reader_of(study: Study, root: str, node: Tape, split: Split) -> tape.Reader:
 
 
 def states_of(study: Study, node: Node, folder: Path, progress: Progress, **inputs: Any) -> resume.States:
-    """Where an interrupted job goes on, if it was made from the same ``inputs`` under the same settings and code."""
+    """The checkpoints of a job, valid under the same settings, code and ``inputs`` alone."""
     identity = {
         "settings": plan.digest(plan.settings_of(study, node)),
         "code": digests.code_digest(plan.code_of(study, node)),
@@ -91,12 +91,12 @@ def states_of(study: Study, node: Node, folder: Path, progress: Progress, **inpu
 
 
 def writing(folder: Path, part: str = "") -> AbstractContextManager[None]:
-    """Within it this process alone writes to ``folder``, or the ``part`` of it; for jobs that keep no states."""
+    """A context in which this process alone writes to ``folder`` or its ``part``; for jobs without checkpoints."""
     return claim.claimed(folder / ".resume" / part)
 
 
 def remedy(error: Failed, setup: str) -> str:
-    """What to change after a training under ``setup`` that came to nothing."""
+    """Advice for the message of a failed training under ``setup``."""
     if error.status == "overfitted":
         return (
             "attack with more and smaller steps, or lower the learning rate; where overfitting is what the study is to "
@@ -106,7 +106,7 @@ def remedy(error: Failed, setup: str) -> str:
 
 
 def times(states: resume.States) -> dict[str, Any]:
-    """What it took, interruptions left out, and where they were."""
+    """Seconds of work, without the interruptions, and the list of interruptions."""
     return {"seconds": states.seconds, "resumed": states.resumed}
 
 
@@ -121,7 +121,7 @@ def device_name(device: torch.device) -> str:
 
 
 def write_run(study: Study, root: str, node: Tape | Run, *, status: str, **more: Any) -> None:
-    """The record beside a training: what it was, what it was made from, and the digests of what it wrote."""
+    """Write run.json: the training's names, settings, readings and sources, and the digests of its outputs."""
     folder, settings = node.folder(root), plan.settings_of(study, node)
     record = {**asdict(node), "status": status, "settings": settings, "settings_sha256": plan.digest(settings), **more}
     record |= {"readings": plan.readings_in(study, node), "history_sha256": sha256(folder / "history.csv")}
@@ -135,7 +135,7 @@ def write_run(study: Study, root: str, node: Tape | Run, *, status: str, **more:
 
 
 def measured(study: Study, node: Cell | Particles, *, model_sha256: str, data_sha256: str) -> dict[str, Any]:
-    """The fields of a measurement's row that say of whom it is, under which settings, and where it comes from."""
+    """The fields of a measurement's row for its names, the digest of its settings, and its sources."""
     about = {"scale": study.scale, **asdict(node)}
     about |= {"model_sha256": model_sha256, "config_sha256": plan.digest(plan.settings_of(study, node))}
     made = origin(study, node)
@@ -144,7 +144,7 @@ def measured(study: Study, node: Cell | Particles, *, model_sha256: str, data_sh
 
 
 def origin(study: Study, node: Node) -> dict[str, Any]:
-    """By which code, on which machine and when a node is being made: fields of every record."""
+    """Fields of every record: code, machine and time of a node in the making."""
     return {
         "code_sha256": digests.code_digest(plan.code_of(study, node)),
         "threads": study.threads,
@@ -166,7 +166,7 @@ def sha256s(root: str, paths: Sequence[Path]) -> dict[str, str]:
 
 
 def write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
-    """Losses as shortest exact text, so that equal runs give equal bytes."""
+    """Write a history with each float as its shortest exact text, so that equal runs give equal bytes."""
     write_rows(path, [{name: exact(value) for name, value in row.items()} for row in history])
 
 

@@ -1,6 +1,6 @@
-"""What a generator does to the teachers that it trained: a note beside them, on which no tape depends.
+"""Diagnosis of a generator on the teachers that it trained: a note beside a tape, on which no result depends.
 
-Hence among the stages, which no code digest follows: editing a diagnosis records nothing again.
+The module lies among the stages, which are not hashed, so an edit of the diagnosis records no tape again.
 """
 
 import math
@@ -25,7 +25,7 @@ DIAGNOSED = 64
 
 
 def diagnosed(generator: Generator, teachers: Sequence[nn.Module], images: Split, seed: int) -> dict[str, float]:
-    """What the generator does to its trained teachers, on the first few of ``images``."""
+    """``diagnose`` on the first DIAGNOSED of ``images``."""
     few = images.first(min(DIAGNOSED, len(images)))
     return diagnose(generator, teachers, few.pixels(), few.labels, seed=seed)
 
@@ -33,9 +33,9 @@ def diagnosed(generator: Generator, teachers: Sequence[nn.Module], images: Split
 def diagnose(
     generator: Generator, networks: Sequence[nn.Module], x: Tensor, y: Tensor, *, seed: int
 ) -> dict[str, float]:
-    """What a generator does to trained networks, on images x (B,C,H,W) with labels y (B,): is it an attack at all?
+    """Whether a generator attacks trained networks at all, on images x (B,C,H,W) with labels y (B,). Returns:
 
-    kernel_offdiagonal_mean  over steps, pairs and images; 0 where particles never felt each other
+    kernel_offdiagonal_mean  over steps, pairs and images; 0 where particles never depended on each other
     generator_gain           the rise of the mean cross-entropy from x to the particles, over PGD's from the same starts
                              by the same steps
     gradient_norm            the median l_2 norm of an image's gradient at x
@@ -43,7 +43,7 @@ def diagnose(
     sources = [streams.generator(seed, "diagnose", index) for index in range(len(networks))]
     start = draw(generator, x.cpu(), sources).to(x.device)
     report: dict[str, Tensor] = {}
-    found = particles(generator, deepcopy(networks), x, y, start, report)  # of which batch statistics may move
+    x_adv = particles(generator, deepcopy(networks), x, y, start, report)  # copies: batch statistics may move
     with attack_mode(*networks):
         norms = torch.stack([input_gradient(network, x, y).flatten(1).norm(dim=1) for network in networks])
         by_pgd = torch.stack(
@@ -61,7 +61,7 @@ def diagnose(
                 for network, begun in zip(networks, start, strict=True)
             ]
         )
-        clean, gained, most = (_cross_entropy(networks, images, y) for images in ([x] * len(networks), found, by_pgd))
+        clean, gained, most = (_cross_entropy(networks, images, y) for images in ([x] * len(networks), x_adv, by_pgd))
     return {
         "kernel_offdiagonal_mean": report["kernel_offdiagonal_mean"].item() if report else 0.0,
         "generator_gain": (gained - clean) / (most - clean) if most != clean else math.nan,

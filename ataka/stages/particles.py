@@ -1,4 +1,4 @@
-"""particles: what a network says of a generator's particles."""
+"""particles: measure a generator's particles on a network."""
 
 from ataka import plan
 from ataka.files.disk import sha256
@@ -10,7 +10,7 @@ from ataka.study import Study
 
 
 def particles(study: Study, root: str, node: Particles) -> None:
-    """What a network says of one generator's particles of the first test images; writes a row an image."""
+    """Measure one generator's particles of the first test images on a network; writes a row for each image."""
     plan.particles_settings(study, node)  # refuses an unknown generator
     device = device_of(study)
     network = load(study, root, node.run, device)

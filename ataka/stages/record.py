@@ -1,4 +1,4 @@
-"""record: train an ensemble of teachers and keep what it says."""
+"""record: train an ensemble of teachers and record its logits, the tape."""
 
 from ataka import networks, plan
 from ataka.errors import UserError
@@ -26,7 +26,7 @@ from ataka.training import train as run_training
 
 
 def record(study: Study, root: str, node: Tape) -> None:
-    """Train an ensemble of teachers and record what they say; writes the tape, their weights and history.
+    """Train an ensemble of teachers and record their logits; writes the tape, the teachers' weights and history.
 
     Where another tape holds the very same teachers (`tape.share`), nothing is trained.
     """
@@ -75,5 +75,5 @@ def record(study: Study, root: str, node: Tape) -> None:
         write_history(folder / "history.csv", history)
         write_run(study, root, node, status="finished", **times(states))
         peaks = {name: max(row[name] for row in history) for name in history[0] if name.endswith("_max")}
-        said = diagnosed(generator, teachers, validation.to(device), node.seed)
-        writer.finish(about | {"threads": study.threads, "diagnostics": said} | peaks)
+        diagnostics = diagnosed(generator, teachers, validation.to(device), node.seed)
+        writer.finish(about | {"threads": study.threads, "diagnostics": diagnostics} | peaks)

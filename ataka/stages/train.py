@@ -1,4 +1,4 @@
-"""train: make a run, whether trained, joined, extracted, adopted or imported."""
+"""train: make a run: train, join, extract, adopt or import a network."""
 
 import shutil
 from collections.abc import Sequence
@@ -68,21 +68,21 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
     seeds = [networks.member_seed(node.seed, node.member)]
     if method.joint:
         seeds = [networks.member_seed(node.seed, member) for member in range(method.members)]
-    own = [networks.student(node.arch, facts, seed=seed, device=device) for seed in seeds]
-    beside: list[nn.Module] = []
+    students = [networks.student(node.arch, facts, seed=seed, device=device) for seed in seeds]
+    teachers: list[nn.Module] = []
     extra: dict[str, Any] = {} if alpha is None else {"alpha": alpha}
     inputs: dict[str, Any] = {"data": split.digest(), "alpha": alpha}
     reader = None
-    behind = plan.tape_of(study, node)
-    said: dict[str, Any] = {}
-    if behind:
-        reader = reader_of(study, root, behind, split)
-        said = {"diagnostics": reader.manifest["diagnostics"]}
-        inputs["tape"] = sha256(behind.manifest(root))
+    recorded = plan.tape_of(study, node)
+    diagnosis: dict[str, Any] = {}
+    if recorded:
+        reader = reader_of(study, root, recorded, split)
+        diagnosis = {"diagnostics": reader.manifest["diagnostics"]}
+        inputs["tape"] = sha256(recorded.manifest(root))
     elif method.ensemble:
         extra |= {"generator": study.generators[method.ensemble.generator], "online": True}
         arch, count = study.teacher(node.dataset), method.ensemble.n
-        beside = networks.teachers(arch, facts, count, seed=seeds[0], device=device)
+        teachers = networks.teachers(arch, facts, count, seed=seeds[0], device=device)
     if method.generator is not None:
         extra["generator"] = study.generators[method.generator]
     if method.teachers:
@@ -95,7 +95,7 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
         sweep(folder)
         try:
             history = run_training(
-                [*beside, *own],
+                [*teachers, *students],
                 objective,
                 split.to(device),
                 facts,
@@ -113,10 +113,10 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
             status, history = error.status, error.history
             progress.say(f"{status}: {error}; {states.last}; this candidate will not be chosen")
         write_history(folder / "history.csv", history)
-        _save(folder, own, joint=method.joint)
-        if beside and status == "finished":
-            said = {"diagnostics": diagnosed(extra["generator"], beside, validation.to(device), node.seed)}
-        write_run(study, root, node, status=status, alpha=alpha, **said, **times(states))
+        _save(folder, students, joint=method.joint)
+        if teachers and status == "finished":
+            diagnosis = {"diagnostics": diagnosed(extra["generator"], teachers, validation.to(device), node.seed)}
+        write_run(study, root, node, status=status, alpha=alpha, **diagnosis, **times(states))
 
 
 def _frozen(study: Study, root: str, node: Run, device: torch.device) -> Mixture:
@@ -133,7 +133,7 @@ def _save(folder: Path, trained: Sequence[nn.Module], *, joint: bool) -> None:
 
 
 def _extract(study: Study, root: str, node: Run, joint: Run) -> None:
-    """One member of a joint run; the most robust one on the selection split where it is to be chosen."""
+    """Copy one member of a joint run; for ``member: chosen`` the most robust member on the selection split."""
     device, method = device_of(study), study.method(node.method)
     mixture = load(study, root, joint, device)
     assert isinstance(mixture, Mixture)
@@ -169,7 +169,7 @@ def _import(study: Study, root: str, node: Run) -> None:
 
 
 def _join(study: Study, root: str, node: Run) -> None:
-    """One file of all members: what an attack sees as one network."""
+    """Join all members in one file, which an attack sees as one network."""
     members = plan.members(study, node)
     tensors = {}
     for index, member in enumerate(members):
