@@ -1,4 +1,4 @@
-"""Before the first job: what is about to be made and what it will cost; a study of days without a GPU is stopped."""
+"""Before the first job: print the jobs and their cost; stop a study of days on a machine without a GPU."""
 
 import os
 from typing import TYPE_CHECKING, get_args
@@ -20,7 +20,7 @@ _servers: list[warm.Server] = []
 
 @mistakes_stop()
 def announce(scales: Scales, workflow: "Workflow") -> None:
-    """Print the cost of all due jobs, scale by scale. Where jobs are short they will start warm."""
+    """Print the cost of all due jobs, scale by scale, and open a warm server where the scale says `warm_start`."""
     from ataka.stages import cost  # measures this machine, so it needs torch
 
     paths = [str(job.output[0]) for job in workflow.dag.needrun_jobs() if job.output]

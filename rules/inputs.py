@@ -36,7 +36,7 @@ class RuleInputs:
 
     @mistakes_stop()
     def network(self, wildcards: Wildcards) -> str:
-        """The network that is attacked or measured; a misspelt attack is refused here, before any training for it."""
+        """The network that is attacked or measured; a misspelt attack is refused here, before its network trains."""
         study, node = self._scales.study(wildcards), node_of(wildcards)
         assert isinstance(node, Cell | Particles)
         plan.require_known(study, node.run)

@@ -1,9 +1,9 @@
 """A failed job leaves the earlier result in place: the files, their times, and Snakemake's own records of them.
 
-Snakemake removes a job's outputs before the job starts, and again when the job has failed. Its own flag against that,
-`update()`, records the failed job's settings for the file that it restores, so that a stale file would pass for a new
-one. Here `.before/` of the results folder keeps what is about to be made again, until its job has ended: by hard links,
-or by copies where a folder lies on another file system or on one without hard links.
+Snakemake removes a job's outputs before the job starts, and again when the job has failed. Snakemake's flag `update()`
+records the failed job's settings for the restored file, so that a stale file would pass for a new file. Here `.before/`
+of the results folder keeps the previous files until the job has ended: by hard links, or by copies on another file
+system or where there are no hard links.
 
 A folder named by the digest of its settings, which a later job adopts, would not do: after a failure the declared file
 would be gone until somebody asks under the old settings, and `--force` would adopt instead of making it again.
@@ -33,7 +33,7 @@ _BESIDE = {"manifest.json": ("run.json", "history.csv")}
 
 
 class Rollback:
-    """Between ``begin`` and ``settle`` jobs run; what a process that dies in between leaves is the next one's."""
+    """Keeps previous files between ``begin`` and ``settle``; ``recover`` restores those that a killed process kept."""
 
     def __init__(self) -> None:
         self._jobs: list[Job] = []
@@ -44,10 +44,10 @@ class Rollback:
         """The folders whose files can't be put back, and why: no job may start there."""
 
     def recover(self, workflow: "Workflow", roots: Iterable[str]) -> None:
-        """Put back what a process that died had kept and its jobs had removed; it will be made again where needed.
+        """Restore the files that a killed process kept and its jobs removed; Snakemake makes them again where needed.
 
-        Snakemake may have recorded it as made by a job that had failed, so its time says that it is older than all.
-        A cluster's job reads the Snakefile, too; on its machine the lock of the Snakemake that sent it may not be seen.
+        Snakemake may have recorded such a file as the output of a failed job, so the file gets the oldest time. A job
+        on a cluster reads the Snakefile, too, and may not see the lock of its Snakemake; there nothing is restored.
         """
         if not workflow.is_main_process:
             return
@@ -60,7 +60,7 @@ class Rollback:
 
     @mistakes_stop()
     def begin(self, workflow: "Workflow") -> None:
-        """Keep what the jobs are about to make again."""
+        """Keep the files that the jobs are about to make again."""
         self._jobs = list(workflow.dag.needrun_jobs())
         for folder in {Path(job.wildcards.root, plan.BEFORE) for job in self._jobs}:
             if folder in self._stuck:
@@ -84,7 +84,7 @@ class Rollback:
                 self._records |= {str(output): workflow.persistence.metadata(output) for output in job.output}
 
     def settle(self, workflow: "Workflow") -> None:
-        """Put back what jobs that did not finish had removed, and let go of the rest."""
+        """Restore the files of unfinished jobs, and drop the others."""
         back: list[Path] = []
         for job in self._jobs:
             try:
@@ -98,7 +98,7 @@ class Rollback:
         _tell(back)
 
     def _settle(self, persistence: Any, job: Any) -> list[Path]:
-        """The files of a job that were put back; none if it has made its outputs."""
+        """Restore a job's files and return them; none if the job has made its outputs."""
         kept = [(path, aside) for path, aside in _places(job) if aside.exists()]
         if _made(job):
             for _, aside in kept:
@@ -112,7 +112,7 @@ class Rollback:
         return back
 
     def _restore_records(self, persistence: "Persistence", job: "Job") -> None:
-        """A file is current, or not, under the settings that it was made under, not under those of the failed job."""
+        """Give a restored file Snakemake's records of the job that made it, not those of the failed job."""
         if not all(str(output) in self._records for output in job.output):
             return  # a process had died over them; they stay incomplete and are made again
         for output in job.output:
@@ -127,12 +127,12 @@ def _made(job: "Job") -> bool:
 
 
 def _places(job: "Job") -> list[tuple[Path, Path]]:
-    """Each file that the job makes, and where it is kept meanwhile."""
-    root, found = job.wildcards.root, []
+    """Each file that the job makes, and the path that keeps the previous file meanwhile."""
+    root, places = job.wildcards.root, []
     for output in map(Path, job.output):
         for path in (output, *(output.with_name(name) for name in _BESIDE.get(output.name, ()))):
-            found.append((path, Path(root, plan.BEFORE, path.relative_to(root))))
-    return found
+            places.append((path, Path(root, plan.BEFORE, path.relative_to(root))))
+    return places
 
 
 def _keep(path: Path, aside: Path) -> None:
@@ -149,7 +149,7 @@ def _keep(path: Path, aside: Path) -> None:
 
 
 def _recover(folder: Path) -> list[Path]:
-    """Put back what nobody is making any more, as older than anything else; the files that were gone."""
+    """Restore the files of ``folder`` that no Snakemake is making, with the oldest time; returns the restored files."""
     if not folder.is_dir() or (descriptor := _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)) is None:
         return []
     back = []
@@ -168,7 +168,7 @@ def _recover(folder: Path) -> list[Path]:
 
 
 def _put_back(path: Path, aside: Path) -> bool:
-    """Whether it was gone."""
+    """Move ``aside`` back to ``path``; False if ``path`` had never been removed."""
     if path.exists() and path.samefile(aside):
         aside.unlink()
         return False
@@ -190,7 +190,7 @@ def _why(error: OSError) -> str:
 
 
 def _lock(folder: Path, kind: int) -> int | None:
-    """A descriptor that holds the lock; None if others have it, or on a file system without locks."""
+    """A descriptor that holds the lock; None if another process holds it, or on a file system without locks."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:  # another has just removed it
@@ -210,7 +210,7 @@ def _tell(back: Sequence[Path]) -> None:
 
 
 def _prune(folder: Path) -> None:
-    """Remove empty folders from ``folder`` on downwards, and itself."""
+    """Remove ``folder`` and the folders below, as far as empty."""
     for path, _, _ in os.walk(folder, topdown=False):
         with suppress(OSError):  # it is not empty
             Path(path).rmdir()
