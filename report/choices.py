@@ -1,4 +1,4 @@
-"""Which alpha was chosen among which candidates: the rows of {root}/TABLE.choices.csv."""
+"""The chosen alpha and its candidates: the rows of {root}/TABLE.choices.csv."""
 
 from pathlib import Path
 

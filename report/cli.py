@@ -34,13 +34,13 @@ def collect(options: argparse.Namespace) -> None:
 
     study = _study(options)
     table = catalogue.load(options.table, catalogue.folders(study))
-    found = collect.gather(table, study, options.root)
+    gathered = collect.gather(table, study, options.root)
     if not options.partial:
-        collect.insist(found, table, options.root)
-    written = collect.write(found, table, page.stem(table, options.root, partial=options.partial))
-    for problem in found.refused:
+        collect.insist(gathered, table, options.root)
+    written = collect.write(gathered, table, page.stem(table, options.root, partial=options.partial))
+    for problem in gathered.refused:
         print(f"left out: {problem}", file=sys.stderr)
-    print(f"{len(found.measurements)} of {len(table.sources(study))} {table.noun}: {' '.join(map(str, written))}")
+    print(f"{len(gathered.measurements)} of {len(table.sources(study))} {table.noun}: {' '.join(map(str, written))}")
 
 
 def render(options: argparse.Namespace) -> None:
@@ -116,8 +116,8 @@ def claims(options: argparse.Namespace) -> None:
     from report.claims import claims_page, judge, sentences
 
     study, every = _study(options), sentences.load()
-    found = judge.gather(study, options.root, every, partial=options.partial)
-    verdicts = judge.judge(study, every, found)
+    measured = judge.gather(study, options.root, every, partial=options.partial)
+    verdicts = judge.judge(study, every, measured)
     written = claims_page.write(study, options.root, verdicts, partial=options.partial)
     print(claims_page.head(study, verdicts, partial=options.partial)[0])
     print(f"written: {' '.join(map(str, written))}")

@@ -1,8 +1,8 @@
 """Measurements to one CSV: the collection of a table, and every cell that there is.
 
-A table takes in only what was measured under the settings in force: a measurement of another scale, of other
-settings, or whose numbers don't add up is refused by name. So lost or outdated Snakemake metadata can't hide
-a stale one.
+A table takes in only measurements under the settings in force. A measurement of another scale, of other settings, or
+with numbers that don't add up is refused by name, so lost or outdated Snakemake metadata can't hide a stale
+measurement.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ _LISTED = 10
 
 @dataclass
 class Collection:
-    """What a table has to show now; ``refused`` are reasons, ``missing`` the paths of what it lacks."""
+    """The measurements of a table; ``refused`` holds reasons, ``missing`` the paths of missing measurements."""
 
     measurements: list[Any] = field(default_factory=list)
     choices: list[dict[str, object]] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Collection:
 
 
 def gather(table: Table, study: Study, root: str) -> Collection:
-    """Every valid measurement and choice of ``table`` below ``root``, and what is wrong with the others."""
+    """Every valid measurement and choice of ``table`` below ``root``, and the reason against each of the others."""
     found = Collection()
     for source in table.sources(study):
         path = source.csv(root)

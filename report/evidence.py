@@ -1,4 +1,4 @@
-"""What a verdict rests on, checked like a table's measurements: a cell's bits, one an image; an image's particles."""
+"""The evidence of a verdict, checked like a table's measurements: a cell's bits, or the numbers of particles."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ def bits(study: Study, root: str, cell: Cell, remedy: str) -> cells.Bits:
 
 
 def load(study: Study, root: str, source: Source, remedy: str) -> Any:
-    """A cell's bits, or each statistic of a generator's particles, an image a number."""
+    """A cell's bits, one for each image, or each statistic of a generator's particles, one number for each image."""
     if isinstance(source, Cell):
         return bits(study, root, source, remedy)
     path = source.csv(root)
@@ -34,5 +34,5 @@ def load(study: Study, root: str, source: Source, remedy: str) -> Any:
 
 
 def files(root: str, source: Source) -> list[Path]:
-    """What ``load`` reads."""
+    """The files that ``load`` reads."""
     return [source.csv(root), source.bits(root)] if isinstance(source, Cell) else [source.csv(root)]

@@ -1,4 +1,4 @@
-"""A table ready to be set: what to read it from, its layout, its caption, and where its files lie."""
+"""A table ready to be set: its sources, layout, caption and files."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -27,8 +27,8 @@ KINDS: dict[type[Table], tuple[Callable[..., Layout], Callable[..., Caption]]] =
 class Page:
     """One table, as every format shows it.
 
-    ``heading`` is its number; ``stem`` is the path of its files but for their suffix, ``collected`` that of the
-    CSVs behind it; ``notes`` are for who builds it, not for its readers.
+    ``heading`` is the table's number; ``stem`` is the path of its files without their suffix, ``collected`` that of its
+    CSVs. ``notes`` are for the person that builds the table, not for its readers.
     """
 
     heading: str
@@ -81,7 +81,7 @@ def of(
 
 
 def stem(table: Table, root: str, *, partial: bool) -> Path:
-    """The path of a table's files but for their suffix; a partial one never lies where the whole does."""
+    """The path of a table's files without their suffix; a partial table has other files than the whole table."""
     return Path(root, f"{table.name}.partial" if partial else table.name)
 
 

@@ -75,7 +75,7 @@ class Paired(ABC):
     @property
     @abstractmethod
     def size(self) -> int:
-        """How many units, seeds or images, it rests on."""
+        """The number of units, seeds or images."""
 
     @abstractmethod
     def p_above(self, bound: float = 0.0) -> float:
@@ -91,9 +91,9 @@ class Paired(ABC):
 
     @abstractmethod
     def needed(self, bound: float, level: float, power: float = POWER) -> float:
-        """So many units would tell the mean from ``bound`` at the one-sided ``level``, were it as estimated.
+        """The number of units that would tell the mean from ``bound`` at the one-sided ``level``, were it as estimated.
 
-        inf where no number would, since the estimate is the bound itself.
+        inf where no number is enough, since the estimate equals the bound.
         """
 
 

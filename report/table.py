@@ -1,4 +1,4 @@
-"""What every kind of table has: a number, a title, and the measurements that it is made from."""
+"""Common to every kind of table: a number, a title, and the measurements behind it."""
 
 from abc import abstractmethod
 from collections.abc import Hashable, Iterable, Sequence
@@ -69,7 +69,7 @@ class Table(Settings):
 
     @property
     def numbered(self) -> str:
-        """As captions number it: by its heading, the paper's number, or its name."""
+        """The table's number in captions: its heading, the paper's number, or its name."""
         number = str(self.number or self.name)
         return self.heading or (f"{number}, supplement" if self.supplement else number)
 
@@ -96,10 +96,10 @@ class Table(Settings):
         """The rows of ``source``'s CSV as a measurement, which keeps them as ``rows``; UserError if they can't be."""
 
     def verify(self, measurement: Any, root: str, remedy: str) -> None:
-        """Raise UserError if what lies beside a measurement doesn't belong to it."""
+        """Raise UserError if a file beside a measurement doesn't belong to the measurement."""
 
     def examined(self, measurements: list[Any], study: Study, root: str) -> list[Any]:
-        """The measurements that a collection has found, with what is to be said of them together."""
+        """The measurements of a collection, with the fields that follow from comparing several of them."""
         return measurements
 
     def tuned_runs(self, study: Study) -> list[Run]:

@@ -1,6 +1,7 @@
 """The union of attacks: an image counts only if a network is right under every attack that was evaluated on it.
 
-Over the images that all of a network's attacks have in common: attacks take the first so many test images, some fewer.
+The union is over the images that all of a network's attacks have in common, since some attacks take fewer of the first
+test images.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,7 +51,7 @@ def rows(study: Study, root: str, *, partial: bool = False) -> list[dict[str, ob
 
 
 def worst(attacks: Sequence[Bits]) -> Bits:
-    """Right under every attack, over the images that all have in common."""
+    """Whether an image is right under every attack, for the images that all attacks have in common."""
     common = min(map(len, attacks))
     right: Bits = numpy.logical_and.reduce([one[:common] for one in attacks])
     return right

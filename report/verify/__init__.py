@@ -2,10 +2,10 @@
 
 A *problem* is a file that differs from what its record or its sources say: edited, damaged, swapped, stale, or made
 from something that has changed since. A *note* is no mistake: code that has changed, a file that no artifact explains.
-Numbers are checked as tables check them before they take them in; pages are rendered again and compared.
+Numbers are checked as the collection of a table checks them; pages are rendered again and compared.
 
 walk.py         every file of a results folder, in the order in which the files are made
-inspection.py   what has been seen so far, and the questions that several checks ask
+inspection.py   the state of an inspection, and the questions that several checks ask
 trained.py      prepared images, tapes, runs, choices of alpha
 measured.py     cells and particles
 concluded.py    collections, unions, claims, and the pages that show them

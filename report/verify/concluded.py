@@ -1,4 +1,4 @@
-"""What is concluded from measurements: collections, choices, unions and claims, and the pages that show them.
+"""Conclusions from measurements: collections, choices, unions and claims, and the pages that show them.
 
 A collection holds rows of measurements as they are; the rest is computed again from what lies below the folder.
 """
@@ -101,7 +101,7 @@ def verdicts(at: Inspection, path: Path) -> Iterator[str]:
 
 
 def _computed(at: Inspection, path: Path, needed: Iterable[Source], compute: Callable[[], Rows]) -> Iterator[str]:
-    """The same rows as computed from the measurements that there are now."""
+    """Whether a CSV has the rows that follow from the measurements now."""
     rows = read_rows(path, remedy=again(path))
     require_collected(rows, path, again(path))
     lost = [file for source in needed for file in evidence.files(str(at.root), source) if not file.exists()]
@@ -122,7 +122,7 @@ def _computed(at: Inspection, path: Path, needed: Iterable[Source], compute: Cal
 
 
 def shown(at: Inspection, path: Path) -> Iterator[str]:
-    """A page: the same as rendered now. If its collection doesn't hold, that is to be mended first."""
+    """Whether a page is as rendered now. A collection that doesn't hold must be mended first."""
     numbers = path.with_name(f"{path.stem.removesuffix('.published')}.csv")
     if numbers.exists() and numbers not in at.collections:
         return

@@ -1,4 +1,4 @@
-"""One inspection of a results folder: what has been seen so far, and the questions that several checks ask."""
+"""One inspection of a results folder: its state so far, and the questions that several checks ask."""
 
 import json
 from collections import defaultdict

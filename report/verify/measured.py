@@ -1,4 +1,4 @@
-"""What is measured: cells and particles, checked as tables check them before they take them in."""
+"""Measurements: cells and particles, checked as the collection of a table checks them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

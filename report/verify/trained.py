@@ -1,4 +1,4 @@
-"""What is trained, and what it is trained on: prepared images, tapes, runs, choices of alpha."""
+"""Trainings and their inputs: prepared images, tapes, runs, choices of alpha."""
 
 import os
 from collections.abc import Iterator

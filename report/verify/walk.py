@@ -1,4 +1,4 @@
-"""Every file of a results folder, in the order in which the files are made: which check is its own?"""
+"""Every file of a results folder, in the order in which the files are made, and the check of each."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -60,7 +60,7 @@ def walk(at: Inspection) -> Findings:
 
 
 def _order(root: Path, path: Path) -> tuple[int, Path]:
-    """What is made first comes first: it is to be mended before what came from it. CSVs come before their pages."""
+    """Sources come before the files made from them, as they must be mended first; CSVs come before their pages."""
     room = path.relative_to(root).parts[0]
     return (plan.ROOMS.index(room) if room in plan.ROOMS else len(plan.ROOMS), path)
 
@@ -85,7 +85,7 @@ def _files(at: Inspection) -> Iterator[Path]:
 
 
 def visit(at: Inspection, path: Path) -> str | None:
-    """Check a file that an artifact is named by; else say why it is none, should no artifact explain it."""
+    """Check an artifact by its main file; for another file return the reason why no artifact explains it."""
     try:
         check = _check_of(at, path)
     except UserError as error:
@@ -135,7 +135,7 @@ def _check_of(at: Inspection, path: Path) -> Check | None:
 
 
 def _at_the_top(at: Inspection, path: Path) -> Check | None:
-    """Of a table, a union, claims, or every cell; a user's own notes are none of these."""
+    """The check of a file of a table, a union, claims or cells.csv; None for a user's notes."""
     if concluded.is_page(at, path):
         return partial(concluded.shown, at, path)
     if path.suffix != ".csv":
