@@ -85,7 +85,7 @@ def label(arch: str) -> str:
 
 def examples() -> list[str]:
     """Names of networks, some of each family."""
-    networks = [file for file in _files() if "build" in _defined(file)]
+    networks = [file for file in _files() if "build" in _defined(file) and file.stem != "__init__"]
     return [name for file in networks for name in _literal(_defined(file), "EXAMPLES") or (file.stem,)]
 
 
@@ -100,7 +100,7 @@ def _find(arch: str) -> tuple[str, Architecture]:
         return family, architecture
     module = plugin(arch, __name__)
     file = source(module) if module else None
-    if module is None or file is None or module in _families():
+    if module is None or file is None or arch == "__init__" or module in _families():
         raise ValueError(f"unknown architecture '{arch}'{unknown(arch, examples())}")
     try:
         label = _literal(_defined(file), "LABEL")

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, cast, get_args
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from ataka.errors import nearest
+from ataka.errors import nearest, unknown
 from ataka.study.fields import hyperparameters, nested
 
 if TYPE_CHECKING:
@@ -60,10 +60,12 @@ def find(name: str) -> Psi:
         module = import_module(source(name))
     except Exception as error:  # whatever the user's own module does when it is imported
         if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
-            raise ValueError(f"no psi '{name}'{nearest(name, names())}") from None
+            raise ValueError(f"no psi '{name}'{unknown(name, names())}") from None
         raise ValueError(f"can't import the psi '{name}': {type(error).__name__}: {error}") from None
     if lacking := [part for part in ("OUTPUTS", "NEEDS_STUDENT", "Options", "amalgamate") if not hasattr(module, part)]:
         raise ValueError(f"'{name}' is no psi: it has no {', no '.join(lacking)}{nearest(name, names())}")
+    if module.OUTPUTS not in get_args(Outputs):
+        raise ValueError(f"psi '{name}': its OUTPUTS are {module.OUTPUTS!r}, not one of {get_args(Outputs)}")
     return cast(Psi, module)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import Field, ValidationError, ValidationInfo
 from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 
-from ataka.errors import UserError, nearest
+from ataka.errors import UserError, nearest, unknown
 from ataka.study import plugins
 from ataka.study.fields import Plugin, Refused, Settings, plain, readings_of
 
@@ -123,7 +123,7 @@ def find(kind: str) -> ModuleType:
         module = import_module(path)
     except Exception as error:  # whatever the user's own module does when it is imported
         if isinstance(error, ModuleNotFoundError) and f"{path}.".startswith(f"{error.name}."):
-            raise UserError(f"no attack of kind '{kind}'{nearest(kind, kinds())}") from None
+            raise UserError(f"no attack of kind '{kind}'{unknown(kind, kinds())}") from None
         raise UserError(f"can't import the attack '{kind}': {type(error).__name__}: {error}") from error
     if not hasattr(module, "attack") or not hasattr(module, "Options"):
         raise UserError(
@@ -169,7 +169,7 @@ def _facts(module: ModuleType, values: Mapping[str, Any], eps: str | None) -> di
         "sentence": _template(module, "sentence", options),
         "caveat": _template(module, "caveat", options),
         "paper_note": getattr(module, "PAPER_NOTE", ""),
-        "beats": list(getattr(module, "BEATS", ["clean"])),
+        "beats": _beats(module),
         "checks": [asdict(check) for check in getattr(module, "CHECKS", ())],
         "forwards": module.forwards(options) if hasattr(module, "forwards") else 2 * getattr(options, "steps", 1) + 1,
         "module": module.__name__,
@@ -217,6 +217,17 @@ def _template(module: ModuleType, name: str, options: AttackOptions) -> str:
         if field not in ("heading", *type(options).model_fields):
             raise UserError(f"'{module.__name__}': its {name} names {{{field}}}, which is none of its Options")
     return template
+
+
+def _beats(module: ModuleType) -> list[str]:
+    """The kinds in BEATS; UserError for what is no kind, with which the attack's number would never be compared."""
+    beats = getattr(module, "BEATS", ("clean",))
+    if isinstance(beats, str):
+        raise UserError(f"'{module.__name__}': its BEATS is a string; write a tuple, ({beats!r},)")
+    for kind in beats:
+        if "." not in kind and kind not in kinds():
+            raise UserError(f"'{module.__name__}': its BEATS has no attack of kind '{kind}'{unknown(kind, kinds())}")
+    return list(beats)
 
 
 def _schema_of(kind: str) -> dict[str, Any]:

@@ -39,6 +39,7 @@ def test_known_names(arch: str) -> None:
 
 
 def test_examples_are_names() -> None:
+    assert "__init__" not in models.examples()
     for arch in models.examples():
         models.check(arch.format(name="resnet18"))
 
@@ -62,6 +63,7 @@ def test_the_papers_wide_resnets_are_two_architectures() -> None:
         ("resnet18 ", "did you mean 'resnet18'?"),
         ("timm/", "did you mean 'timm/{name}'?"),
         ("timm/resnet18.a1_in1k", "unknown architecture"),
+        ("__init__", "unknown architecture '__init__'"),
         ("", "known: "),
     ],
 )

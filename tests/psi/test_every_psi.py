@@ -151,10 +151,15 @@ def test_one_elsewhere_is_found_by_its_dotted_name(tmp_path: Path, monkeypatch: 
     ("name", "text", "complaint"),
     [
         ("sfot", None, "no psi 'sfot'; did you mean 'soft'?"),
-        ("nowhere.sfot", None, "no psi 'nowhere.sfot'"),
+        ("nowhere.sfot", None, "no psi 'nowhere.sfot', and no such module is on the Python path"),
         ("", None, "can't import the psi ''"),
         ("psi_broken", "import no_such_thing\n", "can't import the psi 'psi_broken': ModuleNotFoundError"),
         ("psi_hollow", "OUTPUTS = 'logits'\n", "'psi_hollow' is no psi: it has no NEEDS_STUDENT, no Options, no amalg"),
+        (
+            "psi_slip",
+            "OUTPUTS = 'logit'\nNEEDS_STUDENT = False\nOptions = amalgamate = None\n",
+            "psi 'psi_slip': its OUTPUTS are 'logit', not one of ('logits', 'probabilities')",
+        ),
     ],
 )
 def test_what_is_none_is_refused(

@@ -97,7 +97,12 @@ def test_its_code_and_its_options_decide_its_cells_alone(write: Write) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (None, "attacks.mine: no attack of kind 'elsewhere.mine'"),
+        (None, "attacks.mine: no attack of kind 'elsewhere.mine', and no such module is on the Python path"),
+        (
+            SHIFT + "BEATS = ('fgms', 'clean')",
+            "'elsewhere.mine': its BEATS has no attack of kind 'fgms'; did you mean 'fgsm'?",
+        ),
+        (SHIFT + "BEATS = ('fgsm')", "'elsewhere.mine': its BEATS is a string; write a tuple, ('fgsm',)"),
         (
             "import nowhere",
             "attacks.mine: can't import the attack 'elsewhere.mine': ModuleNotFoundError: No module nam",
