@@ -8,7 +8,7 @@ from collections.abc import MutableMapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from ataka.attacks import pgd, svgd
+from ataka.attacks import ascent, svgd
 from ataka.attacks.linf import gaussian_start
 from ataka.attacks.mode import networks_of
 from ataka.study import Generator
@@ -65,7 +65,7 @@ def particles(
     if len(models) == 1:
         models = models * len(start)
     runs = [
-        pgd.attack(
+        ascent.ascend(
             network,
             x,
             y,

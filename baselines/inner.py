@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from ataka.attacks import linf, pgd
+from ataka.attacks import ascent, linf
 from ataka.attacks.gradient import Loss, summed_cross_entropy
 from ataka.attacks.mode import BatchNorm
 from ataka.study.fields import Budget, StepSize, hyperparameters, number, reading
@@ -49,14 +49,14 @@ def attack(
 ) -> Tensor:
     """x' (B, channels, H, W), up ``loss`` from x + U(-eps, eps), as SAT and ARD start, or x + 0.001 N(0, 1), as TRADES.
 
-    ``clamp_start`` and ``loss`` are pgd.attack's.
+    ``clamp_start`` and ``loss`` are ascent.ascend's.
     """
     eps, source = number(options.eps), batch.stream("start", 0)
     if start == "uniform":
         begun = linf.uniform_start(batch.x, eps=eps, generator=source)
     else:
         begun = linf.gaussian_start(batch.x, deviation=0.001, generator=source)
-    return pgd.attack(
+    return ascent.ascend(
         network,
         batch.x,
         batch.y,

@@ -22,31 +22,31 @@ class AttackError(RuntimeError):
     """An attack's result breaks its promise: a defect of the attack (or a network that returns NaN)."""
 
 
-def checked(*, linf: bool = True) -> Callable[[Callable[P, Tensor]], Callable[P, Tensor]]:
+def checked(*, linf: bool = True, name: str = "") -> Callable[[Callable[P, Tensor]], Callable[P, Tensor]]:
     """Decorate ``attack(model, x, y, *, ...)`` or ``attack(models, ...)``: check what goes in and comes out.
 
     With ``linf`` the argument ``eps``, where there is one, bounds the result's distance from ``x`` in l_inf.
     Attacks with a budget of their own (fog, an l_2 attack) pass ``linf=False``; their result must still be
     finite, in [0,1], and of the shape and dtype of ``x``, of which several ``models`` may return one each:
-    (n, *x.shape).
+    (n, *x.shape). Messages call the attack ``name``, or else by its module.
 
     The decorated function raises ValueError for bad input and AttackError for a bad result.
     """
 
     def decorate(attack: Callable[P, Tensor]) -> Callable[P, Tensor]:
         signature = inspect.signature(attack)
-        name = attack.__module__.rpartition(".")[2]
+        called = name or attack.__module__.rpartition(".")[2]
 
         @wraps(attack)
         def call(*args: P.args, **kwargs: P.kwargs) -> Tensor:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             given = bound.arguments
-            _check_settings(name, given)
-            highest_label = _check_input(name, given["x"], given["y"])
-            with _check_logits(name, next(iter(given.values())), highest_label):
+            _check_settings(called, given)
+            highest_label = _check_input(called, given["x"], given["y"])
+            with _check_logits(called, next(iter(given.values())), highest_label):
                 x_adv = attack(*args, **kwargs)
-            _check_result(name, x_adv, given["x"], given.get("eps") if linf else None)
+            _check_result(called, x_adv, given["x"], given.get("eps") if linf else None)
             return x_adv
 
         call.__dict__["is_checked"] = True

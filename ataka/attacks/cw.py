@@ -11,14 +11,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ataka.attacks import pgd
+from ataka.attacks import ascent
 from ataka.attacks.check import checked
 from ataka.attacks.gradient import Loss
 from ataka.study.attacks import AttackOptions
 from ataka.study.fields import Budget, StepSize
 
 LABEL = "CW"
-draw = pgd.draw
+draw = ascent.draw
 
 
 class Options(AttackOptions):
@@ -64,13 +64,13 @@ def attack(
     start: Tensor | None = None,
     clamp_start: bool = True,
 ) -> Tensor:
-    """``pgd.attack`` on ``margin_loss(confidence)``, ``confidence`` in logits; the rest as there.
+    """``ascent.ascend`` on ``margin_loss(confidence)``, ``confidence`` in logits; the rest as there.
 
-    Raises ValueError for a negative confidence, and where ``pgd.attack`` does.
+    Raises ValueError for a negative confidence, and where ``ascent.ascend`` does.
     """
     if not 0 <= confidence < math.inf:
         raise ValueError(f"cw: confidence must be finite and not negative, not {confidence}")
-    return pgd.attack(
+    return ascent.ascend(
         model,
         x,
         y,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ataka import streams
-from ataka.attacks import pgd
+from ataka.attacks import ascent
 from ataka.attacks.gradient import input_gradient
 from ataka.attacks.mode import attack_mode
 from ataka.datasets.images import Split
@@ -48,7 +48,7 @@ def diagnose(
         norms = torch.stack([input_gradient(network, x, y).flatten(1).norm(dim=1) for network in networks])
         by_pgd = torch.stack(
             [
-                pgd.attack(
+                ascent.ascend(
                     network,
                     x,
                     y,

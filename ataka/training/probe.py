@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ataka import streams
-from ataka.attacks import pgd
+from ataka.attacks import ascent
 from ataka.attacks.check import AttackError
 from ataka.attacks.mode import attack_mode
 from ataka.datasets.images import Split, to_unit
@@ -31,7 +31,7 @@ class Probe:
     def draw(cls, images: Split, *, eps: float, steps: int, seed: int) -> "Probe":
         """A stream of its own: no training's numbers change."""
         source = streams.generator(seed, "probe")
-        return cls(images, pgd.draw(images.pixels(), eps=eps, generator=source), eps, steps)
+        return cls(images, ascent.draw(images.pixels(), eps=eps, generator=source), eps, steps)
 
     def look(self, network: nn.Module) -> tuple[int, int]:
         """How many images the network, left as it was, gets right: as they are, and after PGD with steps of eps / 4."""
@@ -40,7 +40,7 @@ class Probe:
             x, y = to_unit(self.images.images[piece]), self.images.labels[piece]
             step_size = self.eps / 4
             start = self.starts[piece]
-            x_adv = pgd.attack(network, x, y, eps=self.eps, step_size=step_size, steps=self.steps, start=start)
+            x_adv = ascent.ascend(network, x, y, eps=self.eps, step_size=step_size, steps=self.steps, start=start)
             with torch.no_grad(), attack_mode(network):
                 return int((network(x).argmax(1) == y).sum()), int((network(x_adv).argmax(1) == y).sum())
 

@@ -129,7 +129,7 @@ def test_settings_names_and_messages_never_record_a_tape_again() -> None:
     reached = Code().reachable(["ataka.training", "ataka.objectives.at_aka", "ataka.evaluation", "baselines.sat"])
     assert {
         "ataka.attacks.svgd",
-        "ataka.attacks.pgd",
+        "ataka.attacks.ascent",
         "ataka.psi",
         "ataka.streams",
     } <= reached
@@ -146,7 +146,7 @@ def test_settings_names_and_messages_never_record_a_tape_again() -> None:
 
 @pytest.mark.parametrize("name", ["sat", "trades", "mart", "ard", "iad", "rslad"])
 def test_the_shared_inner_attack_is_part_of_each_baselines_code(name: str) -> None:
-    assert {"baselines.inner", "ataka.attacks.pgd"} <= Code().reachable([f"baselines.{name}"])
+    assert {"baselines.inner", "ataka.attacks.ascent"} <= Code().reachable([f"baselines.{name}"])
 
 
 def test_no_artifacts_code_is_a_diagnosis() -> None:

@@ -181,6 +181,12 @@ MEANT: dict[str, tuple[str, str, str, str]] = {
     ),
     "a formula of eq. 3": ("ataka/objectives/at_aka.py", r"\(1 - alpha\)", "(2 - alpha)", STUDENTS),
     "a formula of eq. 6": ("ataka/psi/soft.py", r"beta \*", "2 * beta *", "psi soft|run s-(at-aka|cat-aka|rslad)"),
+    "an option of PGD": (
+        "ataka/attacks/pgd.py",
+        r"    steps: int = Field\(ge=0\)\n",
+        "    steps: int = Field(ge=0)\n    restarts: int = 1\n",
+        "attack pgd",
+    ),
     "a step of fog": ("ataka/attacks/fog.py", r"\.sign\(\)", ".sgn()", "attack fog.*"),
     "a default of eq. 3": ("ataka/objectives/at_aka.py", r'reading\(\s*"sum"', 'reading("mean"', STUDENTS),
     "a default of eq. 2": (
