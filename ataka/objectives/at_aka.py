@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,8 +24,7 @@ from ataka.training import Batch
 class Pull(Amalgamation):
     """The psi, and how the pull towards amalgamated logits is read, in eq. 3 and in eq. 9."""
 
-    amalgamation: str
-
+    amalgamation: str = Field()  # required here: the base class's default would be inherited
     mse: Literal["sum", "mean"] = reading(
         "sum",
         id="C2",

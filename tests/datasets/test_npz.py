@@ -32,9 +32,14 @@ def study(folder: Path, **entry: Any) -> Study:
     return config.load("smoke", {"data": sizes, "datasets": {"mine": ENTRY | entry}, "teachers": {"mine": "wrn10-1"}})
 
 
-@pytest.fixture
-def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(autouse=True)
+def no_other_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real data's folder would take precedence over that of a test."""
     monkeypatch.delenv("ATAKA_DATA", raising=False)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
     numpy.savez(tmp_path / "mine.npz", **arrays())
     return tmp_path / "mine.npz"
 
