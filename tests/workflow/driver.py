@@ -32,7 +32,8 @@ class Answer:
 
     @property
     def jobs(self) -> list[str]:
-        return re.findall(r"^Job \d+: (.+?) *$", self.text, re.MULTILINE)
+        # Not only at a line's start: a job that runs may have written half a line when Snakemake tells of the next one.
+        return re.findall(r"\bJob \d+: (.+?) *$", self.text, re.MULTILINE)
 
     @property
     def idle(self) -> bool:
