@@ -10,7 +10,7 @@ import torch
 from ataka import datasets, networks
 from ataka.cli import main
 from ataka.files.disk import sha256
-from ataka.study import config
+from ataka.study import layers
 from report.cli import main as report
 
 ROOT, D, A, TEACHER = "results/smoke", "digits", "resnet10-w8", "wrn10-1"
@@ -49,7 +49,7 @@ def settings(folder: Path) -> dict[str, Any]:
     torch.manual_seed(1)
     torch.save(networks.build(A, datasets.find(D).specification, device=torch.device("cpu")).state_dict(), path)
     entry = {"dataset": D, "arch": A, "path": str(path), "sha256": sha256(path)}
-    return config._overlay(SETTINGS, {"methods": {"published": {"label": "Published", "checkpoints": [entry]}}})
+    return layers.overlay(SETTINGS, {"methods": {"published": {"label": "Published", "checkpoints": [entry]}}})
 
 
 def make(folder: Path, settings: dict[str, Any]) -> None:

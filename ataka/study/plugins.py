@@ -47,6 +47,8 @@ class _Store:
     sources: dict[str, list[str]] = field(default_factory=dict)
     seen: int = 0
     """How many modules were loaded when ``sources`` was last brought up to date."""
+    added: bool = False
+    """Whether this process found facts that were not there."""
 
 
 def facts(module: str, question: object, answer: Callable[[], Any]) -> Any:
@@ -65,7 +67,7 @@ def facts(module: str, question: object, answer: Callable[[], Any]) -> Any:
     except (TypeError, ValueError):
         return result
     if _note_sources(store, module):
-        store.facts[key] = result
+        store.facts[key], store.added = result, True
     return result
 
 
@@ -90,10 +92,10 @@ def _read(path: Path) -> _Store:
 
 def _write(store: _Store) -> None:
     """Add new facts to those that other processes have written meanwhile; a folder that takes none goes without."""
+    if not store.added or not store.path.parent.is_dir():
+        return
     with suppress(OSError, ValueError):
         there = _read(store.path)
-        if store.facts.keys() <= there.facts.keys() or not store.path.parent.is_dir():
-            return
         if any(there.sources.get(name, known)[1] != known[1] for name, known in store.sources.items()):
             return  # a source has changed since this process loaded it
         kept = dict([*(there.facts | store.facts).items()][-_MOST:])

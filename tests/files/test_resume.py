@@ -21,7 +21,7 @@ from ataka.files.tensors import load_about, save_tensors
 from ataka.machine import memory
 from ataka.machine.progress import Progress
 from ataka.plan import digests
-from ataka.study import config
+from ataka.study import config, layers
 from ataka.training import loop, watchers
 
 ROOT, D, A, TEACHER = "results/smoke", "digits", "resnet10-w8", "wrn10-1"
@@ -53,7 +53,7 @@ NATURAL = JOBS["independent"]
 
 
 def ataka(verb: str, path: str, **overrides: Any) -> int:
-    return main([verb, path, "--config", json.dumps(config._overlay(OVERRIDES, overrides))])
+    return main([verb, path, "--config", json.dumps(layers.overlay(OVERRIDES, overrides))])
 
 
 def made(verb: str, path: str, **overrides: Any) -> None:

@@ -20,7 +20,7 @@ from ataka.files.tensors import load_tensors
 from ataka.models.mixture import Mixture
 from ataka.plan import Cell, Particles, Run, Tape
 from ataka.stages import common
-from ataka.study import config
+from ataka.study import config, layers
 
 ROOT, D, A, TEACHER = "results/smoke", "digits", "resnet10-w8", "wrn10-1"
 RUNS, TAPES = f"{ROOT}/runs/{D}", f"{ROOT}/tapes/{D}"
@@ -32,7 +32,7 @@ OVERRIDES: dict[str, Any] = {
 
 
 def ataka(verb: str, path: str, **overrides: Any) -> int:
-    return main([verb, path, "--config", json.dumps(config._overlay(OVERRIDES, overrides))])
+    return main([verb, path, "--config", json.dumps(layers.overlay(OVERRIDES, overrides))])
 
 
 def made(verb: str, path: str, **overrides: Any) -> Path:
@@ -41,7 +41,7 @@ def made(verb: str, path: str, **overrides: Any) -> Path:
 
 
 def study(**overrides: Any) -> config.Study:
-    return config.load("smoke", config._overlay(OVERRIDES, overrides))
+    return config.load("smoke", layers.overlay(OVERRIDES, overrides))
 
 
 def tensors(folder: Path) -> dict[str, torch.Tensor]:
@@ -284,7 +284,7 @@ def test_a_published_network_becomes_a_run_and_is_evaluated(foreign: dict[str, A
 
 def test_a_published_network_can_be_the_teacher(foreign: dict[str, Any]) -> None:
     entry = foreign["methods"]["published"]["checkpoints"][0]
-    overrides = config._overlay(
+    overrides = layers.overlay(
         foreign,
         {"stand_ins": {"wrn34-10": A}, "methods": {"en-rslad": {"teachers": {"robust": "published"}}}},
     )

@@ -20,7 +20,7 @@ from ataka.files.prepared import load_split
 from ataka.files.records import read_json, read_rows, sealed, write_json, write_rows
 from ataka.plan import digests
 from ataka.plan.digests import code_digest
-from ataka.study import config
+from ataka.study import config, layers
 from report import verify
 from report.cli import main as report
 from report.verify.walk import roots
@@ -42,7 +42,7 @@ class Verify:
         self.root, self.settings = root, settings
 
     def __call__(self, **overrides: Any) -> verify.Findings:
-        return verify.check(self.root, config._overlay(self.settings, overrides))
+        return verify.check(self.root, layers.overlay(self.settings, overrides))
 
 
 @pytest.fixture
@@ -375,7 +375,7 @@ def test_damage_is_named(name: str, root: Path, found: Verify) -> None:
 def test_a_candidate_that_collapsed_in_training_spoils_no_choice(allowed: bool, root: Path, found: Verify) -> None:
     """It was never attacked, so that it has no accuracy to be compared by."""
     overrides: dict[str, Any] = {"selection": {"collapsed": "allow"}} if allowed else {}
-    study = config.load("smoke", config._overlay({"methods": {"s-cat-aka": {"alpha": 0.5}}}, overrides))
+    study = config.load("smoke", layers.overlay({"methods": {"s-cat-aka": {"alpha": 0.5}}}, overrides))
     choice = read_json(root / CHOICE)
     choice["grid"][1] |= {"status": "collapsed", "clean": None, "robust": None}
     choice |= {"alpha": 0.1, "settings_sha256": plan.digest(plan.selection_settings(study, "s-at-aka"))}

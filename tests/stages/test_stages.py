@@ -24,7 +24,7 @@ from ataka.models import build
 from ataka.plan import Cell, Run
 from ataka.stages import evaluate
 from ataka.stages.common import load
-from ataka.study import config
+from ataka.study import config, layers
 from ataka.training import loop, watchers
 from ataka.training.probe import Probe
 
@@ -41,7 +41,7 @@ OUTPUTS = ("model.safetensors", "history.csv")
 
 def ataka(*arguments: str, **overrides: Any) -> int:
     """The exit code of a verb under TINY and the overrides."""
-    return main([*arguments, "--config", json.dumps(config._overlay(TINY, overrides))])
+    return main([*arguments, "--config", json.dumps(layers.overlay(TINY, overrides))])
 
 
 def made(*arguments: str, **overrides: Any) -> None:
@@ -49,7 +49,7 @@ def made(*arguments: str, **overrides: Any) -> None:
 
 
 def study(**overrides: Any) -> config.Study:
-    return config.load("smoke", config._overlay(TINY, overrides))
+    return config.load("smoke", layers.overlay(TINY, overrides))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -257,9 +257,7 @@ def enough(home: Path, tmp_path: Path) -> Iterator[dict[str, Any]]:
 
 
 def overfitting(settings: dict[str, Any], setup: str, **probe: Any) -> dict[str, Any]:
-    return config._overlay(
-        settings, {"setups": {setup: {"epochs": 4, "batch_size": 8, "probe": {"steps": 10} | probe}}}
-    )
+    return layers.overlay(settings, {"setups": {setup: {"epochs": 4, "batch_size": 8, "probe": {"steps": 10} | probe}}})
 
 
 @pytest.mark.parametrize(("verb", "setup"), [("train", "sat"), ("record", "table2")])

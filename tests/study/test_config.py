@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from ataka import plan
 from ataka.errors import UserError
 from ataka.objectives import at_aka
-from ataka.study import Study, config
+from ataka.study import Study, config, layers
 
 SCALES = ("demo", "paper", "pocket", "smoke")
 
@@ -100,10 +100,8 @@ def test_the_readings_in_force_are_listed() -> None:
 
 def test_a_group_that_is_none_is_refused_as_such() -> None:
     for base in ({}, {"attacks": None}, {"attacks": 3}):
-        assert config._unlike(base, {"attacks": {"pgd": {}}}) == {}
-    assert config._unlike({"attacks": {"pgd": {}}}, {"attacks": {"pgd": {}, "pdg": {}}}) == {
-        ("attacks", "pdg"): ["pgd"]
-    }
+        assert layers.unlike(base, {"attacks": {"pgd": {}}}) == {}
+    assert layers.unlike({"attacks": {"pgd": {}}}, {"attacks": {"pgd": {}, "pdg": {}}}) == {("attacks", "pdg"): ["pgd"]}
 
 
 def test_a_variants_own_reading_is_listed_beside_the_others() -> None:
@@ -472,7 +470,7 @@ def raw() -> dict[str, Any]:
         name: yaml.safe_load((config.HOME / f"config/{name}.yaml").read_text())
         for name in ("paper", "methods", "smoke")
     }
-    return config._overlay(read["paper"] | {"methods": read["methods"]}, read["smoke"])
+    return layers.overlay(read["paper"] | {"methods": read["methods"]}, read["smoke"])
 
 
 RAW = raw()

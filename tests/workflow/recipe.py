@@ -54,3 +54,22 @@ def follow(checkout: Checkout, command: list[str]) -> Answer:
 def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
+
+
+class Own(Checkout):
+    """A checkout whose user keeps modules in another folder, on the Python path."""
+
+    def __init__(self, folder: Path, modules: Path) -> None:
+        super().__init__(folder)
+        self.modules = modules
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return super().environment | {"PYTHONPATH": str(self.modules)}
+
+
+def insert_below(path: Path, key: str, line: str) -> None:
+    """``line`` as the first entry of the list below ``key``."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    (place,) = (number for number, one in enumerate(lines) if one.startswith(key))
+    path.write_text("".join([*lines[: place + 1], f"  {line}\n", *lines[place + 1 :]]), encoding="utf-8")

@@ -7,8 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.workflow.driver import LAST, METHODS, TABLE, Answer, Checkout, ask_all, cell, evaluates
-from tests.workflow.recipe import Recipe, follow, write
-from tests.workflow.test_own_method import Own, insert_below
+from tests.workflow.recipe import Own, Recipe, follow, insert_below, write
 
 TITLE = "An attack of your own"
 EVALUATIONS = evaluates(*METHODS, attacks=("mi",))

@@ -8,8 +8,7 @@ import numpy
 import pytest
 
 from tests.workflow.driver import Answer, Checkout, ask_all
-from tests.workflow.recipe import Recipe, follow, write
-from tests.workflow.test_own_method import Own
+from tests.workflow.recipe import Own, Recipe, follow, write
 
 SHORT = "results/smoke/short"
 TITLES = {

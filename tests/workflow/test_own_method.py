@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.workflow.driver import ATTACKS, LAST, TABLE, Answer, Checkout, ask_all, cell, evaluates, trains
-from tests.workflow.recipe import SCALE, Recipe
+from tests.workflow.recipe import SCALE, Own, Recipe, insert_below
 
 
 @dataclass(frozen=True)
@@ -34,25 +34,6 @@ class Steps:
         row, below, table = recipe.quoted(r"\*\*One row\*\* in a table: add `(.+?)` below `(.+?)` in `(.+?)`")
         (command,) = recipe.quoted(r"\*\*One command\*\*: `(.+?)`")
         return cls(module, path, entry, row, below, table, command)
-
-
-class Own(Checkout):
-    """A checkout whose user keeps modules in another folder, on the Python path."""
-
-    def __init__(self, folder: Path, modules: Path) -> None:
-        super().__init__(folder)
-        self.modules = modules
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return super().environment | {"PYTHONPATH": str(self.modules)}
-
-
-def insert_below(path: Path, key: str, line: str) -> None:
-    """``line`` as the first entry of the list below ``key``."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    (place,) = (number for number, one in enumerate(lines) if one.startswith(key))
-    path.write_text("".join([*lines[: place + 1], f"  {line}\n", *lines[place + 1 :]]), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

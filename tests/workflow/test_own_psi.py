@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.workflow.driver import ATTACKS, LAST, TABLE, Answer, Checkout, ask_all, students_again
-from tests.workflow.recipe import SCALE, Recipe
-from tests.workflow.test_own_method import Own, insert_below
+from tests.workflow.recipe import SCALE, Own, Recipe, insert_below
 
 
 @dataclass(frozen=True)

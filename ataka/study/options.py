@@ -1,0 +1,153 @@
+"""The options of methods: checked by the objective's own class, and the facts that settings need of them."""
+
+import importlib
+import inspect
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from ataka.errors import UserError
+from ataka.study import Method, Study, plugins
+from ataka.study.explain import explain
+from ataka.study.fields import plain, readings_of, unused
+from ataka.study.layers import overlay
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What settings need of a method: of its options, and of the module that its objective is."""
+
+    options: dict[str, Any]
+    """The checked hyper-parameters with their defaults, as JSON."""
+    settings: dict[str, Any]
+    """Those that the digest of a run's settings holds (fields.plain)."""
+    readings: list[tuple[str, str, str]]
+    """(path, question, value) of each reading among them."""
+    sources: list[str]
+    """The modules that the options bring into the method's code, as that of its psi."""
+    create: list[str] | None
+    """The names of the parameters of ``create``; None without that function."""
+    teachers: list[str]
+    """The parts that frozen teachers play."""
+
+
+def facts(study: Study, method: str, dataset: str = "", arch: str = "") -> Facts:
+    """What settings need of ``method``, by default without what differs (``where``) for a data set and a network.
+
+    Loads the objective's module, and so torch, only if it has been edited since the facts were kept (plugins.py).
+    """
+    return _facts(study, method, study.at(dataset, arch, study.method(method).where))
+
+
+def options(study: Study, method: str, dataset: str = "", arch: str = "") -> Any:
+    """The hyper-parameters of ``method`` for its ``create``: an instance of its objective's ``Options``.
+
+    With what differs (``where``) for a data set and a network of this scale, where they are given.
+    """
+    return _options(study, method, study.at(dataset, arch, study.method(method).where))
+
+
+def check(study: Study) -> None:
+    """UserError for the first method whose options, or whose entry, don't fit its objective."""
+    for name, method in study.methods.items():
+        if method.objective is not None:
+            _check(study, name, method, facts(study, name))
+            for difference in method.where:
+                _facts(study, name, [difference])
+
+
+def _facts(study: Study, method: str, where: Sequence[str]) -> Facts:
+    question = _values(study, method, where), study.eps
+    return Facts(**plugins.facts(_objective(study, method), question, lambda: _read(study, method, where)))
+
+
+def _read(study: Study, method: str, where: Sequence[str]) -> dict[str, Any]:
+    """The fields of Facts, from the objective's module."""
+    given, module = _options(study, method, where), importlib.import_module(_objective(study, method))
+    create = getattr(module, "create", None)
+    return {
+        "options": asdict(given),
+        "settings": plain(given),
+        "readings": [(path, question, str(value)) for path, question, value in readings_of(given)],
+        "sources": list(getattr(given, "sources", ())),
+        "create": create and list(inspect.signature(create).parameters),
+        "teachers": list(module.teachers(given)) if hasattr(module, "teachers") else [],
+    }
+
+
+def _options(study: Study, method: str, where: Sequence[str]) -> Any:
+    objective, values = _objective(study, method), _values(study, method, where)
+    try:
+        kind = importlib.import_module(objective).Options
+    except AttributeError:
+        raise UserError(f"methods.{method}.objective: '{objective}' has no class Options") from None
+    except Exception as error:  # whatever the user's own module does when it is imported
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"methods.{method}.objective: can't import '{objective}': {reason}") from None
+    if "eps" in kind.__dataclass_fields__:
+        values.setdefault("eps", study.eps)
+    place = ("methods", method, *(step for name in where for step in ("where", name)), "options")
+    try:
+        checked = TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        raise UserError(explain(error, f"config ({study.scale})", kind.__dataclass_fields__, place)) from None
+    if idle := [name for name in values if name in unused(checked)]:
+        path = ".".join((*place, idle[0]))
+        raise UserError(f"config ({study.scale}): {path}: decides nothing beside the other options; leave it out")
+    return checked
+
+
+def _objective(study: Study, method: str) -> str:
+    objective = study.method(method).objective
+    if objective is None:
+        raise UserError(f"method '{method}' is planned, not implemented: methods.{method}.objective is null")
+    return objective
+
+
+def _values(study: Study, method: str, where: Sequence[str]) -> dict[str, Any]:
+    """The options that a method states, with those that differ where it says ``where``."""
+    values = dict(study.method(method).options)
+    for name in where:
+        values = overlay(values, study.method(method).where[name].options)
+    return values
+
+
+def _check(study: Study, name: str, method: Method, given: Facts) -> None:
+    """What the objective needs is there: alpha, teachers, an ensemble, a channel of its tape, the particles."""
+    if given.create is None:
+        raise UserError(f"methods.{name}.objective: '{method.objective}' has no function create")
+    takes = given.create
+    if "alpha" in takes and method.alpha is None:
+        raise UserError(f"methods.{name}.alpha is missing: give 'tuned' or a number")
+    if "alpha" not in takes and method.alpha is not None:
+        raise UserError(f"methods.{name}.alpha: {method.objective} has no alpha")
+    roles = set(given.teachers)
+    if roles != set(method.teachers):
+        wanted, named = (", ".join(sorted(some)) or "none" for some in (roles, method.teachers))
+        raise UserError(f"methods.{name}.teachers: {method.objective} asks for {wanted}, but named are {named}")
+    if method.joint != ("generator" in takes and "online" not in takes):
+        raise UserError(
+            f"methods.{name}.generator: {method.objective} "
+            + ("trains its members each by itself" if method.joint else "trains its members together: name a generator")
+        )
+    if method.ensemble is None:
+        if "online" in takes:
+            raise UserError(f"methods.{name}.ensemble is missing: {method.objective} trains a student of teachers")
+        return
+    channel, channels = given.options.get("logits"), study.generators[method.ensemble.generator].channels
+    if channel is not None and channel not in channels:
+        raise UserError(
+            f"methods.{name}.options.logits: the teachers' tape has no channel '{channel}'; add it to "
+            f"generators.{method.ensemble.generator}.channels: {list(channels)}"
+        )
+    if given.options.get("input") == "adversarial" and not method.online:
+        raise UserError(f"methods.{name}.options.input: adversarial needs online: true, as a tape holds no images")
+    if given.options.get("target") == "live":
+        if not method.online:
+            raise UserError(
+                f"methods.{name}.options.target: live needs online: true, as the teachers of a tape have been trained"
+            )
+        if channel != "train_adv":
+            raise UserError(f"methods.{name}.options.target: live is of the teachers' own update, logits: train_adv")
