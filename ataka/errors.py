@@ -1,7 +1,10 @@
 """What the user can mend: one exception, one exit code, one way to suggest the name that was meant."""
 
+import importlib
+import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -18,6 +21,21 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def unknown(name: str, known: Iterable[str]) -> str:
     """``nearest``, for a name that may also be the dotted name of a module."""
     return (", and no such module is on the Python path" if "." in name else "") + nearest(name, known)
+
+
+def missing(error: Exception, module: str) -> bool:
+    """Whether an import failed because ``module`` itself isn't there, not one that it imports."""
+    return isinstance(error, ModuleNotFoundError) and bool(error.name) and f"{module}.".startswith(f"{error.name}.")
+
+
+def reason(error: Exception) -> str:
+    """What went wrong in a module of the user's, and where: ``NameError: name 'x' is not defined (my.py, line 3)``."""
+    text = f"{type(error).__name__}: {error}"
+    called = traceback.extract_tb(error.__traceback__)[1:]  # from the import on, without the line that asked for it
+    own = [frame for frame in called if not frame.filename.startswith("<") and frame.filename != importlib.__file__]
+    if isinstance(error, SyntaxError) or not own:  # a SyntaxError says its place, and a module not found has none
+        return text
+    return f"{text} ({Path(own[-1].filename).name}, line {own[-1].lineno})"
 
 
 def few(names: Iterable[str], most: int = 3) -> str:

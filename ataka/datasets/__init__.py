@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ataka.datasets.specification import Specification
-from ataka.errors import UserError, nearest, unknown
+from ataka.errors import UserError, nearest, reason, unknown
 from ataka.machine.modules import plugin, source
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def find(name: str, others: Iterable[str] = ()) -> Dataset:
     try:
         module = import_module(dotted)
     except Exception as error:  # whatever a user's own module does when it is imported
-        raise UserError(f"data set '{name}': can't import '{dotted}': {type(error).__name__}: {error}") from None
+        raise UserError(f"data set '{name}': can't import '{dotted}': {reason(error)}") from None
     if not isinstance(module.SPECIFICATION, Specification):
         raise UserError(f"data set '{name}': SPECIFICATION of '{dotted}' is no ataka.datasets.Specification")
     if not callable(getattr(module, "load", None)):

@@ -32,7 +32,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ataka.errors import UserError, unknown
+from ataka.errors import UserError, reason, unknown
 from ataka.machine.modules import plugin, source
 from ataka.models.architecture import Architecture
 
@@ -58,7 +58,7 @@ def build(
     try:
         builder = import_module(module).build
     except Exception as error:  # whatever a user's own module does when it is imported
-        raise UserError(f"architecture '{arch}': can't import '{module}': {type(error).__name__}: {error}") from None
+        raise UserError(f"architecture '{arch}': can't import '{module}': {reason(error)}") from None
     takes = inspect.signature(builder).parameters
     normalisation = {name: value for name, value in (("mean", mean), ("std", std)) if name in takes}
     network: nn.Module = builder(**architecture.settings, classes=classes, channels=channels, **normalisation)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, cast, get_a
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from ataka.errors import nearest, unknown
+from ataka.errors import missing, nearest, reason, unknown
 from ataka.study.fields import hyperparameters, nested
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ def find(name: str) -> Psi:
     try:
         module = import_module(source(name))
     except Exception as error:  # whatever the user's own module does when it is imported
-        if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
+        if missing(error, name):
             raise ValueError(f"no psi '{name}'{unknown(name, names())}") from None
-        raise ValueError(f"can't import the psi '{name}': {type(error).__name__}: {error}") from None
+        raise ValueError(f"can't import the psi '{name}': {reason(error)}") from None
     if lacking := [part for part in ("OUTPUTS", "NEEDS_STUDENT", "Options", "amalgamate") if not hasattr(module, part)]:
         raise ValueError(f"'{name}' is no psi: it has no {', no '.join(lacking)}{nearest(name, names())}")
     if module.OUTPUTS not in get_args(Outputs):

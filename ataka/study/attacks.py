@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import Field, ValidationError, ValidationInfo
 from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 
-from ataka.errors import UserError, nearest, unknown
+from ataka.errors import UserError, missing, nearest, reason, unknown
 from ataka.study import plugins
 from ataka.study.fields import Plugin, Refused, Settings, plain, readings_of
 
@@ -122,9 +122,9 @@ def find(kind: str) -> ModuleType:
     try:
         module = import_module(path)
     except Exception as error:  # whatever the user's own module does when it is imported
-        if isinstance(error, ModuleNotFoundError) and f"{path}.".startswith(f"{error.name}."):
+        if missing(error, path):
             raise UserError(f"no attack of kind '{kind}'{unknown(kind, kinds())}") from None
-        raise UserError(f"can't import the attack '{kind}': {type(error).__name__}: {error}") from error
+        raise UserError(f"can't import the attack '{kind}': {reason(error)}") from error
     if not hasattr(module, "attack") or not hasattr(module, "Options"):
         raise UserError(
             f"'{kind}' is no attack: it needs a function attack and a class Options{nearest(kind, kinds())}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ataka.errors import UserError
+from ataka.errors import UserError, missing, reason, unknown
 from ataka.study import Method, Study, plugins
 from ataka.study.explain import explain
 from ataka.study.fields import plain, readings_of, unused
@@ -78,14 +78,7 @@ def _read(study: Study, method: str, where: Sequence[str]) -> dict[str, Any]:
 
 
 def _options(study: Study, method: str, where: Sequence[str]) -> Any:
-    objective, values = _objective(study, method), _values(study, method, where)
-    try:
-        kind = importlib.import_module(objective).Options
-    except AttributeError:
-        raise UserError(f"methods.{method}.objective: '{objective}' has no class Options") from None
-    except Exception as error:  # whatever the user's own module does when it is imported
-        reason = f"{type(error).__name__}: {error}"
-        raise UserError(f"methods.{method}.objective: can't import '{objective}': {reason}") from None
+    values, kind = _values(study, method, where), _kind(study, method)
     if "eps" in kind.__dataclass_fields__:
         values.setdefault("eps", study.eps)
     place = ("methods", method, *(step for name in where for step in ("where", name)), "options")
@@ -97,6 +90,21 @@ def _options(study: Study, method: str, where: Sequence[str]) -> Any:
         path = ".".join((*place, idle[0]))
         raise UserError(f"config ({study.scale}): {path}: decides nothing beside the other options; leave it out")
     return checked
+
+
+def _kind(study: Study, method: str) -> Any:
+    """The class Options of the method's objective."""
+    objective, place = _objective(study, method), f"methods.{method}.objective"
+    try:
+        module = importlib.import_module(objective)
+    except Exception as error:  # whatever the user's own module does when it is imported
+        if missing(error, objective):
+            others = {other.objective for name, other in study.methods.items() if name != method and other.objective}
+            raise UserError(f"{place}: no objective '{objective}'{unknown(objective, others)}") from None
+        raise UserError(f"{place}: can't import '{objective}': {reason(error)}") from None
+    if not hasattr(module, "Options"):
+        raise UserError(f"{place}: '{objective}' has no class Options")
+    return module.Options
 
 
 def _objective(study: Study, method: str) -> str:

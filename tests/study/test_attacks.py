@@ -107,7 +107,7 @@ def test_its_code_and_its_options_decide_its_cells_alone(write: Write) -> None:
             "import nowhere",
             "attacks.mine: can't import the attack 'elsewhere.mine': ModuleNotFoundError: No module nam",
         ),
-        ("1 / 0", "attacks.mine: can't import the attack 'elsewhere.mine': ZeroDivisionError"),
+        ("1 / 0", "can't import the attack 'elsewhere.mine': ZeroDivisionError: division by zero (mine.py, line 1)"),
         ("x = 1", "attacks.mine: 'elsewhere.mine' is no attack: it needs a function attack and a class Options"),
         (
             SHIFT.replace("(AttackOptions)", ""),

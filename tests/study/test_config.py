@@ -357,7 +357,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     "name with a slash": ({"methods": {"a/b": {"label": "", "objective": None}}}, "methods.a/b: a name is lower case"),
     "module": (
         {"methods": {"natural": {"objective": "baselines.naturl"}}},
-        "methods.natural.objective: can't import 'baselines.naturl'",
+        "methods.natural.objective: no objective 'baselines.naturl', and no such module is on the Python path",
     ),
     "no module": ({"methods": {"natural": {"objective": ""}}}, "methods.natural.objective: can't import ''"),
     "relative module": (
@@ -602,8 +602,20 @@ def test_a_key_that_stands_twice_is_refused_with_file_and_line(tmp_path: Path, m
         config.load("smoke")
 
 
-def test_an_objective_that_breaks_on_import_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "broken_objective.py").write_text("def f(:\n")
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("objective_typo", "def f(:\n", "SyntaxError: invalid syntax (objective_typo.py, line 1)"),
+        ("objective_gone", "import math\n\nmath.sine\n", "'sine' (objective_gone.py, line 3)"),
+        ("objective_lacks", "\nimport torhc\n", "No module named 'torhc' (objective_lacks.py, line 2)"),
+    ],
+)
+def test_an_objective_that_breaks_on_import_is_named_with_the_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, reason: str
+) -> None:
+    (tmp_path / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(UserError, match=r"methods\.natural\.objective: can't import 'broken_objective': SyntaxError"):
-        config.load("smoke", {"methods": {"natural": {"objective": "broken_objective"}}})
+    with pytest.raises(UserError) as caught:
+        config.load("smoke", {"methods": {"natural": {"objective": name}}})
+    assert f"methods.natural.objective: can't import '{name}': " in str(caught.value)
+    assert reason in str(caught.value)
