@@ -73,3 +73,35 @@ def insert_below(path: Path, key: str, line: str) -> None:
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     (place,) = (number for number, one in enumerate(lines) if one.startswith(key))
     path.write_text("".join([*lines[: place + 1], f"  {line}\n", *lines[place + 1 :]]), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The four steps of a recipe for a module that methods use: what it tells to write where, and to run."""
+
+    module: str
+    path: Path
+    entry: str
+    row: str
+    below: str
+    table: str
+    command: str
+
+    @classmethod
+    def read(cls, title: str) -> "Steps":
+        recipe = Recipe.read(title)
+        module, *_ = recipe.blocks("python")
+        (entry,) = recipe.blocks("yaml")
+        (path,) = recipe.quoted(r"\*\*One file\*\*, say `(.+?)`")
+        row, below, table = recipe.quoted(r"\*\*One row\*\* in a table: add `(.+?)` below `(.+?)` in `(.+?)`")
+        (command,) = recipe.quoted(r"\*\*One command\*\*: `(.+?)`")
+        return cls(module, Path(path), entry, row, below, table, command)
+
+    def follow(self, checkout: Own) -> Answer:
+        """All four, but for the module's place: a folder on the Python path, outside the checkout."""
+        write(checkout.modules / self.path.name, self.module)
+        with (checkout.folder / "config/methods.yaml").open("a", encoding="utf-8") as methods:
+            methods.write("\n" + self.entry.replace(".".join(self.path.with_suffix("").parts), self.path.stem))
+        insert_below(checkout.folder / self.table, self.below, self.row)
+        *_, target = self.command.replace(*SCALE).split()
+        return checkout.snakemake(target)

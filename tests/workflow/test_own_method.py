@@ -4,41 +4,17 @@ import csv
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.workflow.driver import ATTACKS, LAST, TABLE, Answer, Checkout, ask_all, cell, evaluates, trains
-from tests.workflow.recipe import SCALE, Own, Recipe, insert_below
-
-
-@dataclass(frozen=True)
-class Steps:
-    """What CONTRIBUTING.md tells to write where, and to run."""
-
-    module: str
-    path: str
-    entry: str
-    row: str
-    below: str
-    table: str
-    command: str
-
-    @classmethod
-    def read(cls) -> "Steps":
-        recipe = Recipe.read("A method of your own in four steps")
-        module, *_ = recipe.blocks("python")
-        (entry,) = recipe.blocks("yaml")
-        (path,) = recipe.quoted(r"\*\*One file\*\*, say `(.+?)`")
-        row, below, table = recipe.quoted(r"\*\*One row\*\* in a table: add `(.+?)` below `(.+?)` in `(.+?)`")
-        (command,) = recipe.quoted(r"\*\*One command\*\*: `(.+?)`")
-        return cls(module, path, entry, row, below, table, command)
+from tests.workflow.recipe import SCALE, Own, Steps
 
 
 @pytest.fixture(scope="module")
 def steps() -> Steps:
-    return Steps.read()
+    return Steps.read("A method of your own in four steps")
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +23,7 @@ def done(
 ) -> tuple[Own, Answer]:
     """The four steps in a checkout that has the table already, but for the module's place."""
     checkout = Own(copy_of_built().folder, tmp_path_factory.mktemp("elsewhere"))
-    inside = Path(steps.path)
-    (checkout.modules / inside.name).write_text(steps.module, encoding="utf-8")
-    with (checkout.folder / "config/methods.yaml").open("a", encoding="utf-8") as methods:
-        methods.write("\n" + steps.entry.replace(".".join(inside.with_suffix("").parts), inside.stem))
-    insert_below(checkout.folder / steps.table, steps.below, steps.row)
-    *_, target = steps.command.replace(*SCALE).split()
-    return checkout, checkout.snakemake(target)
+    return checkout, steps.follow(checkout)
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +37,14 @@ def after_edits(steps: Steps, done: tuple[Own, Answer], tmp_path_factory: pytest
     for name, text in edits.items():
         assert text != steps.module
         checkout = Own(done[0].folder, tmp_path_factory.mktemp(name))
-        (checkout.modules / Path(steps.path).name).write_text(text, encoding="utf-8")
+        (checkout.modules / steps.path.name).write_text(text, encoding="utf-8")
         asked[name] = checkout
     return ask_all({name: lambda own=own: own.snakemake("-n", TABLE) for name, own in asked.items()})
 
 
 def test_the_document_is_of_one_piece(steps: Steps) -> None:
     """Its module, entry, row and command name one method and one table."""
-    assert f"objective: {steps.path.removesuffix('.py').replace('/', '.')}\n" in steps.entry
+    assert f"objective: {'.'.join(steps.path.with_suffix('').parts)}\n" in steps.entry
     assert steps.row == f"- [{steps.entry.partition(':')[0]}]"
     runner, *_, target = steps.command.split()
     assert (runner, target.replace(*SCALE)) == (".venv/bin/snakemake", TABLE)

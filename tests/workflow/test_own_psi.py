@@ -3,41 +3,16 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from tests.workflow.driver import ATTACKS, LAST, TABLE, Answer, Checkout, ask_all, students_again
-from tests.workflow.recipe import SCALE, Own, Recipe, insert_below
-
-
-@dataclass(frozen=True)
-class Steps:
-    """The texts that CONTRIBUTING.md asks for, where they go, and the command."""
-
-    module: str
-    path: Path
-    entry: str
-    row: str
-    below: str
-    table: str
-    command: str
-
-    @classmethod
-    def read(cls) -> "Steps":
-        recipe = Recipe.read("A psi of your own")
-        (module,) = recipe.blocks("python")
-        (entry,) = recipe.blocks("yaml")
-        (path,) = recipe.quoted(r"\*\*One file\*\*, say `(.+?)`")
-        row, below, table = recipe.quoted(r"\*\*One row\*\* in a table: add `(.+?)` below `(.+?)` in `(.+?)`")
-        (command,) = recipe.quoted(r"\*\*One command\*\*: `(.+?)`")
-        return cls(module, Path(path), entry, row, below, table, command)
+from tests.workflow.recipe import Own, Steps
 
 
 @pytest.fixture(scope="module")
 def steps() -> Steps:
-    return Steps.read()
+    return Steps.read("A psi of your own")
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +21,7 @@ def done(
 ) -> tuple[Own, Answer]:
     """The four steps in a checkout that has the table already, with the module in a folder outside it."""
     checkout = Own(copy_of_built().folder, tmp_path_factory.mktemp("elsewhere"))
-    (checkout.modules / steps.path.name).write_text(steps.module, encoding="utf-8")
-    with (checkout.folder / "config/methods.yaml").open("a", encoding="utf-8") as methods:
-        methods.write("\n" + steps.entry)
-    insert_below(checkout.folder / steps.table, steps.below, steps.row)
-    *_, target = steps.command.replace(*SCALE).split()
-    return checkout, checkout.snakemake(target)
+    return checkout, steps.follow(checkout)
 
 
 def test_one_command_trains_its_students_and_no_teacher(done: tuple[Own, Answer]) -> None:
