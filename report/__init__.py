@@ -5,7 +5,7 @@ catalogue.py   a table by its name; table.py: what every kind of table has
 accuracies/    Tables 2 to 5: which cells they need, a cell's check, their health, layout, caption
 particles/     Table 1: the same of measured particles
 sources.py     a measurement's CSV, read and checked against the settings now in force
-choices.py     which alpha was chosen among which
+candidates.py  which alpha was chosen among which
 collect.py     measurements to {root}/table2.csv and {root}/table2.choices.csv
 statistics.py  several seeds to one number; paired tests, intervals, power, Holm
 evidence.py    a cell's bits and an image's particles, checked

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from ataka.errors import UserError
 from ataka.files.records import collected, read_rows, require_collected, require_sealed, write_rows
 from ataka.study import Study
-from report import choices
-from report.accuracies import cells
+from report import candidates
+from report.accuracies import measurements
 from report.sources import Source, identity
 from report.table import Table
 
@@ -47,7 +47,7 @@ def gather(table: Table, study: Study, root: str) -> Collection:
     for run in table.tuned_runs(study):
         path = run.choice(root)
         remedy = f"choose again: {_snakemake(root, table)} --forcerun {path}"
-        found.choices += _attempt(path, partial(choices.rows, root, study, run, remedy), found) or []
+        found.choices += _attempt(path, partial(candidates.rows, root, study, run, remedy), found) or []
     return found
 
 
@@ -73,7 +73,7 @@ def write(found: Collection, table: Table, stem: Path) -> tuple[Path, Path]:
         write_rows(path, collected(rows), table.csv_columns)
     else:
         path.unlink(missing_ok=True)
-    write_rows(chosen, collected(found.choices), choices.COLUMNS)
+    write_rows(chosen, collected(found.choices), candidates.COLUMNS)
     return path, chosen
 
 
@@ -106,13 +106,13 @@ def write_all(root: str) -> tuple[Path, int]:
     rows = []
     for path in paths:
         remedy = f"re-run it: snakemake --cores all --force {path}"
-        found = read_rows(path, cells.COLUMNS, remedy)
+        found = read_rows(path, measurements.COLUMNS, remedy)
         require_sealed(found, path, remedy)
         rows += found
     if not rows:
         raise UserError(f"there are no cells below {root}; make some: snakemake --cores all {root}/table2.tex")
     target = Path(root, "cells.csv")
-    write_rows(target, collected(rows), cells.COLUMNS)
+    write_rows(target, collected(rows), measurements.COLUMNS)
     return target, len(rows)
 
 

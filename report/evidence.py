@@ -8,18 +8,18 @@ import numpy
 from ataka.files.records import read_rows, require_sealed
 from ataka.plan import Cell
 from ataka.study import Study
-from report.accuracies import cells
+from report.accuracies import measurements
 from report.particles import particle_rows
 from report.sources import Source
 
 
-def bits(study: Study, root: str, cell: Cell, remedy: str) -> cells.Bits:
+def bits(study: Study, root: str, cell: Cell, remedy: str) -> measurements.Bits:
     """Whether each test image is still classified correctly, (N,); UserError unless they are the cell's own."""
     where = cell.csv(root)
-    rows = read_rows(where, cells.COLUMNS, remedy)
-    measured = cells.check(rows, study, cell, str(where), remedy)
+    rows = read_rows(where, measurements.COLUMNS, remedy)
+    measured = measurements.check(rows, study, cell, str(where), remedy)
     require_sealed(rows, where, remedy)
-    return cells.bits(measured, root, remedy)
+    return measurements.bits(measured, root, remedy)
 
 
 def load(study: Study, root: str, source: Source, remedy: str) -> Any:

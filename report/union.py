@@ -16,7 +16,7 @@ from ataka.plan import Cell, Run
 from ataka.study import Study
 from report import catalogue
 from report.accuracies.accuracy_table import AccuracyTable
-from report.accuracies.cells import Bits
+from report.accuracies.measurements import Bits
 from report.evidence import bits
 
 COLUMNS = ["scale", "dataset", "arch", "method", "seed", "attacks", "n", "correct", "accuracy", "ci_low", "ci_high"]

@@ -10,9 +10,9 @@ from ataka.study import Study
 from ataka.study.attacks import placeholders
 from report import names
 from report.accuracies.accuracy_table import AccuracyTable
-from report.accuracies.cells import Measurement
 from report.accuracies.differences import Differences
 from report.accuracies.health import Marks
+from report.accuracies.measurements import Measurement
 from report.caption import Caption, opening, selected_by, selection, stand_ins
 from report.layout import DASH, UNCERTAIN, Layout
 

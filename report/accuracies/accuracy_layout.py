@@ -12,9 +12,9 @@ from ataka.plan import Cell
 from ataka.study import Study
 from report import names
 from report.accuracies.accuracy_table import AccuracyTable, Block, Column, Row
-from report.accuracies.cells import Measurement
 from report.accuracies.differences import Differences
 from report.accuracies.health import Marks
+from report.accuracies.measurements import Measurement
 from report.layout import UNCERTAIN, Entry, Group, Layout, Panel, mark_best
 from report.layout import Row as Line
 from report.paper import published

@@ -10,8 +10,8 @@ from ataka.errors import UserError
 from ataka.plan import Cell
 from ataka.study import Study
 from report import names
-from report.accuracies import cells, differences, health
-from report.accuracies.cells import Measurement
+from report.accuracies import differences, health, measurements
+from report.accuracies.measurements import Measurement
 from report.sources import Source
 from report.table import Entry, Names, Table, refuse_twice
 
@@ -100,7 +100,7 @@ class AccuracyTable(Table):
     """Data sets below each other, students side by side where they fit, methods by attacks."""
 
     noun: ClassVar[str] = "cells"
-    csv_columns: ClassVar[list[str]] = cells.COLUMNS
+    csv_columns: ClassVar[list[str]] = measurements.COLUMNS
     entry_keys: ClassVar[list[str]] = [*Row.model_fields, *Column.model_fields]
 
     kind: Literal["accuracies"] = "accuracies"
@@ -189,7 +189,7 @@ class AccuracyTable(Table):
         self, rows: Sequence[dict[str, str]], study: Study, source: Source, where: str, remedy: str
     ) -> Measurement:
         assert isinstance(source, Cell)
-        return cells.check(rows, study, source, where, remedy)
+        return measurements.check(rows, study, source, where, remedy)
 
     def verify(self, measurement: Measurement, root: str, remedy: str) -> None:
         _bits(measurement, root, remedy)
@@ -209,9 +209,9 @@ class AccuracyTable(Table):
         return (name for name in self.methods(study) if not study.method(name).planned)
 
 
-def _bits(measurement: Measurement, root: str, remedy: str) -> cells.Bits | None:
+def _bits(measurement: Measurement, root: str, remedy: str) -> measurements.Bits | None:
     """The bits beside a cell, where there are any."""
-    return cells.bits(measurement, root, remedy) if measurement.cell.bits(root).exists() else None
+    return measurements.bits(measurement, root, remedy) if measurement.cell.bits(root).exists() else None
 
 
 def _require_one(entry: Row | Column, *ways: str) -> None:

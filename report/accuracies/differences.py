@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy
 
 from ataka.plan import Cell
-from report.accuracies.cells import Bits, Measurement
+from report.accuracies.measurements import Bits, Measurement
 from report.layout import DIFFERS
 from report.statistics import ALPHA, PairedT, holm, mcnemar
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from ataka.plan import Cell, Run
 from ataka.study import Study
 from ataka.study.attacks import AttackEntry, Check
-from report.accuracies.cells import Bits, Measurement
+from report.accuracies.measurements import Bits, Measurement
 from report.layout import LETTERS
 from report.statistics import mcnemar
 

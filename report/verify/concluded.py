@@ -13,7 +13,7 @@ from ataka.errors import UserError
 from ataka.files.records import read_rows, require_collected
 from ataka.plan import Cell, Particles, Run
 from ataka.study import Study
-from report import catalogue, choices, collect, evidence, page, render, union
+from report import candidates, catalogue, collect, evidence, page, render, union
 from report.claims import claims_page, judge, sentences
 from report.sources import Source
 from report.table import Table
@@ -56,7 +56,7 @@ def collection(at: Inspection, path: Path) -> Iterator[str]:
 
 def choices_of(at: Inspection, path: Path) -> Iterator[str]:
     """All candidates of each choice of alpha behind a table, as its choice.json has them."""
-    rows = read_rows(path, choices.COLUMNS, again(path))
+    rows = read_rows(path, candidates.COLUMNS, again(path))
     listed: dict[Run, list[dict[str, str]]] = {run: [] for run in _tuned(at, path)}
     for row in rows:
         run = Run(row["dataset"], row["arch"], row["method"], at.study.seeds[0])
@@ -67,7 +67,7 @@ def choices_of(at: Inspection, path: Path) -> Iterator[str]:
         if not source.is_file():
             if copied:
                 at.missing[source].append(path)
-        elif not _same(copied, choices.rows(at.root, at.study, run, again(source))):
+        elif not _same(copied, candidates.rows(at.root, at.study, run, again(source))):
             differences.append(_differs(path, source))
     yield from differences
     if rows and not differences:

@@ -6,7 +6,7 @@ from pathlib import Path
 from ataka import plan
 from ataka.files.records import read_rows, require_sealed
 from ataka.plan import Cell, Particles
-from report.accuracies import cells
+from report.accuracies import measurements
 from report.particles import particle_rows
 from report.verify.inspection import Inspection, again
 
@@ -14,12 +14,12 @@ from report.verify.inspection import Inspection, again
 def cell(at: Inspection, node: Cell) -> Iterator[str]:
     path, bits = node.csv(at.root), node.bits(at.root)
     at.explained.add(bits)
-    rows = read_rows(path, cells.COLUMNS, again(path))
-    measurement = cells.check(rows, at.study, node, str(path), again(path))
+    rows = read_rows(path, measurements.COLUMNS, again(path))
+    measurement = measurements.check(rows, at.study, node, str(path), again(path))
     problems = [*_origin(at, node, path, rows[0]), *at.file(bits, rows[0]["bits_sha256"], path)]
     if not problems:
         require_sealed(rows, path, again(path))
-        cells.bits(measurement, at.root, again(path))
+        measurements.bits(measurement, at.root, again(path))
     yield from problems
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from ataka import plan
 from ataka.files.records import read_json
 from ataka.plan import Run, Tape
-from report import choices
+from report import candidates
 from report.verify.inspection import Inspection, again
 
 
@@ -63,7 +63,7 @@ def _record(at: Inspection, node: Tape | Run, path: Path) -> Iterator[str]:
 
 
 def choice(at: Inspection, path: Path, node: Run) -> Iterator[str]:
-    found = choices.load(at.root, at.study, node, again(path))
+    found = candidates.load(at.root, at.study, node, again(path))
     if [candidate.alpha for candidate in found.grid] != list(at.study.selection.alphas):
         yield f"{path}: its candidates are not those of selection.alphas; {again(path)}"
     yield from at.images(path, node.dataset, found.split, found.data_sha256)

@@ -16,7 +16,7 @@ from ataka.plan import Cell, Particles, Run
 from ataka.study import Study, config
 from ataka.study.fields import number
 from report import catalogue
-from report.accuracies.cells import Bits
+from report.accuracies.measurements import Bits
 from report.particles.particle_rows import COLUMNS as PARTICLE_COLUMNS
 
 _MEAN = {"clean": 90.0, "fgsm": 62.0, "pgd": 55.0, "aa": 54.5, "cw": 51.0, "fog": 70.0, "fog-256": 60.0}

@@ -10,8 +10,8 @@ from statsmodels.stats.multitest import multipletests
 
 from ataka.plan import Cell
 from ataka.study import Study
-from report.accuracies.cells import Bits, Measurement
 from report.accuracies.differences import Differences, examine, varied
+from report.accuracies.measurements import Bits, Measurement
 from report.layout import DIFFERS
 
 

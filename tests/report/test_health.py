@@ -13,8 +13,8 @@ from ataka.study import Study, config
 from report import catalogue, collect, page
 from report.accuracies import health
 from report.accuracies.accuracy_layout import lay_out
-from report.accuracies.cells import Measurement
 from report.accuracies.health import Bits, Marks, examine, meanings
+from report.accuracies.measurements import Measurement
 from report.layout import LETTERS
 from report.paper import published_facts
 from tests.report import studies

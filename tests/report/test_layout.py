@@ -12,7 +12,7 @@ from ataka.plan import Cell
 from ataka.study import Study
 from report import catalogue
 from report.accuracies.accuracy_layout import lay_out
-from report.accuracies.cells import Measurement
+from report.accuracies.measurements import Measurement
 from report.layout import DASH, Entry, Layout
 from report.statistics import summarise
 from tests.report import studies

@@ -73,7 +73,7 @@ def test_the_collection_holds_every_image_as_it_was_measured(table: ParticleTabl
     for row in rows:
         del row["collected"], row["seal"]
     assert rows[:4] == studies.particle_rows(study, table.sources(study)[0])  # type: ignore[arg-type]
-    assert (root / "table1.choices.csv").read_text().splitlines() == [",".join(collect.choices.COLUMNS)]
+    assert (root / "table1.choices.csv").read_text().splitlines() == [",".join(collect.candidates.COLUMNS)]
 
 
 def test_one_image_as_printed_and_all_with_their_deviation(table: ParticleTable, study: Study, root: Path) -> None:
