@@ -46,7 +46,7 @@ class Options(inner.Options):
         "I",
         id="E3",
         sentence=inner.SENTENCE,
-        values={"I": "IAD-I, the default of its authors", "II": "IAD-II, with a standard teacher"},
+        values={"I": "IAD-I, of robust teachers alone", "II": "IAD-II, with a standard teacher"},
     )
     beta: Annotated[float, Field(ge=0)] = 0.1
     begin: Share = "60/200"

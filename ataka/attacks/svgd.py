@@ -174,8 +174,8 @@ def phi(
     repulsion   grad_{x_j} k = k (x_i - x_j) / sigma^2 points away from x_j: added to an ascent, it repels (A5).
                 "towards" subtracts it: a '-' where eq. 2 prints no sign (A4), or the derivative by x_i (A5)
     loss        "mean" divides the driving term by B, as the gradient of the batch's mean loss would be (A8)
-    interact    "batch": j runs over all N = nB particles of the batch, as in the code of ALD-Regularization (A10).
-                1/n, the weight of one of those that are summed, is then 1/N, as there
+    interact    "batch": j runs over all N = nB particles of the batch, and 1/n, the weight of one of those that are
+                summed, is 1/N (A10). The code of ALD-Regularization couples them so, with 1/N on both terms: "both"
     """
     k, sigma_squared = kernel(particles, bandwidth, interact)
     pairs = coupled(_felt(k, len(particles)))

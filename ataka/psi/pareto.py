@@ -1,4 +1,10 @@
-"""Eq. 7: the average of the teachers' probabilities that is nearest to the student's, image by image or for a batch."""
+"""Eq. 7: the average of the teachers' probabilities that is nearest to the student's, image by image or for a batch.
+
+Eq. 7 follows AE-KD (Du et al., "Agree to disagree", 2020; AnTuo1998/AE-KD): lambda minimises the norm of
+sum_i lambda_i g_i on the simplex, g_i being the gradient of the divergence from teacher i by the student's logits. At
+temperature 1 that of an image is p^S - p^{T_i}, so that the norm is eq. 7's distance. AE-KD averages the gradients over
+the batch before it takes the norm, and has a cap on lambda, which eq. 7 has not.
+"""
 
 import itertools
 from typing import Annotated, Literal
@@ -12,7 +18,7 @@ from ataka.study.fields import hyperparameters, reading
 
 OUTPUTS: Literal["probabilities"] = "probabilities"
 NEEDS_STUDENT = True
-Per = Literal["image", "batch"]
+Per = Literal["image", "batch", "mean_distance"]
 
 
 @hyperparameters
@@ -25,7 +31,9 @@ class Options:
         sentence="lambda* = min_lambda ||p^S - sum_i lambda_i p^{T_i}||^2",
         values={
             "image": "each image has its own lambda",
-            "batch": "one lambda for all, of the batch's mean distance, as AE-KD solves it",
+            "batch": "one lambda for all: the outputs are averaged over the batch before their distance is taken, as "
+            "AE-KD does (with a cap on lambda, which eq. 7 has not)",
+            "mean_distance": "one lambda for all, of the least squared distance on average over the batch",
         },
     )
     ridge: Annotated[float, Field(ge=0)] = reading(
@@ -41,31 +49,33 @@ def pareto(
 ) -> tuple[Tensor, Tensor]:
     """Eq. 7: the mixture of the teachers' probabilities nearest to the student's in l_2, and its weights.
 
-    teacher_probabilities (n,B,C), student_probabilities (B,C) to (B,C) and (B,n), in the teachers' dtype. ``weights_per
-    batch``: one lambda, of the least mean distance. AE-KD, whom the paper follows, solves it so, and with a cap on
-    lambda, which eq. 7 has not (C8).
+    teacher_probabilities (n,B,C), student_probabilities (B,C) to (B,C) and (B,n), in the teachers' dtype. With
+    ``weights_per`` (C8) "batch" or "mean_distance" there is one lambda: of the least distance between the batch's
+    means, or of the least mean of the squared distances.
 
     The minimum over the simplex is the best of the minima over its 2^n - 1 faces that lie inside their face,
     and each of these is a linear system: exact, all faces and images at once, in float64. ``ridge`` times the
     squared distance from uniform weights makes it unique: teachers that agree weigh the same.
     """
     n = len(teacher_probabilities)
-    teachers = teacher_probabilities.double().transpose(0, 1)  # (B,n,C)
+    teachers, student = teacher_probabilities.double().transpose(0, 1), student_probabilities.double()  # (B,n,C), (B,C)
+    if weights_per == "batch":
+        teachers, student = teachers.mean(0, keepdim=True), student.mean(0, keepdim=True)
     # The weights sum to 1, so the teachers' mean may be taken off both sides: where they agree, the Gram
     # matrix is then exactly 0 and the ridge decides, instead of drowning in rounding errors.
     mean = teachers.mean(1, keepdim=True)
     deviations = teachers - mean
     quadratic = deviations @ deviations.mT + ridge * torch.eye(n, dtype=mean.dtype, device=mean.device)
-    towards_student = (student_probabilities.double().unsqueeze(1) - mean) @ deviations.mT  # (B,1,n)
+    towards_student = (student.unsqueeze(1) - mean) @ deviations.mT  # (B,1,n)
     linear_term = towards_student.squeeze(1) + ridge / n
-    if weights_per == "batch":
+    if weights_per == "mean_distance":
         quadratic, linear_term = quadratic.mean(0, keepdim=True), linear_term.mean(0, keepdim=True)
 
     candidates = _face_minima(quadratic, linear_term)  # (B,faces,n), or (1,faces,n)
     objective = ((candidates @ quadratic - 2 * linear_term.unsqueeze(1)) * candidates).sum(-1)
     objective = objective.masked_fill((candidates < 0).any(-1), torch.inf)
     best = candidates[torch.arange(len(candidates), device=mean.device), objective.argmin(-1)]
-    weights = best.expand(len(teachers), n)
+    weights = best.expand(len(student_probabilities), n)
     probabilities = average(weights.T, teacher_probabilities.double())
     return probabilities.to(teacher_probabilities.dtype), weights.to(teacher_probabilities.dtype)
 

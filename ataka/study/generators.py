@@ -49,8 +49,9 @@ class Generator(Settings):
         1e-3,
         id="A1",
         sentence="we use Gaussian RBF kernel ... with sigma = 1e-3",
-        values="sigma in units of [0, 1], or 'median' (Liu and Wang's heuristic, for each image). At 1e-3 the kernel "
-        "of any two particles that differ visibly is exactly 0, and SVGD is n independent PGDs",
+        values="sigma in units of [0, 1], or 'median', for each image sigma^2 = median(d^2) / (2 log(n + 1)) over its "
+        "pairs of different particles (Liu and Wang's code counts a particle's distance to itself, too). At 1e-3 the "
+        "kernel of any two particles that differ visibly is exactly 0, and SVGD is n independent PGDs",
     )
     gamma: float = reading(
         1.0,
@@ -63,7 +64,10 @@ class Generator(Settings):
         "repulsion",
         id="A6",
         sentence="phi(x) = sum_j [k(x'_j, x) grad L(f_{T_i}(x'_j), y) gamma/n grad k(x'_j, x)]",
-        values={"repulsion": "1/n on the second term only, as printed", "both": "1/n on both, as Liu and Wang have it"},
+        values={
+            "repulsion": "1/n on the second term only, as printed",
+            "both": "1/n on both, as Liu and Wang and ALD-Regularization have it",
+        },
     )
     repulsion: Literal["away", "towards"] = reading(
         "away",
@@ -91,8 +95,9 @@ class Generator(Settings):
         sentence="the empirical distribution of these samples tends to that of adversarial samples for x",
         values={
             "image": "x'_1 to x'_n are the particles of one image",
-            "batch": "those of all images of a batch, as the code of ALD-Regularization has it; n is then their "
-            "number, in 1/n and in the median heuristic, whose median is over all their pairs",
+            "batch": "those of all images of a batch; n is then their number N, in 1/n and in the median heuristic, "
+            "whose median is over all their pairs. With one_over_n: both, phi is (K grad L + grad K) / N, as in "
+            "ALD-Regularization's code",
         },
     )
     gradient_of: Literal["own", "particle", "ensemble"] = reading(

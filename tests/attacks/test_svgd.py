@@ -259,6 +259,37 @@ def test_a_batch_interacts_as_in_equation_2(
     torch.testing.assert_close(moved - start, expected, rtol=1e-9, atol=1e-13)
 
 
+def ald_particles(network: nn.Module, x: Tensor, y: Tensor, start: Tensor, **options: Any) -> Tensor:
+    """ALD-Regularization's generator (ald_pgd.py, rbf.py) in float64: all rows of the batch under one kernel."""
+    n, images = start.shape[:2]
+    x_all, y_all, rows = x.repeat(n, 1, 1, 1), y.repeat(n), start.flatten(0, 1)
+    for _ in range(options["steps"]):
+        flat = rows.reshape(n * images, -1).clone().requires_grad_()
+        loss = F.cross_entropy(network(flat.reshape(rows.shape)), y_all, reduction="sum")
+        (score,) = torch.autograd.grad(loss, flat)
+        products = flat @ flat.detach().T
+        norms, fixed = flat @ flat.T, flat.detach().square().sum(1)
+        squared = norms.diagonal().unsqueeze(1) + fixed.unsqueeze(0) - 2 * products
+        k = torch.exp(-squared / (1e-8 + 2 * options["sigma"] ** 2))
+        (gradient_of_k,) = torch.autograd.grad(k.sum(), flat)
+        phi = (k.detach() @ score - gradient_of_k) / (n * images)
+        rows = (flat.detach() + options["step_size"] * phi.sign()).reshape(rows.shape)
+        rows = rows.clamp(x_all - options["eps"], x_all + options["eps"]).clamp(0, 1)
+    return rows.reshape(start.shape)
+
+
+def test_both_in_a_batch_are_alds_particles(networks: list[nn.Module], x: Tensor, y: Tensor) -> None:
+    """A6, A10: (K g + grad K) / N, whose terms weigh alike; 1/N on the repulsion alone goes elsewhere."""
+    network, x = networks[0].double(), x.double()
+    start, sigma = draw(x, 3), 0.7
+    expected = ald_particles(network, x, y, start, sigma=sigma, **STEPS)
+    options = {"bandwidth": sigma, "gamma": 1.0, "interact": "batch", "clamp_start": False, **STEPS}
+    particles = svgd.attack(network, x, y, start=start, one_over_n="both", **options)
+    torch.testing.assert_close(particles, expected, rtol=0, atol=1e-12)
+    printed = svgd.attack(network, x, y, start=start, one_over_n="repulsion", **options)
+    assert (printed != expected).double().mean() > 0.05
+
+
 def test_images_out_of_reach_share_their_weight_and_nothing_else() -> None:
     """At kernels of 1e-13 and less, where the 1 on the diagonal must leave no trace."""
     particles = normal(2, 3, 6) + 1000 * torch.arange(3).unsqueeze(1)

@@ -176,8 +176,8 @@ def test_the_readings_of_the_amalgamations_are_heeded(on: str, monkeypatch: pyte
     found, said, _ = label("linear", floor=1e6)
     torch.testing.assert_close(found, said.mean(0))
     found, said, at = label("pareto", weights_per="batch")
-    long = teacher.each(at).softmax(-1).reshape(3, 1, -1), student(at).softmax(1).reshape(1, -1)
-    weights = amalgamation.pareto(*long)[1].T.unsqueeze(-1)
+    mean = teacher.each(at).softmax(-1).mean(1, keepdim=True), student(at).softmax(1).mean(0, keepdim=True)
+    weights = amalgamation.pareto(*mean)[1].T.unsqueeze(-1)
     torch.testing.assert_close(found.exp(), (weights * said.softmax(-1)).sum(0), rtol=1e-4, atol=1e-5)
 
 

@@ -10,11 +10,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
+from sklearn.svm import OneClassSVM
 from torch import Tensor
+from torch.nn import functional as F
 
 from ataka.psi.pareto import pareto
 
 F64 = torch.float64
+PER = ("image", "batch", "mean_distance")
 
 
 def random_probabilities(n: int, images: int, classes: int = 5, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -28,7 +31,7 @@ def distance(weights: Tensor, teachers: Tensor, student: Tensor) -> Tensor:
     return (student - (weights.T.unsqueeze(-1) * teachers).sum(0)).square().sum(-1)
 
 
-@pytest.mark.parametrize("per", ["image", "batch"])
+@pytest.mark.parametrize("per", PER)
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_paretos_gradient_is_its_finite_difference_lambda_included(n: int, per: Any) -> None:
     """Eq. 7's minimum is differentiated where it is: on a corner, an edge or inside."""
@@ -86,13 +89,57 @@ def test_pareto_agrees_with_slsqp(n: int) -> None:
 # ---- C8: one lambda for the batch
 
 
+def aekd_weights(teacher_logits: Tensor, student_logits: Tensor) -> np.ndarray[Any, Any]:
+    """AE-KD's lambda without its cap (C = 1) at temperature 1, as Du et al. solve it: by a one-class SVM.
+
+    Its dual is min 1/2 a'Ga with sum(a) = nu m and 0 <= a <= 1. G is the Gram matrix of the gradients of the
+    divergences by the student's logits, each averaged over the batch.
+    """
+    m, gradients = len(teacher_logits), []
+    for logits in teacher_logits:
+        leaf = student_logits.clone().requires_grad_()
+        F.kl_div(leaf.log_softmax(1), logits.softmax(1), reduction="sum").div(len(leaf)).backward()
+        gradients.append(leaf.grad.mean(0))
+    vectors = torch.stack(gradients).numpy() * len(student_logits)  # a scale alone, for the solver's absolute tolerance
+    svm = OneClassSVM(kernel="precomputed", nu=1 / m, tol=1e-12).fit(vectors @ vectors.T)
+    weights = np.zeros(m)
+    weights[svm.support_] = svm.dual_coef_[0]
+    return weights / weights.sum()
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_paretos_weights_for_a_batch_are_ae_kds(n: int) -> None:
+    """From autograd and an independent solver; the mean of the distances has another minimum."""
+    faces, apart = set(), 0.0
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        *teachers, student = 2 * torch.randn(n + 1, 16, 5, generator=generator, dtype=F64)
+        stacked = torch.stack(teachers)
+        _, weights = pareto(stacked.softmax(-1), student.softmax(-1), ridge=1e-12, weights_per="batch")
+        assert torch.equal(weights, weights[:1].expand(16, n))
+        np.testing.assert_allclose(weights[0].numpy(), aekd_weights(stacked, student), atol=1e-5)
+        _, others = pareto(stacked.softmax(-1), student.softmax(-1), weights_per="mean_distance")
+        apart = max(apart, (weights - others).abs().max().item())
+        faces.add(int((weights[0] > 1e-6).sum()))
+    assert len(faces) > 1
+    assert apart > 0.1
+
+
+def test_a_batchs_weights_are_those_of_its_mean_image() -> None:
+    teachers, student = random_probabilities(3, 7)
+    probabilities, weights = pareto(teachers, student, weights_per="batch")
+    _, of_mean = pareto(teachers.mean(1, keepdim=True), student.mean(0, keepdim=True))
+    torch.testing.assert_close(weights, of_mean.expand(7, 3), rtol=0, atol=1e-12)
+    torch.testing.assert_close(probabilities, (weights.T.unsqueeze(-1) * teachers).sum(0))
+
+
 @pytest.mark.parametrize("n", [2, 3])
-def test_paretos_weights_for_a_batch_beat_every_point_of_a_grid(n: int) -> None:
+def test_the_weights_of_the_least_mean_distance_beat_every_point_of_a_grid(n: int) -> None:
     """The mean distance over the batch, by brute force, of batches whose optimum is a corner, an edge or inside."""
     faces = set()
     for seed in range(20):
         teachers, student = random_probabilities(n, 3, seed=seed)
-        probabilities, weights = pareto(teachers, student, weights_per="batch")
+        probabilities, weights = pareto(teachers, student, weights_per="mean_distance")
         assert torch.equal(weights, weights[:1].expand(3, n))
         torch.testing.assert_close(probabilities, (weights.T.unsqueeze(-1) * teachers).sum(0))
         best = distance(weights, teachers, student).mean()
@@ -109,7 +156,7 @@ def test_paretos_weights_for_a_batch_beat_every_point_of_a_grid(n: int) -> None:
 def test_a_batch_is_one_image_of_all_its_classes() -> None:
     """Sums of squares over images and classes alike: the solver's answer to one long vector."""
     teachers, student = random_probabilities(3, 7)
-    _, weights = pareto(teachers, student, ridge=1e-8, weights_per="batch")
+    _, weights = pareto(teachers, student, ridge=1e-8, weights_per="mean_distance")
     _, long = pareto(teachers.reshape(3, 1, 35), student.reshape(1, 35), ridge=7e-8)
     torch.testing.assert_close(weights[:1], long, rtol=0, atol=1e-9)
     _, apart = pareto(teachers, student)
@@ -119,12 +166,13 @@ def test_a_batch_is_one_image_of_all_its_classes() -> None:
 
 def test_an_image_alone_is_a_batch() -> None:
     teachers, student = random_probabilities(3, 1)
-    for one, other in zip(pareto(teachers, student), pareto(teachers, student, weights_per="batch"), strict=True):
-        assert torch.equal(one, other)
+    for per in PER[1:]:
+        for one, other in zip(pareto(teachers, student), pareto(teachers, student, weights_per=per), strict=True):
+            assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
-@pytest.mark.parametrize("per", ["image", "batch"])
+@pytest.mark.parametrize("per", PER)
 @pytest.mark.parametrize("n", [2, 3, 4])
 def test_pareto_weighs_teachers_that_agree_the_same(n: int, per: Any, dtype: torch.dtype) -> None:
     teachers, student = random_probabilities(1, 8)
