@@ -16,7 +16,8 @@ the A before the teacher's term (``teacher_term: trusted`` is the paper's). S(x)
 (``introspection: detached`` stops it); A doesn't. The student's own divergence is at temperature 1. A is 1 until 60
 of 200 epochs have passed in version I, 40 of 200 in version II: give that ``begin`` there. In version I each step
 forwards x' once more, and after ``begin`` x once more, in train mode and without any use but for the running
-statistics; ``extra_forwards: false`` leaves these two out. In version II x is forwarded only after ``begin``.
+statistics; ``extra_forwards: false`` leaves these two out. In version II x is forwarded only after ``begin``. Their
+student is a DataParallel, as RSLAD's (E3).
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -6,7 +6,9 @@ the same T(x) on clean images, from a start of 0.001 N(0, 1) beside x, with the 
 The authors' code (zibojia/RSLAD, rslad_loss.py, resnet18_rslad_cifar10.py) averages over all B * C elements, so that
 theirs is the formula's divided by C (``kl: sum`` is the formula's), and multiplies by 10 on CIFAR-100: ``scale``. It
 computes T log T as p log(p + 1e-5): a constant, which moves no gradient; here the divergence is the true one, 0 where
-S says what T says. Their CIFAR-100 teacher computes in half precision; ours doesn't.
+S says what T says. Their CIFAR-100 teacher computes in half precision in the script of ResNet-18, not in that of
+MobileNetV2; ours never does. In all their scripts the student is a DataParallel: on several GPUs each part of a batch
+has batch statistics of its own, also in the attack. Nothing says how many they had; here a batch is one part (E3).
 
 "en-RSLAD" distils from the average of several teachers. In the paper's Table 3 its amalgamations take the average's
 place: any psi (``amalgamation``; null is the average itself), with weights lambda for each image. H2 is where lambda

@@ -3,8 +3,10 @@
 Eq. 2.1 there: the outer loss is cross-entropy on the adversarial images alone, which PGD from a uniform start makes.
 The authors' code (MadryLab/cifar10_challenge) attacks on the training graph, so batch normalisation uses and updates
 batch statistics in each attack step: ``batchnorm: train``, the default here; ``eval`` is what later code does. Their
-configuration says 10 steps of 2/255; the public model was made with 7. Weight decay there leaves out biases and
-normalisation; here it applies to every parameter (G2).
+configuration says 10 steps of 2/255; the public model was made with 7. The set-up differs from theirs in three things:
+they crop from images that are padded by 2 pixels, here by 4 (G6); they decay the weights of convolutions and of the
+linear layer alone, here every parameter decays (G2); their network standardises each image by itself and has leaky
+ReLUs, here it is the row's.
 """
 
 from collections.abc import Iterator, Sequence

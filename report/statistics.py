@@ -160,7 +160,8 @@ class PairedBits(Paired):
 
     A ``pair`` of networks against 0: McNemar's exact test; no discordant image, no difference. Against another
     bound, of several networks, and for the interval: the Wald statistic of the mean with one more image at each
-    extreme, ``reach`` points up and down, which for a pair is Bonett and Price's.
+    extreme, ``reach`` points up and down. For a pair that is nearly Bonett and Price's, whose variance is divided by
+    n + 2, this one by n + 1: the interval is wider by the square root of (n + 2) / (n + 1).
     """
 
     contrasts: Floats

@@ -5,9 +5,9 @@
 by Adam, with c found for each image by itself: it starts at ``initial_c``, grows tenfold until the attack succeeds,
 and is bisected from then on; the nearest success of all steps of all searches counts. As in the authors' code
 (carlini/nn_robust_attacks, l2_attack.py), each search starts anew at x, whose tanh-space image is drawn in by 1e-6.
-It differs in three things: there is no early abort, which there looks at the loss of the whole batch; with a kappa
-the result must really be wrong by kappa, where theirs, untargeted, lets it be right by kappa; and they search less
-(1,000 to 10,000 steps there; a configuration says how many here).
+With a kappa the rival must lead by kappa, as in their code since 2017. Two things differ: nothing aborts early, as
+their search does by the loss of the whole batch; and they search more (1,000 to 10,000 steps, where a configuration
+says how many here).
 
 A pixel that is exactly 0 or 1 hardly moves in tanh space within a few hundred steps: that is the attack's own.
 """

@@ -35,8 +35,8 @@ class Setup(Settings):
         id="G2",
         sentence="momentum 0.9 and weight-decay 2e-4",
         values={
-            "all": "every parameter, as the authors of the baselines do",
-            "weights": "those of convolutions and linear layers: neither biases nor normalisation",
+            "all": "every parameter, as the authors of TRADES, MART, ARD, IAD and RSLAD do",
+            "weights": "those of convolutions and linear layers, as Madry et al. do: neither biases nor normalisation",
         },
     )
     augmentation: Literal["crop-flip", "none"] = reading(
@@ -44,7 +44,7 @@ class Setup(Settings):
         id="G6",
         sentence="we train the networks for 100 epochs on clean images with standard data augmentations",
         values={
-            "crop-flip": "a random crop of the padded image (CIFAR by 4 pixels) and a random flip",
+            "crop-flip": "a random crop of the padded image (CIFAR by 4 pixels; Madry et al.: 2) and a random flip",
             "none": "images as they are, in a random order",
         },
     )

@@ -89,8 +89,8 @@ def notes(study: Study) -> Iterator[str]:
         yield (
             "One seed: a verdict is about the very networks that were trained, not about the methods. Two networks are "
             "compared on the same images by McNemar's exact test, or against a margin, and several by their slope, by "
-            "the Wald statistic adjusted as Bonett and Price do, which also gives the interval. How many seeds would "
-            "tell of the methods can't be known from one."
+            "the Wald statistic adjusted nearly as Bonett and Price do, which also gives the interval. How many seeds "
+            "would tell of the methods can't be known from one."
         )
     else:
         yield (
