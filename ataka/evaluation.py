@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ataka import streams
+from ataka import draws, streams
 from ataka.attacks.check import ensure_checked
 from ataka.attacks.mode import attack_mode
 from ataka.attacks.verdicts import Verdicts
@@ -102,13 +102,13 @@ def evaluate(
 
 
 def _starts(module: ModuleType, options: Mapping[str, Any], split: Split, source: torch.Generator) -> Tensor | None:
-    """The random starts for a whole split; None for an attack that has none."""
+    """The random starts for a whole split, alike on every CPU; None for an attack that has none."""
     if not hasattr(module, "draw"):
         return None
     wanted = inspect.signature(module.draw).parameters
-    starts: Tensor = module.draw(
-        split.pixels(), generator=source, **{name: options[name] for name in wanted if name in options}
-    )
+    given = {name: options[name] for name in wanted if name in options}
+    with draws.Alike():
+        starts: Tensor = module.draw(split.pixels(), generator=source, **given)
     return starts
 
 

@@ -117,12 +117,10 @@ def test_both_kinds_start_from_the_same_points(start: str) -> None:
     assert rows[0] == rows[1]
     x = split.pixels()
     sources = [streams.generator(3, "particles", index) for index in range(COUNT)]
-    noise = [torch.empty(x.shape) for _ in sources]
-    for one, source in zip(noise, sources, strict=True):
-        if start == "uniform":
-            one.uniform_(-16 / 255, 16 / 255, generator=source)
-        else:
-            one.normal_(generator=source).mul_(0.001)
+    if start == "uniform":
+        noise = [(2 * torch.rand(x.shape, generator=source) - 1) * (16 / 255) for source in sources]
+    else:
+        noise = [torch.randn(x.shape, generator=source, dtype=torch.float64).float() * 0.001 for source in sources]
     begun = torch.stack([project(x + one, x, 16 / 255) for one in noise])
     assert [row["l1"] for row in rows[0]] == particles.distances(begun)["l1"].tolist()
 

@@ -3,21 +3,21 @@
 import torch
 from torch import Tensor
 
+from ataka import draws
+
 
 def uniform_start(x: Tensor, *, eps: float, generator: torch.Generator) -> Tensor:
     """x + U(-eps, eps), pixel by pixel, not clamped to [0,1]; (B,C,H,W) to the same.
 
     Drawn on the generator's device and moved to that of ``x``, so that a CPU generator starts alike on every
-    device.
+    CPU and every device.
     """
-    noise = torch.empty(x.shape, dtype=x.dtype, device=generator.device)
-    return x + noise.uniform_(-eps, eps, generator=generator).to(x.device)
+    return x + draws.uniform(x.shape, -eps, eps, generator=generator, dtype=x.dtype).to(x.device)
 
 
 def gaussian_start(x: Tensor, *, deviation: float, generator: torch.Generator) -> Tensor:
     """x + deviation * N(0, 1), pixel by pixel, not clamped; TRADES, MART and RSLAD start with a deviation of 0.001."""
-    noise = torch.empty(x.shape, dtype=x.dtype, device=generator.device)
-    return x + deviation * noise.normal_(generator=generator).to(x.device)
+    return x + deviation * draws.normal(x.shape, generator=generator, dtype=x.dtype).to(x.device)
 
 
 def project(x_adv: Tensor, x: Tensor, eps: float) -> Tensor:

@@ -50,10 +50,13 @@ def build(
 ) -> nn.Module:
     """A freshly initialised network called ``arch``, on torch's default device.
 
-    Weights are drawn from torch's global generator: seed it first. ``mean`` and ``std``, one number a channel, reach
+    Weights are drawn from torch's global generator: seed it first. Whatever module draws them, they have the same bits
+    on every CPU (``ataka.draws``). ``mean`` and ``std``, one number a channel, reach
     only the networks with a normalisation of their own; the default is CIFAR-10's (0.5 and 0.25 where channels aren't
     three). Raises ValueError for an unknown name, UserError for a module of the user's that can't build the network.
     """
+    from ataka.draws import Alike  # it imports torch
+
     module, architecture = _find(arch)
     try:
         builder = import_module(module).build
@@ -61,7 +64,8 @@ def build(
         raise UserError(f"architecture '{arch}': can't import '{module}': {reason(error)}") from None
     takes = inspect.signature(builder).parameters
     normalisation = {name: value for name, value in (("mean", mean), ("std", std)) if name in takes}
-    network: nn.Module = builder(**architecture.settings, classes=classes, channels=channels, **normalisation)
+    with Alike():
+        network: nn.Module = builder(**architecture.settings, classes=classes, channels=channels, **normalisation)
     return network
 
 

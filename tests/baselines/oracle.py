@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ataka import training
+from ataka import streams, training
 from ataka.models.mixture import Mixture
 from tests import tiny
 
@@ -17,6 +17,11 @@ def logits(seed: int, batch: int = 4, scale: float = 2.0) -> Tensor:
     """Float64, (batch, tiny.CLASSES)."""
     source = torch.Generator().manual_seed(seed)
     return scale * torch.randn(batch, tiny.CLASSES, generator=source, dtype=torch.float64)
+
+
+def noise(x: Tensor) -> Tensor:
+    """N(0, 1) of the first start of an epoch, drawn in float64 and rounded."""
+    return torch.randn(x.shape, generator=streams.generator(0, "start", 0), dtype=torch.float64).float()
 
 
 def softmax(z: Any, temperature: float = 1.0) -> np.ndarray:

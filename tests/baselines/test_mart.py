@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ataka import streams
 from ataka.study.fields import readings_of
 from baselines import mart
 from tests import tiny
@@ -83,7 +82,7 @@ def test_certainty_right_or_wrong_gives_finite_numbers() -> None:
 def test_the_attack_ascends_cross_entropy_from_a_start_beside_x() -> None:
     network, batch = tiny.dense().train(), tiny.batch()
     twin = tiny.dense().eval()
-    start = batch.x + 0.001 * torch.randn(batch.x.shape, generator=streams.generator(0, "start", 0))
+    start = batch.x + 0.001 * oracle.noise(batch.x)
     expected = oracle.ascend(
         lambda x: functional.cross_entropy(twin(x), batch.y), start, batch.x, eps=16 / 255, size=4 / 255, steps=3
     )

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional
 
-from ataka import amalgamation, streams
+from ataka import amalgamation
 from ataka.study.fields import readings_of
 from baselines import rslad
 from tests import tiny
@@ -101,7 +101,7 @@ def test_the_attack_leaves_the_teachers_label_in_evaluation_mode(monkeypatch: py
     def divergence(x_adv: Tensor) -> Tensor:
         return functional.kl_div(torch.log_softmax(twin(x_adv), 1), label, reduction="sum")
 
-    start = x + 0.001 * torch.randn(x.shape, generator=streams.generator(0, "start", 0))
+    start = x + 0.001 * oracle.noise(x)
     expected = oracle.ascend(divergence, start, x, eps=16 / 255, size=4 / 255, steps=3)
     assert torch.equal(found["seen"][0][0], start)
     torch.testing.assert_close(found["x_adv"], expected, rtol=0, atol=1e-6)

@@ -5,7 +5,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ataka import streams
 from ataka.study.fields import readings_of
 from baselines import natural, trades
 from tests import tiny
@@ -56,7 +55,7 @@ def test_the_attack_is_the_authors_written_out() -> None:
         log_output, target = torch.log_softmax(twin(x_adv), 1), torch.softmax(twin(batch.x), 1)
         return functional.kl_div(log_output, target, reduction="sum")
 
-    noise = torch.randn(batch.x.shape, generator=streams.generator(0, "start", 0))
+    noise = oracle.noise(batch.x)
     start = batch.x + 0.001 * noise
     expected = oracle.ascend(divergence, start, batch.x, eps=16 / 255, size=4 / 255, steps=3)
     with oracle.forwards(network) as seen:
