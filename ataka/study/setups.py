@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ataka.errors import nearest
-from ataka.study.fields import Settings, reading
+from ataka.study.fields import Settings, Share, added, number, reading
 
 
 class Probe(Settings):
@@ -23,7 +23,10 @@ class Probe(Settings):
 
 
 class Setup(Settings):
-    """How a network is trained (appendix A): SGD with momentum and steps in the learning rate."""
+    """How a network is trained (appendix A): SGD with momentum and steps in the learning rate.
+
+    The paper doesn't mention the options behind ``decay``; docs/training.md describes these.
+    """
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)
@@ -55,6 +58,20 @@ class Setup(Settings):
         values="how many epochs are completed when the rate drops; one less reads 'as that epoch begins'",
     )
     decay: float = Field(0.1, gt=0, le=1)
+    schedule: Literal["steps", "cosine", "cyclic"] = added(
+        "steps",
+        neutral="steps",
+        description="the learning rate's course: steps, down at the milestones; cosine, down to 0 along half a cosine; "
+        "cyclic, linearly up from 0 to the peak and down to 0 again",
+    )
+    peak: Share = added(
+        "2/5",
+        neutral="2/5",
+        description="share of the training after which the learning rate of schedule: cyclic is reached",
+    )
+    warmup: Share = added(
+        "0", neutral="0", description="share of the training in which the learning rate rises linearly from 0"
+    )
     checkpoint: Literal["last", "best"] = reading(
         "last",
         id="G5",
@@ -78,6 +95,16 @@ class Setup(Settings):
         return milestones
 
     @model_validator(mode="after")
+    def _schedule_is_one(self) -> "Setup":
+        if self.schedule != "steps" and self.milestones:
+            raise ValueError(f"milestones: no rate drops there under schedule: {self.schedule}; write milestones: []")
+        if self.schedule == "cyclic" and number(self.warmup):
+            raise ValueError("warmup: schedule: cyclic rises by itself, up to its peak; leave warmup out")
+        if self.schedule != "cyclic" and self.peak != type(self).model_fields["peak"].default:
+            raise ValueError(f"peak: schedule: {self.schedule} has no peak; leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _differences_are_settings_too(self) -> "Setup":
         if self.checkpoint == "best" and self.probe is None:
             raise ValueError("checkpoint: best is chosen by the probe, which is null here")
@@ -89,7 +116,8 @@ class Setup(Settings):
                 self.at([name])
             except ValidationError as error:
                 first = error.errors()[0]
-                raise ValueError(f"where.{name}.{first['loc'][0]}: {first['msg']}") from None
+                place = ".".join(map(str, ("where", name, *first["loc"])))
+                raise ValueError(f"{place}: {first['msg'].removeprefix('Value error, ')}") from None
         return self
 
     def at(self, names: Collection[str]) -> "Setup":

@@ -13,7 +13,7 @@ from ataka.files import tape
 from ataka.study import Setup
 from ataka.training.meters import Meter
 from ataka.training.objective import Batch, ignore
-from ataka.training.sgd import learning_rate
+from ataka.training.schedule import learning_rate
 
 
 class Epoch:
@@ -26,16 +26,21 @@ class Epoch:
         shift, flip = (specification.shift, specification.flip) if augments else (0, False)
         self.view = view(seed, number, len(data), shift=shift, flip=flip)
         self.stream = streams_of(seed, number, self.device)
-        self.learning_rate = learning_rate(setup, number)
+        self.cuts = cuts(len(data), setup.batch_size)
+        self.learning_rate = self._rate(len(self.cuts) - 1)
+        """That of the last step."""
         self.meter = Meter()
 
     def batches(
-        self, reader: tape.Reader | None, writer: tape.Writer | None, update: Callable[[], None]
+        self, reader: tape.Reader | None, writer: tape.Writer | None, update: Callable[[float], None]
     ) -> Iterator[Batch]:
-        """What the objective sees, step by step; a batch lets it read one tape, write another, and ``update`` early."""
+        """What the objective sees, step by step; a batch lets it read one tape, write another, and ``update`` early.
+
+        ``update`` takes the learning rate.
+        """
         recorded = reader.epoch(self.number, self.view, self.device) if reader else {}
         images, order = self.view.apply(self.data.images), self.view.order.to(self.device)
-        for start, stop in cuts(len(self.data), self.setup.batch_size):
+        for step, (start, stop) in enumerate(self.cuts):
             index = order[start:stop]
             yield Batch(
                 x=to_unit(images[start:stop]),
@@ -45,9 +50,12 @@ class Epoch:
                 recorded={name: logits[:, index] for name, logits in recorded.items()},
                 record=partial(writer.record, index) if writer else ignore,
                 log=partial(self.meter.add, stop - start),
-                update=update,
+                update=partial(update, self._rate(step)),
                 progress=self.number / self.setup.epochs,
             )
+
+    def _rate(self, step: int) -> float:
+        return learning_rate(self.setup, self.number, step, len(self.cuts))
 
     def row(self) -> dict[str, float]:
         """The epoch's row of the history, so far."""

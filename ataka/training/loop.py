@@ -6,7 +6,6 @@ teachers, CAT-AKA).
 """
 
 from collections.abc import Sequence
-from functools import partial
 
 from torch import nn
 
@@ -68,7 +67,7 @@ def train(
         epoch = Epoch(number, data, specification, setup, seed=seed)
         for network in networks:
             network.train()
-        for batch in epoch.batches(reader, writer, partial(training.update, epoch.learning_rate)):
+        for batch in epoch.batches(reader, writer, training.update):
             step = _step(training, objective, batch, watch)
             if step:
                 raise Diverged(number + 1, [*training.history, epoch.row()], step)

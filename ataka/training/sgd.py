@@ -1,4 +1,4 @@
-"""The optimiser and its schedule."""
+"""The optimiser."""
 
 from collections.abc import Mapping
 
@@ -7,11 +7,6 @@ from torch import Tensor, nn
 from torch.optim.sgd import sgd
 
 from ataka.study import Setup
-
-
-def learning_rate(setup: Setup, epoch: int) -> float:
-    """The rate in force when ``epoch`` epochs have been completed (G1)."""
-    return setup.learning_rate * setup.decay ** sum(milestone <= epoch for milestone in setup.milestones)
 
 
 class SGD:

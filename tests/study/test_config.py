@@ -271,6 +271,22 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "milestone twice": ({"setups": {"table2": {"milestones": [3, 3]}}}, "milestones must ascend"),
     "milestone 0": ({"setups": {"table2": {"milestones": [0]}}}, "setups.table2.milestones.0"),
+    "milestones of a cosine": (
+        {"setups": {"table2": {"schedule": "cosine", "milestones": [1]}}},
+        "setups.table2: milestones: no rate drops there under schedule: cosine; write milestones: []",
+    ),
+    "warm-up of a cycle": (
+        {"setups": {"table2": {"schedule": "cyclic", "warmup": "1/20"}}},
+        "setups.table2: warmup: schedule: cyclic rises by itself",
+    ),
+    "peak of no cycle": (
+        {"setups": {"table2": {"peak": "1/2"}}},
+        "setups.table2: peak: schedule: steps has no peak; leave it out",
+    ),
+    "schedule for one network": (
+        {"setups": {"table2": {"where": {"wrn34-10": {"schedule": "cyclic", "warmup": "1/20"}}}}},
+        "setups.table2: where.wrn34-10: warmup: schedule: cyclic rises by itself",
+    ),
     "infinite rate": (
         {"setups": {"table2": {"learning_rate": math.inf}}},
         "setups.table2.learning_rate: Input should be a finite number",

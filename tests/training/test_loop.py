@@ -28,14 +28,6 @@ def train(networks: list[nn.Module], objective: object, count: int = 14, seed: i
 # ---- the schedule and the update
 
 
-@pytest.mark.parametrize(
-    ("completed", "drops"), [(0, 0), (199, 0), (200, 1), (249, 1), (250, 2), (269, 2), (270, 3), (299, 3)]
-)
-def test_milestones_count_completed_epochs(completed: int, drops: int) -> None:
-    setup = tiny.setup(epochs=300, learning_rate=0.1, milestones=(200, 250, 270), decay=0.1)
-    assert sgd.learning_rate(setup, completed) == pytest.approx(0.1 * 0.1**drops, rel=1e-12)
-
-
 def test_the_history_says_which_rate_was_in_force() -> None:
     history = train([tiny.linear()], Natural(), epochs=4, milestones=(1, 3), decay=0.5, learning_rate=0.08)
     assert [row["learning_rate"] for row in history] == [0.08, 0.04, 0.04, 0.02]
