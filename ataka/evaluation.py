@@ -3,8 +3,8 @@
 import inspect
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from types import ModuleType
@@ -51,8 +51,9 @@ def evaluate(
     """Attack ``split`` (on the network's device) under the settings ``attack`` (``AttackEntry.settings``).
 
     Random starts are drawn for the whole split first, on the CPU, from the stream of ``seed`` and the attack's kind, so
-    that the verdicts depend neither on the cut nor on the device. The network is left exactly as it was found. With
-    ``states`` an interrupted evaluation resumes after the last batch, or the last point of a chunk, that was kept.
+    that they depend neither on the cut nor on the device. An attack in chunks (``attack_chunk``) gets each chunk whole.
+    The network is left exactly as it was found. With ``states`` an interrupted evaluation resumes after the last batch
+    or chunk, or the last point within a chunk, that was kept.
     The attack sees ``attacked``, where it is given, in place of the network (E1).
     """
     attacked = attacked or network
@@ -71,18 +72,19 @@ def evaluate(
 
     def attack_piece(piece: slice) -> Tensor:
         x, y = to_unit(split.images[piece]), split.labels[piece]
+        given = {} if start is None else {"start": start[piece]}
         if chunked:
             place = {"seed": seed, "index": piece.start // size, "point": done.point, "keep": keep}
-            with _chunk_in_memory(size):
-                return ensure_checked(module.attack_chunk)(attacked, x, y, **options, **place)
-        given = {} if start is None else {"start": start[piece]}
+            given |= _named(module.attack_chunk, place)
+            return ensure_checked(module.attack_chunk)(attacked, x, y, **options, **given)
         return ensure_checked(module.attack)(attacked, x, y, **options, **given)
 
     def predict(piece: slice) -> Tensor:
-        x_adv = attack_piece(piece)
-        with torch.no_grad(), attack_mode(network):
-            predicted: Tensor = network(x_adv).argmax(1)
-            return predicted
+        with _chunk_in_memory(size) if chunked else nullcontext():
+            x_adv = attack_piece(piece)
+            with torch.no_grad(), attack_mode(network):
+                predicted: Tensor = network(x_adv).argmax(1)
+                return predicted
 
     progress.start(1, len(split), done=len(done.predicted))
     alive = attacked.register_forward_hook(lambda *_: progress.alive())  # an attack may take minutes for a batch
@@ -105,16 +107,21 @@ def _starts(module: ModuleType, options: Mapping[str, Any], split: Split, source
     """The random starts for a whole split, alike on every CPU; None for an attack that has none."""
     if not hasattr(module, "draw"):
         return None
-    wanted = inspect.signature(module.draw).parameters
-    given = {name: options[name] for name in wanted if name in options}
     with draws.Alike():
-        starts: Tensor = module.draw(split.pixels(), generator=source, **given)
+        starts: Tensor = module.draw(split.pixels(), generator=source, **_named(module.draw, options))
     return starts
+
+
+def _named(function: Callable[..., Tensor], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of ``values`` that ``function`` takes by name."""
+    parameters = inspect.signature(function).parameters
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    return {name: value for name, value in values.items() if takes_all or name in parameters}
 
 
 @contextmanager
 def _chunk_in_memory(size: int) -> Iterator[None]:
-    """UserError where memory runs out: verdicts depend on the chunk, so that it must not be cut."""
+    """UserError where memory runs out: verdicts may depend on the chunk, so that it must not be cut."""
     try:
         yield
     except RuntimeError as error:
@@ -122,7 +129,7 @@ def _chunk_in_memory(size: int) -> Iterator[None]:
             raise
         raise UserError(
             f"the attack's chunk of {size} images doesn't fit into memory. Set attacks.*.chunk lower; the verdicts "
-            "depend on the chunk, so it is not cut by itself"
+            "may depend on the chunk, so it is not cut by itself"
         ) from None
 
 

@@ -1,6 +1,9 @@
 """Are verdicts independent of how the images are cut, and is the network left as it was found?"""
 
 from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -24,7 +27,9 @@ ATTACKS: dict[str, dict[str, Any]] = {
     "pgd": PGD,
     "aa": {"kind": "aa", "eps": "12/255", "version": "shortened", "chunk": 8}
     | {"iterations": 3, "target_classes": 2, "queries": 5},
+    "fog": {"kind": "fog", "strength": 64.0, "step_size": "0.1", "steps": 3, "chunk": 8},
 }
+CHUNKED = [name for name, attack in ATTACKS.items() if "chunk" in attack]
 
 
 @pytest.fixture
@@ -83,6 +88,64 @@ def test_autoattack_is_run_in_its_own_chunks(network: nn.Module, split: Split, m
     monkeypatch.setattr(aa, "attack_chunk", attack_chunk)
     evaluate(network, ATTACKS["aa"] | {"chunk": 12}, split, seed=0)
     assert seen == [(0, 12), (1, 12), (2, 6)]
+
+
+@pytest.mark.parametrize("target", ["none", "random"])
+def test_where_each_image_has_its_own_field_fogs_verdicts_do_not_depend_on_the_chunk(
+    network: nn.Module, split: Split, target: str
+) -> None:
+    def correct(**changes: Any) -> torch.Tensor:
+        return evaluate(network, ATTACKS["fog"] | {"target": target} | changes, split, seed=0).correct
+
+    assert torch.equal(correct(normalised="image"), correct(normalised="image", chunk=30))
+    assert torch.equal(correct(normalised="image"), correct(chunk=1))
+    assert not torch.equal(correct(), correct(chunk=1))
+
+
+IN_CHUNKS = """
+import torch
+
+from ataka.attacks.check import checked
+from ataka.study.attacks import AttackOptions
+
+SEEN = []
+
+
+class Options(AttackOptions):
+    chunk: int = 12
+
+
+def draw(x, *, generator):
+    return torch.rand(len(x), generator=generator)
+
+
+@checked(linf=False)
+def attack(model, x, y, *, chunk, start):
+    return x
+
+
+@checked(linf=False)
+def attack_chunk(model, x, y, *, start, index):
+    SEEN.append((index, start))
+    return x
+"""
+
+
+@pytest.fixture
+def in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """An attack of someone else's, in chunks, with starts and without a ``Point``."""
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others/in_chunks.py").write_text(IN_CHUNKS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return import_module("others.in_chunks")
+
+
+def test_another_attack_in_chunks_gets_of_its_place_what_it_names(in_chunks: ModuleType, split: Split) -> None:
+    for chunk in (12, 30):
+        evaluate(tiny.linear(), {"kind": "others.in_chunks", "chunk": chunk}, split, seed=4)
+    (whole,) = (start for _, start in in_chunks.SEEN[3:])
+    assert [(index, len(start)) for index, start in in_chunks.SEEN[:3]] == [(0, 12), (1, 12), (2, 6)]
+    assert torch.equal(torch.cat([start for _, start in in_chunks.SEEN[:3]]), whole)
 
 
 def test_the_start_depends_on_the_seed_and_on_nothing_global(network: nn.Module, split: Split) -> None:
@@ -202,12 +265,19 @@ def test_an_image_that_does_not_fit_alone_is_an_error() -> None:
         evaluate(Hungry(tiny.convolutional().eval(), 0, "CUDA out of memory."), attack, tiny.split(4), seed=0)
 
 
-def test_autoattacks_chunk_is_not_cut_by_itself() -> None:
-    attack = {"kind": "aa", "eps": "16/255", "version": "shortened", "chunk": 8, "images": None}
-    attack |= {"iterations": 3, "target_classes": 2, "queries": 5}
+@pytest.mark.parametrize("attack", CHUNKED)
+def test_a_chunk_is_not_cut_by_itself(attack: str) -> None:
     hungry = Hungry(tiny.convolutional().eval(), 4, "CUDA out of memory.")
     with pytest.raises(UserError, match=r"chunk of 8 images doesn't fit .* attacks\.\*\.chunk lower"):
-        evaluate(hungry, attack, tiny.split(8), seed=0)
+        evaluate(hungry, ATTACKS[attack], tiny.split(8), seed=0)
+
+
+@pytest.mark.parametrize("attack", CHUNKED)
+def test_a_chunk_is_not_cut_where_its_images_can_be_attacked_but_not_judged(attack: str) -> None:
+    """As an average of networks, of which the attack sees one."""
+    network = tiny.convolutional().eval()
+    with pytest.raises(UserError, match="chunk of 8 images doesn't fit"):
+        evaluate(Hungry(network, 4, "CUDA out of memory."), ATTACKS[attack], tiny.split(16), seed=0, attacked=network)
 
 
 def test_another_error_of_torch_is_its_own() -> None:

@@ -20,12 +20,16 @@ and, where there is more to say,
 ``DIAGNOSIS``          name of a module, whose function ``diagnose(run, network, settings, split, *, seed)`` calls
                        ``run()`` for the verdicts and returns them and further columns of the cell
 ``forwards(options)``  its work for one image, in forwards of the network; without it, two a step and one to judge
-``draw``               ``(x, *, generator, ...)`` to random starts: they are drawn for a whole test set first, and
-                       ``attack`` takes them, in whatever pieces, as ``start``
-``attack_chunk``       in place of ``attack``, for verdicts that depend on how the test set is cut. The attack has an
-                       option ``chunk``; it gets ``seed``, the chunk's ``index``, the ``point`` to resume from (or
-                       None), and ``keep``, to which it hands each ``Point`` where it can be interrupted: a dataclass of
-                       tensors and numbers with ``message``, for progress, and ``counts``, which are added up
+``draw``               ``(x, *, generator, ...)`` to random starts, an image's in each row: they are drawn for a whole
+                       test set first, and ``attack`` takes them, in whatever pieces, as ``start``
+``attack_chunk``       in place of ``attack``, for verdicts that depend on how the test set is cut: chunk c is the
+                       images [c * chunk, (c + 1) * chunk), the last may be short, and none is cut when memory runs
+                       out. The attack has an option ``chunk``, which its cells state. It takes ``start``, where there
+                       is ``draw``, and of the following those that it names: ``seed``, the chunk's ``index``, the
+                       ``point`` to resume from (or None), and ``keep``, to which it hands each ``Point`` where it can
+                       be interrupted. Without ``Point`` an evaluation resumes after the last whole chunk
+``Point``              a dataclass of tensors and numbers with ``message``, for progress, and ``counts``, which are
+                       added up
 
 This package is science, so that the code that finds its modules and reads their facts lies in ``ataka.study.attacks``.
 """

@@ -65,7 +65,7 @@ class Options(AttackOptions):
         sentence="AutoAttack (AA)",
         values={"standard": "APGD-CE, APGD-T, FAB-T, Square", "shortened": "the same cut short, for smoke runs"},
     )
-    chunk: int = Field(128, ge=1, description="images a chunk; part of the result, see docs/architecture.md")
+    chunk: int = Field(128, ge=1, description="images a chunk; part of the result, see docs/reproducibility.md")
     iterations: int | None = Field(None, ge=1, description="shortened only: steps of APGD and FAB")
     target_classes: int | None = Field(None, ge=1, description="shortened only: targets of APGD-T and FAB-T")
     queries: int | None = Field(None, ge=1, description="shortened only: queries of Square")

@@ -16,8 +16,8 @@ from ataka.plan import Cell
 from ataka.stages.common import as_text, device_of, exact, load, load_images, measured, progress_of, states_of
 from ataka.study import Study
 
-_SETTINGS = ("eps", "steps", "step_size", "version", "chunk", "strength")
-"""What a cell states of its attack, where the attack has such a setting."""
+_ALWAYS = ("eps", "steps", "step_size")
+"""Options that every cell states, empty where the attack has none of that name; it also states the attack's others."""
 
 
 def evaluate(study: Study, root: str, node: Cell) -> None:
@@ -51,9 +51,10 @@ def evaluate(study: Study, root: str, node: Cell) -> None:
             verdicts, health = diagnose(run, attacked, attack.settings, split, seed=node.seed)
         else:
             verdicts, health = run(), {}
+        options = dict.fromkeys(_ALWAYS) | {name: attack.options[name] for name in attack.options if name != "images"}
         about = {
+            **{name: as_text(value) for name, value in options.items()},
             **measured(study, node, model_sha256=model, data_sha256=split.digest()),
-            **{name: as_text(attack.options.get(name)) for name in _SETTINGS},
             **{name: exact(value) for name, value in health.items()},
             **read_json(node.run.folder(root) / "run.json").get("diagnostics", {}),
             "seconds": f"{verdicts.seconds:.3f}",

@@ -201,13 +201,23 @@ def _require_fit(module: ModuleType, options: AttackOptions) -> None:
     """UserError unless the attack takes its options: found now, not when the first network has been trained."""
     name, given = "attack", set(type(options).model_fields) - {"images"}
     if hasattr(module, "attack_chunk"):
-        name, given = "attack_chunk", given - {"chunk"} | {"seed", "index", "point", "keep"}
-    elif hasattr(module, "draw"):
+        name, given = "attack_chunk", _of_a_chunk(module, given)
+    if hasattr(module, "draw"):
         given |= {"start"}
     try:
         inspect.signature(getattr(module, name)).bind("model", "x", "y", **dict.fromkeys(given))
     except TypeError as error:
         raise UserError(f"'{module.__name__}': its function {name} and its Options don't fit: {error}") from None
+
+
+def _of_a_chunk(module: ModuleType, options: set[str]) -> set[str]:
+    """The names of what ``attack_chunk`` is given: ``options`` but the chunk's size, and of its place what it names."""
+    if "chunk" not in options:
+        raise UserError(f"'{module.__name__}': it has attack_chunk, so its Options need chunk, a chunk's images")
+    place = {"seed", "index", "point", "keep"} & set(inspect.signature(module.attack_chunk).parameters)
+    if place & {"point", "keep"} and not hasattr(module, "Point"):
+        raise UserError(f"'{module.__name__}': its attack_chunk resumes at a Point, which it must define")
+    return options - {"chunk"} | place
 
 
 def _template(module: ModuleType, name: str, options: AttackOptions) -> str:

@@ -131,7 +131,7 @@ def test_says_what_a_study_needs_to_know(kind: str) -> None:
         importlib.import_module(name)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if not hasattr(module(kind), "attack_chunk")])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not hasattr(module(kind), "Point")])
 def test_the_work_that_it_announces_is_what_it_does(kind: str, network: nn.Module, x: Tensor, y: Tensor) -> None:
     """A gradient is two forwards, and its images are judged in one; what it asks without a gradient weighs less."""
     done = 2 * forwards(kind, network, x, y) + 1
@@ -170,12 +170,13 @@ def test_other_seeds_give_other_results(name: str, network: nn.Module, x: Tensor
 
 @pytest.mark.parametrize("name", RANDOM)
 def test_starts_drawn_first_may_be_cut_at_will(name: str, network: nn.Module, x: Tensor, y: Tensor) -> None:
+    """An attack in chunks between two of them."""
+    chunk = {"chunk": 5} if "chunk" in parameters(name) else {}
+    cuts = [(0, 5), (5, 10), (10, 12)] if chunk else [(0, 1), (1, 6), (6, 12)]
     start = draw(name, x)
-    whole = attack(name, network, x, y, start=start)
+    whole = attack(name, network, x, y, start=start, **chunk)
     batch = max(start.ndim - x.ndim, 0)  # svgd has a dimension for its particles before it
-    pieces = [
-        attack(name, network, x[a:b], y[a:b], start=start.narrow(batch, a, b - a)) for a, b in [(0, 1), (1, 6), (6, 12)]
-    ]
+    pieces = [attack(name, network, x[a:b], y[a:b], start=start.narrow(batch, a, b - a), **chunk) for a, b in cuts]
     assert torch.equal(torch.cat(pieces, batch), whole)
 
 
@@ -299,7 +300,7 @@ def verdicts(network: nn.Module, split: Split, name: str, **changes: Any) -> Ten
 def test_verdicts_do_not_depend_on_the_cut(
     name: str, network: nn.Module, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """AutoAttack's are not cut otherwise: its chunks are its own."""
+    """An attack in chunks is not cut otherwise."""
     found = []
     for size in (60, 7):
         monkeypatch.setattr(memory, "BATCH", size)

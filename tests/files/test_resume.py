@@ -38,7 +38,7 @@ OVERRIDES: dict[str, Any] = {
         "s-cat-aka": {"alpha": 0.5},
         "natural.best": {"like": "natural", "setup": "best"},
     },
-    "attacks": {"aa": {"chunk": 12}},
+    "attacks": {"aa": {"chunk": 12}, "fog": {"chunk": 9}},
 }
 JOBS = {
     "independent": ("train", f"{RUNS}/natural/seed0/model.safetensors"),
@@ -48,7 +48,7 @@ JOBS = {
     "joint": ("train", f"{RUNS}/s-cat-aka/seed0/model.safetensors"),
     "tape": ("record", TAPE),
 }
-ATTACKS = {"aa": ("evaluate", f"{CELLS}/aa.csv"), "pgd": ("evaluate", f"{CELLS}/pgd.csv")}
+ATTACKS = {name: ("evaluate", f"{CELLS}/{name}.csv") for name in ("aa", "pgd", "fog")}
 NATURAL = JOBS["independent"]
 
 
@@ -170,7 +170,9 @@ def test_a_training_interrupted_again_and_again_ends_as_if_nothing_had_been(
     assert not (Path(path).parent / ".resume").exists()
 
 
-@pytest.mark.parametrize(("attack", "method", "count"), [("aa", "alive", 30), ("aa", "alive", 47), ("pgd", "step", 3)])
+@pytest.mark.parametrize(
+    ("attack", "method", "count"), [("aa", "alive", 30), ("aa", "alive", 47), ("pgd", "step", 3), ("fog", "alive", 5)]
+)
 def test_an_attack_interrupted_again_and_again_gives_the_same_bits(
     attack: str, method: str, count: int, interrupt: Callable[..., None], capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -175,7 +175,8 @@ def test_the_caption_says_what_other_attacks_and_derived_rows_are(tmp_path: Path
     for statement in [
         "Budget ‖ε‖∞ ≤ 26/255 (FGSM, PGD and CW).",
         "CW: CW∞, PGD on the margin loss, 30 steps of 2/255.",
-        "Fog of strength 128 (its weight beside an image of 0 to 255, no ℓ∞ budget), 20 steps of 0.01.",
+        "Fog of strength 128 (its weight beside an image of 0 to 255, no ℓ∞ budget), 20 steps of 0.01; its field is "
+        "normalised over chunks of 128 images, a weaker attack than image by image.",
         "(S)CAT-AKA, mean: the mean over (S)CAT-AKA S_1, (S)CAT-AKA S_2 and (S)CAT-AKA S_3.",
         "(S)CAT-AKA, range: the largest minus the smallest of (S)CAT-AKA S_1,",
         "(S)CAT-AKA, chosen: the one with the best PGD-10 accuracy on the validation split.",

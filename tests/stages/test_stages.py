@@ -551,6 +551,23 @@ def test_a_cell_of_autoattack_says_what_its_health_checks_need() -> None:
     assert "warnings" in row
 
 
+@pytest.mark.usefixtures("natural")
+def test_a_cell_states_every_option_of_its_attack() -> None:
+    """Of fog those that no other attack has, as its chunk."""
+    path = Path(CELLS, "natural/seed0/fog.csv")
+    made("evaluate", str(path), attacks={"fog": {"chunk": 5, "images": 7}})
+    with path.open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    path.unlink()
+    stated = {name: row[name] for name in ("strength", "step_size", "steps", "normalised", "target", "chunk", "eps")}
+    assert stated == {"strength": "128", "step_size": "0.1", "steps": "2", "eps": ""} | {
+        "normalised": "batch",
+        "target": "none",
+        "chunk": "5",
+    }
+    assert row["n"] == "7"
+
+
 def test_bits_are_the_networks_own_verdicts(natural: Path) -> None:
     path = Path(CELLS, "natural/seed0/clean.csv")
     made("evaluate", str(path))

@@ -130,6 +130,36 @@ def test_what_is_no_attack_is_refused_with_the_reason(write: Write, text: str | 
         load(mine={"kind": "elsewhere.mine"})
 
 
+def in_chunks(parameters: str, more: str = "") -> str:
+    """The shift, with a function ``attack_chunk`` of these parameters."""
+    return SHIFT + f"def attack_chunk(model, x, y, *, {parameters}): return x\n{more}"
+
+
+SIZE = "class Options(Options):\n    chunk: int = 8\n"
+
+
+@pytest.mark.parametrize("place", ["", ", seed", ", seed, index", ", index, point, keep", ", **place"])
+def test_an_attack_in_chunks_names_what_it_takes_of_its_place(write: Write, place: str) -> None:
+    write(mine=in_chunks(f"eps, down{place}", SIZE + ("Point = dict" if "point" in place else "")))
+    assert load(mine={"kind": "elsewhere.mine"}).attack("mine").options["chunk"] == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (in_chunks("eps, down"), "it has attack_chunk, so its Options need chunk"),
+        (in_chunks("eps, down, sead", SIZE), "attack_chunk and its Options don't fit: missing a required"),
+        (in_chunks("eps", SIZE), "attack_chunk and its Options don't fit: got an unexpected keyword argument 'down'"),
+        (in_chunks("eps, down, point", SIZE), "its attack_chunk resumes at a Point, which it must define"),
+        (in_chunks("eps, down", SIZE + "draw = attack_chunk"), "don't fit: got an unexpected keyword argument 'start'"),
+    ],
+)
+def test_an_attack_in_chunks_that_can_not_be_called_is_refused(write: Write, text: str, reason: str) -> None:
+    write(mine=text)
+    with pytest.raises(UserError, match=re.escape(reason)):
+        load(mine={"kind": "elsewhere.mine"})
+
+
 def test_its_keys_are_refused_with_the_nearest_of_its_own(write: Write) -> None:
     write(shift=SHIFT)
     with pytest.raises(UserError, match=re.escape("attacks.mine.dwon: unknown key; did you mean 'down'?")):
