@@ -46,6 +46,11 @@ def teachers(options: Options) -> tuple[str, ...]:
     return ("robust",)
 
 
+def heeds(options: Options) -> tuple[str, ...]:
+    """The options of a set-up that this loss heeds."""
+    return ("smoothing",) if options.alpha < 1 else ()
+
+
 def create(options: Options, *, teachers: Mapping[str, Mixture]) -> "ARD":
     """``teachers["robust"]`` is frozen and in evaluation mode."""
     return ARD(options, teachers["robust"])
@@ -60,10 +65,11 @@ def loss(
     temperature: float,
     alpha: float,
     kl: Reduction = "mean",
+    smoothing: float = 0.0,
 ) -> Tensor:
     """alpha t^2 KL(T(x) || S(x')) + (1 - alpha) CE(S(x), y), the mean over the batch; logits (B, C), labels (B,)."""
     distance = mean_kl(teacher_logits, student_adversarial_logits, temperature=temperature, over_classes=kl)
-    cross_entropy = functional.cross_entropy(student_natural_logits, labels)
+    cross_entropy = functional.cross_entropy(student_natural_logits, labels, label_smoothing=smoothing)
     return alpha * temperature**2 * distance + (1 - alpha) * cross_entropy
 
 
@@ -90,4 +96,5 @@ class ARD:
             temperature=self.options.temperature,
             alpha=self.options.alpha,
             kl=self.options.kl,
+            smoothing=batch.smoothing,
         )

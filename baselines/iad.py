@@ -79,6 +79,12 @@ def teachers(options: Options) -> tuple[str, ...]:
     return ("robust",) if options.version == "I" else ("robust", "standard")
 
 
+def heeds(options: Options) -> tuple[str, ...]:
+    """The options of a set-up that this loss heeds."""
+    others = options.alpha if options.version == "I" else options.alpha_robust + options.alpha_standard
+    return ("smoothing",) if others < 1 else ()
+
+
 def create(options: Options, *, teachers: Mapping[str, Mixture]) -> "IAD":
     """The teachers are frozen and in evaluation mode; "standard" is the naturally trained one."""
     return IAD(options, teachers)
@@ -102,6 +108,7 @@ def loss(
     alpha: float = 1.0,
     teacher_term: TeacherTerm = "whole",
     introspection: Introspection = "live",
+    smoothing: float = 0.0,
 ) -> Tensor:
     """Version I, the mean over the batch; logits (B, C), labels (B,)."""
     certainty = trust(teacher_adversarial_logits, labels, beta=beta)
@@ -110,7 +117,8 @@ def loss(
         guidance = certainty * guidance
     own = student_natural_logits.detach() if introspection == "detached" else student_natural_logits
     distance = guidance + (1 - certainty) * kl(own, student_adversarial_logits)
-    return alpha * distance.mean() + (1 - alpha) * functional.cross_entropy(student_natural_logits, labels)
+    cross_entropy = functional.cross_entropy(student_natural_logits, labels, label_smoothing=smoothing)
+    return alpha * distance.mean() + (1 - alpha) * cross_entropy
 
 
 def loss_ii(
@@ -125,6 +133,7 @@ def loss_ii(
     alpha_robust: float = 0.5,
     alpha_standard: float = 0.25,
     introspection: Introspection = "live",
+    smoothing: float = 0.0,
 ) -> Tensor:
     """Version II, the mean over the batch; logits (B, C), labels (B,)."""
     certainty = trust(robust_adversarial_logits, labels, beta=beta)
@@ -133,7 +142,7 @@ def loss_ii(
     robust = robust + (1 - certainty) * kl(own, student_adversarial_logits)
     standard = kl(standard_adversarial_logits, student_adversarial_logits, temperature=temperature)
     distance = temperature**2 * (alpha_robust * robust + alpha_standard * standard)
-    cross_entropy = functional.cross_entropy(student_adversarial_logits, labels)
+    cross_entropy = functional.cross_entropy(student_adversarial_logits, labels, label_smoothing=smoothing)
     return (1 - alpha_robust - alpha_standard) * cross_entropy + distance.mean()
 
 
@@ -174,6 +183,7 @@ class IAD:
             alpha=self.options.alpha,
             teacher_term=self.options.teacher_term,
             introspection=self.options.introspection,
+            smoothing=batch.smoothing,
         )
 
     def second(self, student: nn.Module, x_adv: Tensor, batch: Batch) -> Tensor:
@@ -191,6 +201,7 @@ class IAD:
             alpha_robust=self.options.alpha_robust,
             alpha_standard=self.options.alpha_standard,
             introspection=self.options.introspection,
+            smoothing=batch.smoothing,
         )
 
 

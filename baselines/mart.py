@@ -31,16 +31,24 @@ class Options(inner.Options):
     batchnorm: BatchNorm = inner.batchnorm("eval")
 
 
+def heeds(options: Options) -> tuple[str, ...]:
+    """The options of a set-up that this loss heeds; smoothing is that of the cross-entropy in BCE."""
+    return ("smoothing",)
+
+
 def create(options: Options) -> "MART":
     return MART(options)
 
 
-def loss(natural_logits: Tensor, adversarial_logits: Tensor, labels: Tensor, *, beta: float) -> Tensor:
+def loss(
+    natural_logits: Tensor, adversarial_logits: Tensor, labels: Tensor, *, beta: float, smoothing: float = 0.0
+) -> Tensor:
     """BCE(p(x'), y) + beta KL(p(x) || p(x')) (1 - p_y(x)), the mean over the batch; logits (B, C), labels (B,)."""
     label = labels.unsqueeze(1)
     natural, adversarial = natural_logits.softmax(1), adversarial_logits.softmax(1)
     runner_up = adversarial.scatter(1, label, -1.0).max(1).values  # max p_k(x') over k other than y
-    boosted = functional.cross_entropy(adversarial_logits, labels) - (1.0001 - runner_up + 1e-12).log().mean()
+    cross_entropy = functional.cross_entropy(adversarial_logits, labels, label_smoothing=smoothing)
+    boosted = cross_entropy - (1.0001 - runner_up + 1e-12).log().mean()
     log_ratio = functional.log_softmax(natural_logits, 1) - (adversarial + 1e-12).log()
     divergence = (natural * log_ratio).sum(1)
     unsure = 1.0000001 - natural.gather(1, label).squeeze(1)
@@ -59,4 +67,4 @@ class MART:
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         (network,) = networks
         x_adv = inner.attack(self.options, network, batch, start="gaussian")
-        yield loss(network(batch.x), network(x_adv), batch.y, beta=self.options.beta)
+        yield loss(network(batch.x), network(x_adv), batch.y, beta=self.options.beta, smoothing=batch.smoothing)

@@ -14,6 +14,11 @@ class Options:
     """Natural training has no hyper-parameters of its own."""
 
 
+def heeds(options: Options) -> tuple[str, ...]:
+    """The options of a set-up that this loss heeds."""
+    return ("smoothing",)
+
+
 def create(options: Options) -> "Natural":
     return Natural()
 
@@ -23,4 +28,4 @@ class Natural:
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         (network,) = networks
-        yield functional.cross_entropy(network(batch.x), batch.y)
+        yield functional.cross_entropy(network(batch.x), batch.y, label_smoothing=batch.smoothing)

@@ -27,13 +27,18 @@ class Options(inner.Options):
     batchnorm: BatchNorm = inner.batchnorm("train")
 
 
+def heeds(options: Options) -> tuple[str, ...]:
+    """The options of a set-up that this loss heeds."""
+    return ("smoothing",)
+
+
 def create(options: Options) -> "SAT":
     return SAT(options)
 
 
-def loss(adversarial_logits: Tensor, labels: Tensor) -> Tensor:
+def loss(adversarial_logits: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:
     """Mean cross-entropy of f(x'); logits (B, C), labels (B,)."""
-    return functional.cross_entropy(adversarial_logits, labels)
+    return functional.cross_entropy(adversarial_logits, labels, label_smoothing=smoothing)
 
 
 class SAT:
@@ -48,4 +53,4 @@ class SAT:
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         (network,) = networks
         x_adv = inner.attack(self.options, network, batch, start="uniform", clamp_start=True)
-        yield loss(network(x_adv), batch.y)
+        yield loss(network(x_adv), batch.y, smoothing=batch.smoothing)

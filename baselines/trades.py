@@ -35,14 +35,21 @@ class Options(inner.Options):
     batchnorm: BatchNorm = inner.batchnorm("eval")
 
 
+def heeds(options: Options) -> tuple[str, ...]:
+    """The options of a set-up that this loss heeds."""
+    return ("smoothing",)
+
+
 def create(options: Options) -> "TRADES":
     return TRADES(options)
 
 
-def loss(natural_logits: Tensor, adversarial_logits: Tensor, labels: Tensor, *, beta: float) -> Tensor:
+def loss(
+    natural_logits: Tensor, adversarial_logits: Tensor, labels: Tensor, *, beta: float, smoothing: float = 0.0
+) -> Tensor:
     """CE(f(x), y) + beta KL(f(x) || f(x')), the mean over the batch; logits (B, C), labels (B,)."""
     robust = mean_kl(natural_logits, adversarial_logits, over_classes="sum")
-    return functional.cross_entropy(natural_logits, labels) + beta * robust
+    return functional.cross_entropy(natural_logits, labels, label_smoothing=smoothing) + beta * robust
 
 
 class TRADES:
@@ -61,7 +68,7 @@ class TRADES:
         if self.options.extra_forward:
             with torch.no_grad():
                 network(batch.x)
-        yield loss(natural_logits, adversarial_logits, batch.y, beta=self.options.beta)
+        yield loss(natural_logits, adversarial_logits, batch.y, beta=self.options.beta, smoothing=batch.smoothing)
 
     def attack(self, network: nn.Module, batch: Batch) -> Tensor:
         with torch.no_grad(), attack_mode(network, batchnorm=self.options.batchnorm):

@@ -88,12 +88,13 @@ def student_loss(
     *,
     alpha: float,
     mse: Literal["sum", "mean"] = "sum",
+    smoothing: float = 0.0,
 ) -> Tensor:
     """Eq. 3: (1 - alpha) CE(z^S, y) + alpha ||z^S - z^T||^2, the mean over the batch.
 
     Logits (B, C), labels (B,). The squared distance is summed over classes, as printed, or averaged (C2).
     """
-    cross_entropy = functional.cross_entropy(student_logits, labels)
+    cross_entropy = functional.cross_entropy(student_logits, labels, label_smoothing=smoothing)
     squares = (student_logits - amalgamated_logits).square()
     distance = (squares.sum(1) if mse == "sum" else squares.mean(1)).mean()
     return (1 - alpha) * cross_entropy + alpha * distance
@@ -106,13 +107,14 @@ def pareto_student_loss(
     *,
     alpha: float,
     kl: Literal["teacher_to_student", "student_to_teacher"] = "teacher_to_student",
+    smoothing: float = 0.0,
 ) -> Tensor:
     """Eq. 8: (1 - alpha) CE(z^S, y) + alpha KL, the mean over the batch, summed over classes.
 
     Logits (B, C), probabilities (B, C), labels (B,). KL(p^T || p^S), as distillation has it, or KL(p^S || p^T) as the
     arguments are printed (C9).
     """
-    cross_entropy = functional.cross_entropy(student_logits, labels)
+    cross_entropy = functional.cross_entropy(student_logits, labels, label_smoothing=smoothing)
     log_student = functional.log_softmax(student_logits, 1)
     if kl == "teacher_to_student":
         divergence = functional.kl_div(log_student, amalgamated_probabilities, reduction="batchmean")
@@ -148,9 +150,10 @@ class Student:
         if self.options.target == "detached":
             teacher_logits = teacher_logits.detach()
         amalgamated = self.options.target_of(teacher_logits, batch.y, student_logits.detach())
+        given = {"alpha": self.alpha, "smoothing": batch.smoothing}
         if self.options.function.OUTPUTS == "logits":
-            return student_loss(student_logits, amalgamated, batch.y, alpha=self.alpha, mse=self.options.mse)
-        return pareto_student_loss(student_logits, amalgamated, batch.y, alpha=self.alpha, kl=self.options.kl)
+            return student_loss(student_logits, amalgamated, batch.y, mse=self.options.mse, **given)
+        return pareto_student_loss(student_logits, amalgamated, batch.y, kl=self.options.kl, **given)
 
 
 class Online:
@@ -192,8 +195,15 @@ class Online:
         said = self.student.says(student, spoken(held))
         for position, own in enumerate(logits):
             seen = spoken([*held[:position], own, *held[position + 1 :]])
-            yield functional.cross_entropy(own, batch.y) + self.student.mean_loss([one.detach() for one in said], seen)
+            yield functional.cross_entropy(own, batch.y, label_smoothing=batch.smoothing) + self.student.mean_loss(
+                [one.detach() for one in said], seen
+            )
         yield self.student.mean_loss(said, spoken(held))
+
+
+def heeds(options: Options) -> tuple[str, ...]:
+    """The options of a set-up that this loss heeds."""
+    return ("smoothing",)
 
 
 def create(

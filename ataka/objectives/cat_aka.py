@@ -49,6 +49,11 @@ class Options(Pull):
         return name
 
 
+def heeds(options: Options) -> tuple[str, ...]:
+    """The options of a set-up that this loss heeds."""
+    return ("smoothing",)
+
+
 def create(options: Options, *, alpha: float, generator: Generator) -> "Students":
     """The objective of n students."""
     return Students(options, alpha=alpha, generator=generator)
@@ -83,19 +88,26 @@ class Students:
         if self.options.target == "detached":
             target = self.target(torch.stack(held), batch.y)
             for own in logits:
-                yield self.term(own, target, batch.y)
+                yield self.term(own, target, batch)
         else:
             for position, own in enumerate(logits):
-                yield self.total(torch.stack([*held[:position], own, *held[position + 1 :]]), batch.y)
+                yield self.total(torch.stack([*held[:position], own, *held[position + 1 :]]), batch)
 
-    def term(self, student_logits: Tensor, amalgamated_logits: Tensor, labels: Tensor) -> Tensor:
-        """A student's term of eq. 9, the mean over the batch; logits (B, C), labels (B,)."""
-        return student_loss(student_logits, amalgamated_logits, labels, alpha=self.alpha, mse=self.options.mse)
+    def term(self, student_logits: Tensor, amalgamated_logits: Tensor, batch: Batch) -> Tensor:
+        """A student's term of eq. 9, the mean over the batch; logits (B, C)."""
+        return student_loss(
+            student_logits,
+            amalgamated_logits,
+            batch.y,
+            alpha=self.alpha,
+            mse=self.options.mse,
+            smoothing=batch.smoothing,
+        )
 
-    def total(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Eq. 9 with nothing detached, neither z^S nor lambda; the students' logits (n, B, C), labels (B,)."""
-        target = self.target(logits, labels)
-        return torch.stack([self.term(own, target, labels) for own in logits]).sum()
+    def total(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Eq. 9 with nothing detached, neither z^S nor lambda; the students' logits (n, B, C)."""
+        target = self.target(logits, batch.y)
+        return torch.stack([self.term(own, target, batch) for own in logits]).sum()
 
     def target(self, logits: Tensor, labels: Tensor) -> Tensor:
         """z^S (B, C) = psi of the students' logits (n, B, C): differentiable where they are."""

@@ -41,7 +41,7 @@ class Teachers:
         for network, x_adv in zip(networks, particles, strict=True):
             logits = network(x_adv)
             spoken.append(logits.detach())
-            yield functional.cross_entropy(logits, batch.y)
+            yield functional.cross_entropy(logits, batch.y, label_smoothing=batch.smoothing)
         batch.record("train_adv", torch.stack(spoken))
         if "updated" in self.generator.channels:
             batch.update()

@@ -31,6 +31,8 @@ class Facts:
     """The names of the parameters of ``create``; None without that function."""
     teachers: list[str]
     """The parts that frozen teachers play."""
+    heeds: list[str]
+    """The options of a set-up that the loss heeds."""
 
 
 def facts(study: Study, method: str, dataset: str = "", arch: str = "") -> Facts:
@@ -55,7 +57,7 @@ def check(study: Study) -> None:
         if method.objective is not None:
             _check(study, name, method, facts(study, name))
             for difference in method.where:
-                _facts(study, name, [difference])
+                _check_heeded(study, name, method, _facts(study, name, [difference]))
 
 
 def _facts(study: Study, method: str, where: Sequence[str]) -> Facts:
@@ -74,6 +76,7 @@ def _read(study: Study, method: str, where: Sequence[str]) -> dict[str, Any]:
         "sources": list(getattr(given, "sources", ())),
         "create": create and list(inspect.signature(create).parameters),
         "teachers": list(module.teachers(given)) if hasattr(module, "teachers") else [],
+        "heeds": list(module.heeds(given)) if hasattr(module, "heeds") else [],
     }
 
 
@@ -122,8 +125,19 @@ def _values(study: Study, method: str, where: Sequence[str]) -> dict[str, Any]:
     return values
 
 
+def _check_heeded(study: Study, name: str, method: Method, given: Facts) -> None:
+    """The loss heeds what its set-up turns on, wherever that differs."""
+    setup = study.setups[method.setup]
+    if any(setup.at([where]).smoothing for where in ("", *setup.where)) and "smoothing" not in given.heeds:
+        raise UserError(
+            f"methods.{name}.setup: {method.setup} smooths labels, but the loss of {method.objective} has no "
+            "cross-entropy with the labels here, or does not name 'smoothing' among what it heeds"
+        )
+
+
 def _check(study: Study, name: str, method: Method, given: Facts) -> None:
     """What the objective needs is there: alpha, teachers, an ensemble, a channel of its tape, the particles."""
+    _check_heeded(study, name, method, given)
     if given.create is None:
         raise UserError(f"methods.{name}.objective: '{method.objective}' has no function create")
     takes = given.create

@@ -72,6 +72,13 @@ class Setup(Settings):
     warmup: Share = added(
         "0", neutral="0", description="share of the training in which the learning rate rises linearly from 0"
     )
+    smoothing: float = added(
+        0.0,
+        neutral=0.0,
+        ge=0,
+        lt=1,
+        description="label smoothing: the share of each label that all classes get alike, in a loss's cross-entropy",
+    )
     checkpoint: Literal["last", "best"] = reading(
         "last",
         id="G5",

@@ -50,6 +50,7 @@ class Epoch:
                 recorded={name: logits[:, index] for name, logits in recorded.items()},
                 record=partial(writer.record, index) if writer else ignore,
                 log=partial(self.meter.add, stop - start),
+                smoothing=self.setup.smoothing,
                 update=partial(update, self._rate(step)),
                 progress=self.number / self.setup.epochs,
             )

@@ -35,6 +35,9 @@ class Batch:
     """``log(name, scalar)`` adds to the history: its mean over the epoch, its maximum if the name ends in ``_max``."""
     update: Callable[[], None] = stay
     """``update()`` updates at once the networks whose losses have been yielded, instead of after the last (C11)."""
+    smoothing: float = 0.0
+    """The share of each label that all classes get alike in a cross-entropy, as torch's ``label_smoothing``. An
+    objective that heeds this names ``smoothing`` in its module's function ``heeds``."""
     progress: float = 0.0
     """The share of all epochs that were completed before this one, for losses with a schedule of their own (IAD)."""
 

@@ -175,7 +175,7 @@ def test_a_live_loss_gives_each_network_the_gradient_of_the_sum(psi: str) -> Non
     descend(objective, networks, batch)
     parameters = [list(network.parameters()) for network in networks]
     logits = torch.stack([network(batch.x) for network in networks])
-    at_once = torch.autograd.grad(objective.total(logits, batch.y), [one for own in parameters for one in own])
+    at_once = torch.autograd.grad(objective.total(logits, batch), [one for own in parameters for one in own])
     one_by_one = [parameter.grad for own in parameters for parameter in own]
     for found, expected in zip(one_by_one, at_once, strict=True):
         torch.testing.assert_close(found, expected)

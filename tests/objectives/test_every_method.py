@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ataka import training
+from ataka.errors import UserError
 from ataka.files import tape
 from ataka.models.mixture import Mixture
 from ataka.objectives.teachers import Teachers
@@ -326,3 +327,37 @@ def test_under_batchnorm_train_each_attack_step_moves_batch_statistics_once(case
     apart = case.generator is not None and not case.method.joint  # a student beside its teachers isn't attacked
     attacked = [True] * (len(few) - apart) + [False] * apart
     assert [after - before for before, after in zip(few, many, strict=True)] == [3 * one for one in attacked]
+
+
+# ---- what a set-up adds
+
+
+def totals(case: Case, **more: Any) -> list[float]:
+    """A step's losses, of fresh networks."""
+    networks = [network.train() for network in case.networks()]
+    return [loss.item() for loss in case.objective(case.teachers()).losses(networks, case.batch(progress=0.9, **more))]
+
+
+def heeds(case: Case) -> list[str]:
+    return config.facts(STUDY, case.name).heeds
+
+
+@every_method
+def test_smoothing_moves_each_loss_that_heeds_it_and_no_other(case: Case) -> None:
+    """In proportion: a cross-entropy is linear in its labels."""
+    plain, some, more = (totals(case, smoothing=smoothing) for smoothing in (0.0, 0.2, 0.4))
+    for without, little, much in zip(plain, some, more, strict=True):
+        assert (little != without) == ("smoothing" in heeds(case))
+        assert much - without == pytest.approx(2 * (little - without), abs=1e-4)
+
+
+@pytest.mark.parametrize("case", [case for case in REGISTERED if "." not in case.name], ids=str)
+def test_a_set_up_that_smooths_labels_is_refused_where_there_are_none(case: Case) -> None:
+    setups = {"smooth": {"like": case.method.setup, "smoothing": 0.1}}
+    overrides = {"setups": setups, "methods": {case.name: {"setup": "smooth"}}}
+    if "smoothing" in heeds(case):
+        config.load("smoke", overrides)
+        return
+    refused = f"methods\\.{case.name}\\.setup: smooth smooths labels, but the loss of {case.method.objective} has no"
+    with pytest.raises(UserError, match=refused):
+        config.load("smoke", overrides)

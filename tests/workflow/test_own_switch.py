@@ -108,15 +108,15 @@ def test_made_again_they_have_the_same_bytes(
 def test_the_commands_write_the_page_and_measure_the_variant(edited: Checkout, done: list[Answer]) -> None:
     assert [answer.code for answer in done] == [0] * 3, [answer.text for answer in done]
     page = (edited.folder / "docs/readings.md").read_text(encoding="utf-8")
-    assert "## G11" in page
-    assert "`methods.en-sat.options.smoothing`: **0**. The share of each label" in page
+    assert "## E9" in page
+    assert "`methods.en-sat.options.clamp_start`:\n\n- **true**: at a pixel value\n" in page
     assert edited.run("ataka", "schema", "--check").code == 0
-    with (edited.folder / cell("en-sat.smooth", "pgd")).open(newline="", encoding="utf-8") as file:
+    with (edited.folder / cell("en-sat.anywhere", "pgd")).open(newline="", encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) == 1
 
 
 def test_the_variant_knows_its_reading(edited: Checkout, done: list[Answer]) -> None:
     runs = edited.folder / "results/smoke/runs/digits/resnet10-w8"
-    run = json.loads(Path(runs, "en-sat.smooth/seed0/member0/run.json").read_text(encoding="utf-8"))
-    assert run["settings"]["options"]["smoothing"] == 0.1
-    assert "0.1 [G11]" in run["readings"].values()
+    run = json.loads(Path(runs, "en-sat.anywhere/seed0/member0/run.json").read_text(encoding="utf-8"))
+    assert run["settings"]["options"]["clamp_start"] is False
+    assert "False [E9]" in run["readings"].values()
