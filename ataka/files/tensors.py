@@ -45,7 +45,12 @@ def load_about(path: Path) -> Any:
 
 def load_into(network: nn.Module, path: Path) -> None:
     """Load a network's weights; UserError if the file holds another network's."""
+    fill(network, load_tensors(path), path)
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Give a network the weights that were read from ``path``; UserError if they are another network's."""
     try:
-        network.load_state_dict(load_tensors(path), strict=True)
+        network.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
         raise UserError(f"{path} holds another network: {error}") from None

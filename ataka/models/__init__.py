@@ -2,11 +2,13 @@
 
     resnet18, resnet10            CIFAR ResNet, base width 64; resnet10 has one block a stage
     resnet18-w16                  the same with base width 16
+    preactresnet18                pre-activation ResNet-18; preactresnet18-fast and -kuangliu are its other public forms
     mobilenetv2                   CIFAR MobileNetV2
     mobilenetv2-x0.25             the same with every width times 0.25
     wrn34-10, wrn{depth}-{width}  wide ResNet as in TRADES (ReLU); depth is 6 k + 4
     wrn70-16                      wide ResNet as in Gowal et al. (SiLU, "SAME" padding, own normalisation)
-    wrn10-1-silu                  a small one of that kind
+    wrn28-10-silu, wrn10-1-silu   others of that kind
+    wrn70-16-relu                 TRADES's of the size whose name is taken
     timm/{name}                   any model of timm, for its own input sizes, untrained
     mypackage.tiny                the module of that name
 

@@ -1,29 +1,29 @@
-"""Published checkpoints of others, loaded strictly into our networks.
+"""Checkpoints of others, loaded strictly into our networks.
 
-A file is read only if its SHA-256 is the expected one, and only as plain tensors: nothing in it is executed. Its
-layout is recognised by its keys; every tensor of the network comes from the file, and every tensor of the file is used
-or known to be dead. Two exceptions: batch-norm's counters, which old torch didn't have, and a normalisation that the
-file doesn't hold stays the network's own (RSLAD's CIFAR-100 teacher: its mean and deviation are the caller's to say).
+A file is read only if its SHA-256 is the expected one, and only as plain tensors (ataka.files.weights). Its layout is
+recognised by its keys; every tensor of the network comes from the file, and every tensor of the file is used or known
+to be dead. Two exceptions: batch-norm's counters, which old torch didn't have, and a normalisation that the file
+doesn't hold stays the network's own (RSLAD's CIFAR-100 teacher: its mean and deviation are the caller's to say).
 
 What keys don't show can't be checked: an activation, a normalisation that the authors' code applies outside the file.
 """
 
-import hashlib
 import re
-from collections.abc import Mapping
-from importlib.util import find_spec
-from pathlib import Path, PurePosixPath
-from pickle import UnpicklingError
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ataka.errors import UserError, few
+from ataka.errors import UserError, few, nearest
+from ataka.files import weights as files
+from ataka.files.kinds import peculiarities
+from ataka.models.normalised import MEAN, STD, normalised
 
 # From each foreign layout to ours: patterns and what replaces them, one after the other.
 LAYOUTS: dict[str, tuple[tuple[str, str], ...]] = {
-    # kuangliu/pytorch-cifar's ResNet and MobileNetV2, as in RSLAD, ARD, IAD and pyautoattack: our names are theirs.
+    # Names as here: kuangliu/pytorch-cifar's ResNet, PreActResNet and MobileNetV2, as in RSLAD, ARD, IAD, pyautoattack
+    # and RobustBench; a network of timm as timm names it.
     "kuangliu": (),
     # TRADES@6e8e11b:models/wideresnet.py; the same in RSLAD, ARD, IAD, MART and RobustBench's wide_resnet.py.
     "TRADES": (
@@ -46,115 +46,202 @@ LAYOUTS: dict[str, tuple[tuple[str, str], ...]] = {
         (r"^batchnorm\.", "network.bn."),
         (r"^logits\.", "network.linear."),
     ),
+    # torchvision's ResNet, with the stem that CIFAR's has here; its own stem doesn't fit by its shape.
+    "torchvision": ((r"\.downsample\.", ".shortcut."), (r"^fc\.", "linear.")),
+    # A network of ours without a normalisation, saved by this project behind one.
+    "normalised": ((r"^network\.", ""),),
 }
-WRAPPERS = ("state_dict", "model_state_dict", "net", "model")
 PREFIX = re.compile(r"^(?:(?:module|model)\.)+")
-# The buffers of DeepMind's own normalisation, of RobustBench's `normalize`, of a first layer in a Sequential.
-NORMALISATION = re.compile(r"^(?:0\.|normali[sz]er?\.)?(mean|std)$")
-MEAN, STD = "normalise.mean", "normalise.std"
+COMPILED = "_orig_mod."
+"""What torch.compile puts into the names of a module that it wraps, wherever that module stands."""
+COUNTER = "n_averaged"
+"""The number of averaged networks that torch's AveragedModel keeps beside their average."""
+NORMALISATION = re.compile(r"^(?:0\.|normali[sz]er?\.)?(?:(mean|mu)|(?:std|sigma))$")
+"""The buffers of DeepMind's own normalisation, of RobustBench's networks, of a first layer in a Sequential."""
+_DEEPEST = 4
+"""Mappings within mappings that are searched for weights."""
 
 
-def locate(path: str) -> Path:
-    """The file called ``path``: ``package:resource`` lies inside an installed package, which isn't imported.
+class Loaded(NamedTuple):
+    """A network with the weights of a file, and the place in the file that they come from: keys, joined by dots."""
 
-    Raises UserError if it isn't there.
-    """
-    if match := re.fullmatch(r"([^\W\d]\w*):(.+)", path):
-        return _resource(path, *match.groups())
-    if not Path(path).is_file():
-        raise UserError(f"there is no file {path}: put it there, or correct its path")
-    return Path(path)
+    network: nn.Module
+    weights: str
 
 
-def _resource(path: str, package: str, resource: str) -> Path:
-    try:
-        spec = find_spec(package)
-    except ValueError:  # a module of that name is loaded, and came from no installation
-        spec = None
-    if spec is None:
-        raise UserError(f"{path}: package '{package}' isn't installed; install it, or give the file's own path")
-    if not PurePosixPath(resource).is_absolute() and ".." not in PurePosixPath(resource).parts:
-        for folder in spec.submodule_search_locations or ():
-            if (file := Path(folder, resource)).is_file():
-                return file
-    raise UserError(
-        f"{path}: package '{package}' has no such file: correct its path, or install the version that has it"
-    )
+def load(
+    path: str,
+    *,
+    sha256: str,
+    network: nn.Module,
+    weights: str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Loaded:
+    """Load the weights in ``path`` (a file, or PACKAGE:FILE), whose digest is ``sha256``, into ``network``.
 
+    ``weights`` names the place of the weights in a file that holds several. ``mean`` and ``std``, one number a channel,
+    are a normalisation that the authors' code applies outside the file. A network without a normalisation is returned
+    behind one where the file, or the caller, has one; the normalisation in a file replaces that of the network.
 
-def load(path: str, *, sha256: str, network: nn.Module) -> None:
-    """Load the weights in ``path`` (see `locate`), whose digest is ``sha256``, into ``network``, in place.
-
-    A normalisation in the file replaces that of the network. Raises UserError, and leaves the network as it was, if the
-    file is another, holds more than plain tensors, or doesn't fit.
+    Raises UserError, and leaves the network as it was, if the file is another, holds more than plain tensors or weights
+    that are no finite real numbers, or doesn't fit.
     """
     own = network.state_dict()
-    tensors = _without_wrappers(path, _state_dict(path, _read(path, sha256)))
-    _refuse_lost_normalisation(path, tensors, own)
-    match = min((_match(layout, tensors, own) for layout in LAYOUTS), key=lambda match: match.distance)
+    place, state = _chosen(path, files.read(path, sha256), network, weights)
+    tensors = _without_wrappers(path, state)
+    _add_normalisation(path, tensors, mean, std)
+    statistics = None if MEAN in own else _take_normalisation(path, tensors)
+    match = _closest(tensors, own)
     if match.missing or match.left or match.unlike:
-        raise UserError(_message(path, match, own))
+        raise UserError(_message(path, place, match, own))
+    files.require_real(path, match.found)
     network.load_state_dict(own | match.found, strict=True)
+    if statistics:
+        network = normalised(network, *(statistics[name].flatten().tolist() for name in (MEAN, STD)))
+    return Loaded(network, place)
 
 
-def _read(path: str, sha256: str) -> Any:
-    """What the file holds, on the CPU."""
-    file = locate(path)
-    try:
-        with file.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
-            if digest != sha256.lower():
-                raise UserError(
-                    f"{path} has SHA-256 {digest}, but {sha256} is expected: "
-                    "the file is damaged or another one; fetch it again, or correct the digest"
-                )
-            content.seek(0)
-            return torch.load(content, map_location="cpu", weights_only=True)
-    except UserError:
-        raise
-    except UnpicklingError:
+# ---- which weights of a file
+
+
+def _chosen(path: str, content: Any, network: nn.Module, wanted: str | None) -> tuple[str, Mapping[str, Tensor]]:
+    """The place and the tensors of the weights that are meant: those ``wanted``, or the only ones that may be."""
+    places = dict(_places(content))
+    named = {place: held for place, held in places.items() if isinstance(held, dict)}
+    if not named:
         raise UserError(
-            f"{path} holds more than plain tensors, or is no PyTorch file. Loading anything else could run code, "
-            "so it is refused: where you trust the file, save its state dict alone"
-        ) from None
-    except Exception as error:  # torch.load raises whatever damaged bytes happen to hit: KeyError, EOFError, ...
-        raise UserError(f"can't read {path} as weights: {type(error).__name__}: {error}") from None
+            f"{path} holds no state dict: {few(map(str, content)) or 'nothing'} in it where named tensors are expected"
+            if isinstance(content, dict)
+            else f"{path} holds no state dict, but a {type(content).__name__}"
+        )
+    if wanted is not None:
+        if wanted not in named:
+            keys = [place for place in named if place]
+            raise UserError(f"{path} holds no weights called '{wanted}'{nearest(wanted, keys)}")
+        return wanted, _tensors(path, named[wanted])
+    alike = [place for place, held in places.items() if _resembles(held, network)]
+    if len(alike) > 1:
+        example = next((place for place in alike if place in named and place), "")
+        raise UserError(
+            f"{path} holds several sets of weights that the network may take: "
+            f"{few((place or 'the file itself' for place in alike), most=6)}. They may be the last, the best and an "
+            f"average: say which is meant, as weights: {example}"
+        )
+    if alike and alike[0] in named:
+        return alike[0], _tensors(path, named[alike[0]])
+    own = network.state_dict()
+    closest = min(named, key=lambda place: _closest(_plain(named[place]), own).distance)
+    return closest, _tensors(path, named[closest])
 
 
-def _state_dict(path: str, content: Any) -> dict[str, Tensor]:
-    """The state dict in ``content``: itself, or behind one of the usual keys."""
-    if isinstance(content, dict):
-        behind = [key for key in WRAPPERS if isinstance(content.get(key), dict)]
-        if len(behind) > 1:
-            raise UserError(f"{path} holds several networks, {few(behind)}: save the one that is meant alone")
-        content = content[behind[0]] if behind else content
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds no state dict, but a {type(content).__name__}")
-    odd = [str(key) for key, value in content.items() if not isinstance(key, str) or not isinstance(value, Tensor)]
-    if odd or not content:
-        raise UserError(f"{path} holds no state dict: {few(odd) or 'nothing'} in it where named tensors are expected")
-    return content
+def _places(content: Any) -> Iterator[tuple[str, Any]]:
+    """Mappings with tensors in them, and lists of tensors, by their keys: a state dict, an average, an optimiser's.
+
+    What stands at two places of a file comes once, at the first.
+    """
+    pending, met = [("", content, 0)], set()
+    while pending:
+        place, held, depth = pending.pop(0)
+        if id(held) in met or not isinstance(held, dict | list | tuple):
+            continue
+        met.add(id(held))
+        values = [*held.values()] if isinstance(held, dict) else [*held]
+        if any(map(_is_tensor, values)) if isinstance(held, dict) else values and all(map(_is_tensor, values)):
+            yield place, held
+        if isinstance(held, dict) and depth < _DEEPEST:
+            pending += [(f"{place}.{key}" if place else str(key), value, depth + 1) for key, value in held.items()]
+
+
+def _is_tensor(value: Any) -> bool:
+    """Whether ``value`` is a tensor with a shape."""
+    return isinstance(value, Tensor) and not value.is_nested
+
+
+def _tensors(path: str, held: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """A mapping that is a state dict and nothing else."""
+    odd = [str(key) for key, value in held.items() if not isinstance(key, str) or not _is_tensor(value)]
+    if odd:
+        raise UserError(f"{path} holds no state dict: {few(odd)} in it where named tensors are expected")
+    return dict(held)
+
+
+def _plain(held: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """The named tensors of a mapping, by their names without those of wrapping modules."""
+    tensors = {key: value for key, value in held.items() if isinstance(key, str) and _is_tensor(value)}
+    return {_bare(name): tensor for name, tensor in tensors.items()}
+
+
+def _resembles(held: Any, network: nn.Module) -> bool:
+    """Whether a mapping, or a list in their order, holds at least half of the network's parameters, by their shapes."""
+    shapes = {name: parameter.shape for name, parameter in network.named_parameters()}
+    if not isinstance(held, dict):
+        return [tensor.shape for tensor in held] == list(shapes.values())
+    tensors = _plain(held)
+    for layout in LAYOUTS:
+        renamed = {_renamed(name, layout): tensor.shape for name, tensor in tensors.items()}
+        if 2 * sum(renamed.get(name) == shape for name, shape in shapes.items()) >= len(shapes) > 0:
+            return True
+    return False
+
+
+# ---- wrappers and normalisations
+
+
+def _bare(name: str) -> str:
+    """The name of a tensor without those of wrapping modules."""
+    return PREFIX.sub("", name.replace(COMPILED, ""))
 
 
 def _without_wrappers(path: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors without the prefixes of wrapping modules, their normalisation called as ours is."""
-    names = [PREFIX.sub("", name) for name in tensors]
-    if {name for name in names if not name.startswith("1.")} == {"0.mean", "0.std"}:  # Sequential(normaliser, network)
-        names = [PREFIX.sub("", name.removeprefix("1.")) for name in names]
-    names = [NORMALISATION.sub(r"normalise.\1", name) for name in names]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    names = [_bare(name) for name in tensors]
+    if {name for name in names if not name.startswith("1.")} in ({"0.mean", "0.std"}, {"0.mu", "0.sigma"}):
+        names = [name.removeprefix("1.") for name in names]  # Sequential(normaliser, network)
+    names = [_statistic(name) for name in names]
+    twice = [name for place, name in enumerate(names) if name in names[:place]]
+    if twice:
         raise UserError(f"{path} holds several tensors for {few(twice)}: save the network that is meant alone")
-    return dict(zip(names, tensors.values(), strict=True))
+    unwrapped = dict(zip(names, tensors.values(), strict=True))
+    if COUNTER in unwrapped and unwrapped[COUNTER].numel() == 1:
+        del unwrapped[COUNTER]
+    return unwrapped
 
 
-def _refuse_lost_normalisation(path: str, tensors: dict[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    """Take a normalisation that the network has no place for out of ``tensors``; UserError if it does anything."""
-    for name, identity in ((MEAN, 0.0), (STD, 1.0)):
-        if name in tensors and name not in own and (tensors.pop(name) != identity).any():
+def _statistic(name: str) -> str:
+    """Our name for the mean or the deviation of a normalisation; any other name as it is."""
+    match = NORMALISATION.match(name)
+    return name if match is None else MEAN if match[1] else STD
+
+
+def _add_normalisation(
+    path: str, tensors: dict[str, Tensor], mean: Sequence[float] | None, std: Sequence[float] | None
+) -> None:
+    """Put the caller's normalisation beside ``tensors``; UserError if the file has another one already."""
+    for name, given in ((MEAN, mean), (STD, std)):
+        if given is None:
+            continue
+        there = tensors.setdefault(name, torch.tensor(given))
+        files.require_real(path, {name: there})
+        if there.numel() != len(given) or not torch.allclose(there.flatten().float(), torch.tensor(given)):
             raise UserError(
-                f"{path} normalises images ({name.removeprefix('normalise.')} isn't {identity:g}), and the network "
-                "doesn't: without that its predictions would be wrong. Use an architecture with a normalisation"
+                f"{path} normalises its images itself, by another {name.removeprefix('normalise.')} "
+                f"{[round(number, 4) for number in there.flatten().tolist()[:3]]}: leave out normalise"
             )
+
+
+def _take_normalisation(path: str, tensors: dict[str, Tensor]) -> dict[str, Tensor] | None:
+    """Take the normalisation out of ``tensors``, for a network without one; None if it is none, or does nothing."""
+    statistics = {name: tensors.pop(name) for name in (MEAN, STD) if name in tensors}
+    if not statistics:
+        return None
+    files.require_real(path, statistics)
+    if len(statistics) == 1:
+        raise UserError(f"{path} holds half a normalisation, {next(iter(statistics)).partition('.')[2]} alone")
+    return statistics if (statistics[MEAN] != 0).any() or (statistics[STD] != 1).any() else None
+
+
+# ---- names, shapes and numbers
 
 
 class _Match(NamedTuple):
@@ -171,14 +258,22 @@ class _Match(NamedTuple):
         return len(self.missing) + len(self.left)
 
 
+def _closest(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> _Match:
+    return min((_match(layout, tensors, own) for layout in LAYOUTS), key=lambda match: match.distance)
+
+
+def _renamed(name: str, layout: str) -> str:
+    for pattern, replacement in LAYOUTS[layout]:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
 def _match(layout: str, tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> _Match:
     found: dict[str, Tensor] = {}
     left = []
     dead = _dead(tensors)
     for name, tensor in tensors.items():
-        ours = name
-        for pattern, replacement in LAYOUTS[layout]:
-            ours = re.sub(pattern, replacement, ours)
+        ours = _renamed(name, layout)
         if ours in own and ours not in found:
             same = ours in (MEAN, STD) and tensor.numel() == own[ours].numel()  # theirs may be (3,) or (1, 3, 1, 1)
             found[ours] = tensor.reshape(own[ours].shape) if same else tensor
@@ -199,7 +294,7 @@ def _dead(tensors: Mapping[str, Tensor]) -> set[str]:
     return set(dead) if dead == twin else set()
 
 
-def _message(path: str, match: _Match, own: Mapping[str, Tensor]) -> str:
+def _message(path: str, place: str, match: _Match, own: Mapping[str, Tensor]) -> str:
     """In what the file doesn't fit a network with the tensors ``own``."""
     shapes = [f"{name} {tuple(match.found[name].shape)}, not {tuple(own[name].shape)}" for name in match.unlike]
     problems = [
@@ -207,7 +302,8 @@ def _message(path: str, match: _Match, own: Mapping[str, Tensor]) -> str:
         *([f"the network has no {few(match.left)}"] if match.left else []),
         *([f"other shapes in the file: {few(shapes)}"] if shapes else []),
     ]
-    return (
-        f"{path} doesn't fit the network (closest layout: {match.layout}): {'; '.join(problems)}. "
-        "Are architecture and classes those of the file?"
+    kind = peculiarities([*match.left, *match.found], lacking=match.missing, shapes=shapes)
+    where = f" (its {place})" if place else ""
+    return f"{path}{where} doesn't fit the network (closest layout: {match.layout}): {'; '.join(problems)}. " + (
+        f"The file's network has {kind}" if kind else "Are architecture and classes those of the file?"
     )

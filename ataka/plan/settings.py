@@ -96,7 +96,7 @@ def run_settings(study: Study, run: Run) -> dict[str, Any]:
         return settings | ({"selection": selection_settings(study, run.method)} if method.member == "chosen" else {})
     if method.checkpoints:
         parts = members(study, run) or [run]
-        return settings | {"checkpoints": [one.sha256 for part in parts if (one := checkpoint(study, part))]}
+        return settings | {"checkpoints": [one.content for part in parts if (one := checkpoint(study, part))]}
     settings |= {
         "objective": method.objective,
         "options": config.facts(study, run.method, run.dataset, run.arch).settings,

@@ -17,9 +17,10 @@ from ataka.files import claim, provenance, resume, tape
 from ataka.files.disk import sha256
 from ataka.files.prepared import load_split
 from ataka.files.records import read_json, write_json, write_rows
-from ataka.files.tensors import load_about, load_into
+from ataka.files.tensors import fill, load_about, load_tensors
 from ataka.machine import leases
 from ataka.machine.progress import Progress
+from ataka.models import normalised
 from ataka.models.mixture import Mixture
 from ataka.plan import Cell, Node, Particles, Run, Tape, digests
 from ataka.study import Study
@@ -50,13 +51,19 @@ def load(study: Study, root: str, node: Run, device: torch.device) -> nn.Module:
     method = study.method(node.method)
     require_current(study, root, node)
     facts = study.dataset(node.dataset).specification
+    tensors = load_tensors(node.model(root))
+
+    def build(prefix: str = "") -> nn.Module:
+        held = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        return normalised.as_saved(networks.build(node.arch, facts, device=device), held)
+
     if method.members > 1 and (method.joint or not node.part):
-        members = [networks.build(node.arch, facts, device=device) for _ in range(method.members)]
-        network: nn.Module = Mixture(members, average=method.average).to(device)
+        members = [build(f"members.{index}.") for index in range(method.members)]
+        network: nn.Module = Mixture(members, average=method.average)
     else:
-        network = networks.build(node.arch, facts, device=device)
-    load_into(network, node.model(root))
-    return network.eval()
+        network = build()
+    fill(network, tensors, node.model(root))
+    return network.to(device).eval()
 
 
 def require_current(study: Study, root: str, node: Run, *, history: bool = False) -> None:

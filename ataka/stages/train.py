@@ -15,6 +15,7 @@ from ataka.files.disk import replacing, sha256, sweep
 from ataka.files.records import read_json, read_rows, write_rows
 from ataka.files.tensors import load_tensors, save_tensors
 from ataka.models.mixture import Mixture
+from ataka.models.normalised import MEAN
 from ataka.plan import Run
 from ataka.stages.common import (
     device_of,
@@ -160,11 +161,16 @@ def _import(study: Study, root: str, node: Run) -> None:
     entry = plan.checkpoint(study, node)
     assert entry is not None
     network = networks.build(node.arch, study.dataset(node.dataset).specification, device=torch.device("cpu"))
-    checkpoints.load(entry.path, sha256=entry.sha256, network=network)
+    statistics = entry.normalise.model_dump() if entry.normalise else {}
+    loaded = checkpoints.load(entry.path, sha256=entry.sha256, network=network, weights=entry.weights, **statistics)
+    progress_of(node, "import").say(
+        f"the weights of {entry.path}{f', its {loaded.weights}' if loaded.weights else ''}, "
+        f"{'behind a' if MEAN in loaded.network.state_dict() else 'without a'} normalisation of images"
+    )
     folder = node.folder(root)
     with writing(folder):
-        save_tensors(folder / "model.safetensors", network.state_dict())
-        write_rows(folder / "history.csv", [{"imported": entry.path}])
+        save_tensors(folder / "model.safetensors", loaded.network.state_dict())
+        write_rows(folder / "history.csv", [{"imported": entry.path, "weights": loaded.weights}])
         write_run(study, root, node, status="finished", seconds=0.0)
 
 

@@ -2,8 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from ataka.errors import UserError
+from ataka.files.disk import sha256
+from ataka.files.locate import locate
 from ataka.study.fields import Settings, reading
 
 
@@ -25,13 +28,46 @@ class Ensemble(Settings):
     )
 
 
+class Normalisation(Settings):
+    """What a network's images are normalised by, one number a channel, in [0, 1] units."""
+
+    mean: tuple[float, ...] = Field(min_length=1)
+    std: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
+
+
 class Checkpoint(Settings):
     """A network that others trained."""
 
     dataset: str
-    arch: str
+    arch: str = Field(description="this scale's own name of the network")
     path: str = Field(description="a file, or PACKAGE:FILE for one within an installed package")
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    weights: str | None = Field(
+        None, description="the key, or keys joined by dots, of the weights that are meant in a file that holds several"
+    )
+    normalise: Normalisation | None = Field(
+        None, description="the normalisation that the authors' code applies to images before the network sees them"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _offer_digest(cls, given: Any) -> Any:
+        """The digest of the file that is there, where none is given."""
+        if isinstance(given, dict) and "sha256" not in given and isinstance(path := given.get("path"), str):
+            try:
+                digest = sha256(locate(path))
+            except UserError as error:
+                raise ValueError(f"sha256 is missing, and {error}") from None
+            raise ValueError(
+                f"sha256 is missing: the file there has {digest}; compare it with its authors', and add it"
+            )
+        return given
+
+    @property
+    def content(self) -> str | dict[str, Any]:
+        """What decides the network: the file by its digest, with what it is told of it."""
+        told = self.model_dump(mode="json", include={"weights", "normalise"}, exclude_none=True)
+        return {"sha256": self.sha256, **told} if told else self.sha256
 
 
 class Where(Settings):

@@ -13,8 +13,8 @@ from ataka import models
 from ataka.models.operations import multiply_accumulates
 from ataka.models.wide_resnet_silu import CIFAR10_MEAN, CIFAR10_STD, Normalise, StridedSameConv2d
 
-SMALL = ("resnet10-w8", "resnet18-w8", "mobilenetv2-x0.25", "wrn10-1", "wrn16-2", "wrn10-1-silu")
-LARGE = ("resnet18", "mobilenetv2", "wrn34-10", "wrn70-16")
+SMALL = ("resnet10-w8", "resnet18-w8", "mobilenetv2-x0.25", "wrn10-1", "wrn16-2", "wrn10-1-silu", "preactresnet18-w8")
+LARGE = ("resnet18", "mobilenetv2", "wrn34-10", "wrn70-16", "preactresnet18", "wrn70-16-relu")
 
 
 def build(arch: str, *, classes: int = 10, channels: int = 3) -> nn.Module:
@@ -41,6 +41,8 @@ def build(arch: str, *, classes: int = 10, channels: int = 3) -> nn.Module:
         ("mobilenetv2", 100, 2_412_212),
         ("wrn34-10", 10, 46_160_474),
         ("wrn34-10", 100, 46_218_164),
+        ("preactresnet18", 10, 11_172_170),
+        ("preactresnet18-fast", 10, 11_171_146),
         ("wrn70-16", 10, 266_796_506),
         ("wrn70-16", 100, 266_888_756),
     ],

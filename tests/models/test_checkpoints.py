@@ -1,5 +1,6 @@
 """Do others' weights make our networks compute what theirs do, and is everything else refused?"""
 
+import argparse
 import hashlib
 import pickle
 import sys
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from ataka import datasets, models
 from ataka.datasets.images import to_unit
 from ataka.errors import UserError
+from ataka.files.locate import locate
 from ataka.models import checkpoints
 
 MODEL_TEST = "pyautoattack:examples/model_test.pt"
@@ -112,6 +114,63 @@ class KuangliuMobileNetV2(nn.Module):
             x = out + block.shortcut(x) if block.conv2.stride == (1, 1) else out
         x = F.relu(self.bn2(self.conv2(x)))
         logits: Tensor = self.linear(F.avg_pool2d(x, 4).flatten(1))
+        return logits
+
+
+class PreActResNet(nn.Module):
+    """The last batch-norm, and the shortcut's input, are the caller's choice."""
+
+    def __init__(self, width: int, *, last: bool, shortcut_of: str) -> None:
+        super().__init__()
+        self.conv1, self.shortcut_of = conv(3, width, 3, padding=1), shortcut_of
+        widths = [width, width, 2 * width, 4 * width, 8 * width]
+        for stage in range(4):
+            shapes = [(widths[stage], widths[stage + 1], 1 if stage == 0 else 2)]
+            shapes += [(widths[stage + 1], widths[stage + 1], 1)]
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*(self.block(*shape) for shape in shapes)))
+        if last:
+            self.bn = nn.BatchNorm2d(8 * width)
+        self.linear = nn.Linear(8 * width, CLASSES)
+
+    def block(self, in_width: int, out_width: int, stride: int) -> nn.Module:
+        block = holding(
+            bn1=nn.BatchNorm2d(in_width),
+            conv1=conv(in_width, out_width, 3, stride, 1),
+            bn2=nn.BatchNorm2d(out_width),
+            conv2=conv(out_width, out_width, 3, padding=1),
+        )
+        if stride == 2:
+            block.add_module("shortcut", nn.Sequential(conv(in_width, out_width, 1, stride)))
+        return block
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv1(x)
+        for stage in range(1, 5):
+            block: Any
+            for block in self.get_submodule(f"layer{stage}").children():
+                active = F.relu(block.bn1(x))
+                beside = active if self.shortcut_of == "active" else x
+                through = block.conv2(F.relu(block.bn2(block.conv1(active))))
+                x = through + (block.shortcut(beside) if hasattr(block, "shortcut") else x)
+        x = F.relu(self.bn(x)) if hasattr(self, "bn") else x
+        logits: Tensor = self.linear(F.avg_pool2d(x, 4).flatten(1))
+        return logits
+
+
+class TorchvisionResNet(nn.Module):
+    """torchvision's own, with the stem that people give it for CIFAR: 3x3, and no pooling."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torchvision = pytest.importorskip("torchvision")
+        self.network = torchvision.models.resnet18(num_classes=CLASSES)
+        self.network.conv1, self.network.maxpool = conv(3, 64, 3, padding=1), nn.Identity()
+
+    def state_dict(self, *arguments: Any, **options: Any) -> Any:
+        return self.network.state_dict()
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.network(x)
         return logits
 
 
@@ -219,6 +278,13 @@ class Normaliser(nn.Module):
 FOREIGN: dict[str, tuple[str, Callable[[], nn.Module]]] = {
     "kuangliu's ResNet": ("resnet18-w8", lambda: KuangliuResNet(8)),
     "kuangliu's MobileNetV2": ("mobilenetv2", KuangliuMobileNetV2),
+    "PreActResNet": ("preactresnet18-w8", lambda: PreActResNet(8, last=True, shortcut_of="active")),
+    "PreActResNet, fast": ("preactresnet18-fast-w8", lambda: PreActResNet(8, last=False, shortcut_of="x")),
+    "PreActResNet, kuangliu's": (
+        "preactresnet18-kuangliu-w8",
+        lambda: PreActResNet(8, last=False, shortcut_of="active"),
+    ),
+    "torchvision's ResNet": ("resnet18", TorchvisionResNet),
     "TRADES's": ("wrn16-2", lambda: TradesWideResNet(16, 2)),
     "TRADES's, no shortcut in the first group": ("wrn10-1", lambda: TradesWideResNet(10, 1)),
     "DeepMind's": ("wrn16-2-silu", lambda: DeepMindWideResNet(16, 2)),
@@ -260,9 +326,12 @@ def digest(path: Path) -> str:
 
 
 def load(path: Path, content: Any, network: nn.Module) -> nn.Module:
+    return loaded(path, content, network).network
+
+
+def loaded(path: Path, content: Any, network: nn.Module, **more: Any) -> checkpoints.Loaded:
     name, sha256 = saved(path, content)
-    checkpoints.load(name, sha256=sha256, network=network)
-    return network
+    return checkpoints.load(name, sha256=sha256, network=network, **more)
 
 
 def refusal(path: Path, content: Any, network: nn.Module) -> str:
@@ -296,12 +365,15 @@ def test_our_network_computes_what_theirs_does(kind: str, file: Path) -> None:
     theirs = foreign(kind)
     network = load(file, theirs.state_dict(), ours(FOREIGN[kind][0]))
     assert_same_function(theirs, network)
+    assert not isinstance(network, nn.Sequential) or kind.startswith("DeepMind's")  # nothing normalises unasked
     counters = [tensor for name, tensor in network.state_dict().items() if name.endswith("num_batches_tracked")]
     assert {int(counter) for counter in counters} == {3}
 
 
-@pytest.mark.parametrize("wrapper", checkpoints.WRAPPERS)
-@pytest.mark.parametrize("prefix", ["", "module.", "module.model.", "model.module.module."])
+@pytest.mark.parametrize("wrapper", ["state_dict", "model_state_dict", "net", "model", "weights", "ema"])
+@pytest.mark.parametrize(
+    "prefix", ["", "module.", "module.model.", "model.module.module.", "_orig_mod.", "module._orig_mod.model."]
+)
 def test_usual_wrappers_are_taken_off(wrapper: str, prefix: str, file: Path) -> None:
     theirs = foreign()
     tensors = {prefix + name: tensor for name, tensor in theirs.state_dict().items()}
@@ -340,6 +412,68 @@ def test_rslads_teacher_leaves_the_normalisation_to_the_caller(file: Path) -> No
     assert_same_function(theirs, load(file, tensors, network))
 
 
+NAMES = (("mean", "std"), ("mu", "sigma"))
+
+
+class Normalising(nn.Module):
+    """As RobustBench's: buffers in the network's own state dict, applied before its forward."""
+
+    def __init__(self, network: nn.Module, names: tuple[str, str], shape: tuple[int, ...]) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(5)
+        self.names = names
+        for name in names:
+            self.register_buffer(name, (torch.rand(3, generator=generator) + 0.1).view(shape))
+        self.network = network
+
+    def state_dict(self, *arguments: Any, **options: Any) -> Any:
+        return {name.removeprefix("network."): tensor for name, tensor in super().state_dict().items()}
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, std = (getattr(self, name).view(1, 3, 1, 1) for name in self.names)
+        logits: Tensor = self.network((x - mean) / std)
+        return logits
+
+
+@pytest.mark.parametrize("names", NAMES)
+@pytest.mark.parametrize("shape", [(3,), (3, 1, 1), (1, 3, 1, 1)])
+@pytest.mark.parametrize("kind", ["kuangliu's ResNet", "TRADES's", "PreActResNet, fast"])
+def test_a_network_of_ours_takes_a_normalisation_that_the_file_holds(
+    kind: str, shape: tuple[int, ...], names: tuple[str, str], file: Path
+) -> None:
+    theirs = Normalising(foreign(kind), names, shape).eval()
+    network = load(file, theirs.state_dict(), ours(FOREIGN[kind][0]))
+    assert_same_function(theirs, network)
+    again = load(file, network.state_dict(), ours(FOREIGN[kind][0]))  # as this project saves it
+    assert_same_function(theirs, again)
+
+
+@pytest.mark.parametrize("kind", ["kuangliu's ResNet", "DeepMind's"])
+def test_a_normalisation_outside_the_file_is_the_callers_to_say(kind: str, file: Path) -> None:
+    inside: Any = foreign(kind)
+    tensors = {name: tensor for name, tensor in inside.state_dict().items() if name not in ("mean", "std")}
+    if kind == "DeepMind's":
+        inside.mean, inside.std = torch.zeros(3, 1, 1), torch.ones(3, 1, 1)
+    theirs: Any = Normalising(inside, ("mean", "std"), (3,)).eval()
+    statistics = {"mean": theirs.mean.tolist(), "std": theirs.std.tolist()}
+    network = loaded(file, tensors, ours(FOREIGN[kind][0]), **statistics).network
+    assert_same_function(theirs, network)
+
+
+def test_a_file_is_not_normalised_twice(file: Path) -> None:
+    theirs: Any = Normalising(foreign(), ("mu", "sigma"), (1, 3, 1, 1))
+    same = {"mean": theirs.mu.flatten().tolist(), "std": theirs.sigma.flatten().tolist()}
+    assert_same_function(theirs.eval(), loaded(file, theirs.state_dict(), ours(), **same).network)
+    with pytest.raises(UserError, match=r"normalises its images itself, by another mean \[.*: leave out normalise"):
+        loaded(file, theirs.state_dict(), ours(), mean=[0.5] * 3, std=[0.25] * 3)
+
+
+@pytest.mark.parametrize("std", [0.0, -0.2, float("nan")])
+def test_a_deviation_is_above_0(std: float, file: Path) -> None:
+    wrapped = nn.Sequential(Normaliser(0.5, std), foreign())
+    assert "normalise.std not " in refusal(file, wrapped.state_dict(), ours())
+
+
 @pytest.mark.parametrize("wrap", ["sequential", "named"])
 def test_a_normalisation_of_nothing_is_dropped(wrap: str, file: Path) -> None:
     theirs = foreign("kuangliu's ResNet")
@@ -371,7 +505,7 @@ def test_the_public_resnet_computes_what_kuangliu_wrote() -> None:
     checkpoints.load(MODEL_TEST, sha256=MODEL_TEST_SHA256, network=network)
     theirs = KuangliuResNet(64)
     theirs.linear = nn.Linear(512, 10)
-    theirs.load_state_dict(torch.load(checkpoints.locate(MODEL_TEST), map_location="cpu", weights_only=True))
+    theirs.load_state_dict(torch.load(locate(MODEL_TEST), map_location="cpu", weights_only=True))
     assert_same_function(theirs.eval(), network)
 
 
@@ -454,11 +588,12 @@ def test_a_truncated_file_is_damaged(length: float, zipped: bool, file: Path) ->
         (torch.zeros(3), "but a Tensor"),
         ([torch.zeros(3)], "but a list"),
         ({}, "nothing in it"),
-        ({"state_dict": {}}, "nothing in it"),
+        ({"state_dict": {}}, "state_dict in it"),
         ({"last": {}, "best": {}}, "last, best in it"),
         ({"epoch": 3, "state_dict": None}, "epoch, state_dict in it"),
         ({1: torch.zeros(3)}, "1 in it"),
-        ({"net": {}, "model": {}}, "several networks, net, model"),
+        ({"net": {}, "model": {}}, "net, model in it"),
+        ({"state_dict": {"linear.weight": torch.zeros(3), "epoch": 3}}, "epoch in it"),
     ],
 )
 def test_what_is_no_state_dict_is_refused(content: Any, message: str, file: Path) -> None:
@@ -470,6 +605,183 @@ def changed(**changes: Tensor | None) -> Mapping[str, Tensor]:
     tensors: dict[str, Any] = dict(foreign().state_dict())
     tensors |= {name.replace("__", "."): tensor for name, tensor in changes.items()}
     return {name: tensor for name, tensor in tensors.items() if tensor is not None}
+
+
+# ---- weights of a file that holds several
+
+
+AVERAGES: dict[str, Callable[[Tensors], Any]] = {
+    "timm's": lambda average: {"state_dict_ema": average},
+    "ultralytics's": lambda average: {"model_ema": average},
+    "nested": lambda average: {"ema": {"decay": 0.999, "module": {f"module.{n}": t for n, t in average.items()}}},
+    "parameters alone": lambda average: {"shadow": {n: t for n, t in average.items() if "running" not in n}},
+    "torch_ema's list": lambda average: {
+        "ema": {"shadow_params": [average[name] for name, _ in foreign_parameters()], "decay": 0.99}
+    },
+    "torch's AveragedModel": lambda average: {
+        "swa": {"n_averaged": torch.tensor(3)} | {f"module.{name}": tensor for name, tensor in average.items()}
+    },
+}
+
+
+def foreign_parameters() -> list[tuple[str, Tensor]]:
+    return [*foreign("kuangliu's ResNet").named_parameters()]
+
+
+@pytest.mark.parametrize("beside", ["state_dict", "model", "net", "weights", "last"])
+@pytest.mark.parametrize("kind", AVERAGES)
+def test_an_average_is_never_dropped_silently(kind: str, beside: str, file: Path) -> None:
+    theirs = foreign("kuangliu's ResNet")
+    average = {name: tensor * 0.5 for name, tensor in theirs.state_dict().items()}
+    content = {beside: theirs.state_dict(), "epoch": 3, **AVERAGES[kind](average)}
+    message = refusal(file, content, ours("resnet18-w8"))
+    key = next(iter(AVERAGES[kind](average)))
+    assert f"holds several sets of weights that the network may take: {beside}, {key}" in message
+    assert f"say which is meant, as weights: {beside}" in message
+    assert_same_function(theirs, loaded(file, content, ours("resnet18-w8"), weights=beside).network)
+
+
+def test_the_average_can_be_picked(file: Path) -> None:
+    theirs, average = foreign(), foreign()
+    with torch.no_grad():
+        average.get_parameter("fc.weight").mul_(0.5)
+    content = {"model": theirs.state_dict(), "ema": {"module": average.state_dict()}}
+    taken = loaded(file, content, ours(), weights="ema.module")
+    assert taken.weights == "ema.module"
+    assert_same_function(average, taken.network)
+    with pytest.raises(UserError, match=r"holds no weights called 'emma.module'; did you mean 'ema.module'\?"):
+        loaded(file, content, ours(), weights="emma.module")
+
+
+def test_an_average_alone_is_taken_with_its_counter(file: Path) -> None:
+    theirs = foreign()
+    swa = torch.optim.swa_utils.AveragedModel(theirs, use_buffers=True).eval()
+    taken = loaded(file, swa.state_dict(), ours())
+    assert taken.weights == ""
+    assert_same_function(theirs, taken.network)
+
+
+def test_an_optimisers_state_is_no_network(file: Path) -> None:
+    theirs = foreign("kuangliu's ResNet")
+    optimiser = torch.optim.AdamW(theirs.parameters())
+    sum(parameter.sum() for parameter in theirs.parameters()).backward()  # type: ignore[union-attr]
+    optimiser.step()
+    content = {"net": theirs.state_dict(), "optimizer": optimiser.state_dict(), "acc": 91.2, "epoch": 7}
+    assert_same_function(theirs, load(file, content, ours("resnet18-w8")))
+
+
+def test_another_network_in_the_file_is_no_second_choice(file: Path) -> None:
+    theirs = foreign()
+    content = {"student": theirs.state_dict(), "teacher": foreign("kuangliu's ResNet").state_dict()}
+    assert loaded(file, content, ours()).weights == "student"
+
+
+def test_one_mapping_under_two_names_is_one(file: Path) -> None:
+    theirs = foreign()
+    state = theirs.state_dict()
+    assert_same_function(theirs, load(file, {"net": state, "model": state}, ours()))
+
+
+# ---- numbers that no network has
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensor: (tensor * 100).to(torch.int8), "of type int8"),
+        (lambda tensor: tensor.long(), "of type int64"),
+        (lambda tensor: tensor > 0, "of type bool"),
+        (lambda tensor: tensor.to(torch.complex64), "of type complex64"),
+        (lambda tensor: tensor.to(torch.float8_e4m3fn), "of type float8_e4m3fn"),
+        (lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8), "of type qint8 (quantised)"),
+        (lambda tensor: tensor.to_sparse(), "as sparse_coo tensors"),
+        (lambda tensor: tensor.to("meta"), "without any numbers"),
+        (lambda tensor: tensor.index_fill(0, torch.tensor([1]), float("nan")), "not finite"),
+        (lambda tensor: tensor.index_fill(0, torch.tensor([1]), float("inf")), "not finite"),
+        (lambda tensor: tensor.double() * 1e300, "not finite in float32"),
+    ],
+)
+def test_weights_that_are_no_real_numbers_are_named(
+    change: Callable[[Tensor], Tensor], message: str, file: Path
+) -> None:
+    tensors = foreign().state_dict()
+    tensors["block2.layer.0.conv1.weight"] = change(tensors["block2.layer.0.conv1.weight"])
+    assert f"block2.0.conv1.weight {message}" in refusal(file, tensors, ours())
+
+
+def test_a_negative_variance_is_named(file: Path) -> None:
+    tensors = changed(bn1__running_var=torch.full((64,), -0.1))
+    assert "bn.running_var negative" in refusal(file, tensors, ours())
+    assert_same_function(foreign(), load(file, foreign().state_dict(), ours()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_floating_point_types_are_converted(dtype: torch.dtype, file: Path) -> None:
+    theirs = foreign().to(dtype)
+    network = load(file, theirs.state_dict(), ours())
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+    assert_same_function(theirs.float(), network)
+
+
+# ---- formats
+
+
+def test_safetensors_files_are_read(file: Path) -> None:
+    from safetensors.torch import save_file
+
+    theirs = foreign()
+    save_file({f"module.{name}": tensor for name, tensor in theirs.state_dict().items()}, file, {"format": "pt"})
+    network = ours()
+    checkpoints.load(str(file), sha256=digest(file), network=network)
+    assert_same_function(theirs, network)
+    whole = file.read_bytes()
+    for length in (9, 200, len(whole) - 1):
+        file.write_bytes(whole[:length])
+        with pytest.raises(UserError, match=r"can't read .* as safetensors"):
+            checkpoints.load(str(file), sha256=digest(file), network=ours())
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("protocol", [4, 5])
+def test_a_newer_pickle_protocol_is_named(protocol: int, zipped: bool, file: Path) -> None:
+    torch.save(foreign().state_dict(), file, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(UserError, match=rf"written in pickle protocol {protocol}, .*refused.*save its state dict"):
+        checkpoints.load(str(file), sha256=digest(file), network=ours())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_torchscript_is_refused_in_our_words(file: Path) -> None:
+    torch.jit.save(torch.jit.script(nn.Linear(2, 2)), file)
+    with pytest.raises(UserError, match="is a TorchScript archive: a program with its weights") as caught:
+        checkpoints.load(str(file), sha256=digest(file), network=ours())
+    assert "weights_only" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b"<!DOCTYPE html><html><title>Google Drive</title>",
+            "it is a web page: the download failed",
+        ),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "it is a pointer of Git LFS"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(100), "it is an HDF5 file"),
+        (b"\x1f\x8b" + bytes(100), "it is a gzip archive: unpack it"),
+        (b"hello", "is neither a PyTorch nor a safetensors file"),
+    ],
+)
+def test_other_files_are_named(content: bytes, message: str, file: Path) -> None:
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        checkpoints.load(str(file), sha256=digest(file), network=ours())
+
+
+def test_what_is_no_tensor_is_named(file: Path) -> None:
+    content = {"state_dict": foreign().state_dict(), "args": argparse.Namespace(lr=0.1)}
+    assert "holds more than plain tensors (argparse.Namespace)" in refusal(file, content, ours())
+
+
+# ---- names and shapes
 
 
 def test_what_lacks_is_named(file: Path) -> None:
@@ -516,14 +828,16 @@ def test_a_file_with_two_networks_in_one_is_refused(file: Path) -> None:
 
 @pytest.mark.parametrize(("mean", "std"), [(0.5, 1.0), (0.0, 0.25)])
 def test_a_normalisation_is_not_silently_lost(mean: float, std: float, file: Path) -> None:
-    wrapped = nn.Sequential(Normaliser(mean, std), foreign())
-    assert "normalises images" in refusal(file, wrapped.state_dict(), ours())
+    wrapped = nn.Sequential(Normaliser(mean, std), foreign()).eval()
+    assert_same_function(wrapped, load(file, wrapped.state_dict(), ours()))
 
 
 def test_half_a_normalisation_is_refused(file: Path) -> None:
     tensors = foreign("DeepMind's").state_dict()
     del tensors["std"]
     assert "the file lacks normalise.std" in refusal(file, tensors, ours("wrn16-2-silu"))
+    half = foreign().state_dict() | {"mu": torch.full((1, 3, 1, 1), 0.5)}
+    assert "half a normalisation, mean alone" in refusal(file, half, ours())
 
 
 def test_an_unknown_first_layer_is_refused(file: Path) -> None:
@@ -545,11 +859,11 @@ def test_relu_weights_do_not_reach_a_silu_network(file: Path) -> None:
 
 def test_a_path_is_as_given(file: Path) -> None:
     file.touch()
-    assert checkpoints.locate(str(file)) == file
+    assert locate(str(file)) == file
     with pytest.raises(UserError, match=r"there is no file absent\.pt: put it there"):
-        checkpoints.locate("absent.pt")
+        locate("absent.pt")
     with pytest.raises(UserError, match="there is no file"):
-        checkpoints.locate(str(file.parent))
+        locate(str(file.parent))
 
 
 def test_a_resource_is_found_without_importing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -559,16 +873,16 @@ def test_a_resource_is_found_without_importing(tmp_path: Path, monkeypatch: pyte
     (package / "deep/file.pt").touch()
     (tmp_path / "outside.pt").touch()
     monkeypatch.syspath_prepend(tmp_path)
-    assert checkpoints.locate("ataka_test_package:deep/file.pt") == package / "deep/file.pt"
+    assert locate("ataka_test_package:deep/file.pt") == package / "deep/file.pt"
     assert "ataka_test_package" not in sys.modules
     for resource in ("deep/none.pt", "deep", "../outside.pt", str(tmp_path / "outside.pt")):
         with pytest.raises(UserError, match="has no such file"):
-            checkpoints.locate(f"ataka_test_package:{resource}")
+            locate(f"ataka_test_package:{resource}")
 
 
 def test_an_absent_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="package 'no_such_package' isn't installed"):
-        checkpoints.locate("no_such_package:file.pt")
+        locate("no_such_package:file.pt")
     monkeypatch.setitem(sys.modules, "no_such_package", ModuleType("no_such_package"))
     with pytest.raises(UserError, match="isn't installed"):
-        checkpoints.locate("no_such_package:file.pt")
+        locate("no_such_package:file.pt")

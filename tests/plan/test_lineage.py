@@ -17,6 +17,7 @@ from ataka.files.disk import sha256
 from ataka.files.prepared import load_split
 from ataka.files.records import read_json, read_rows, write_json
 from ataka.files.tensors import load_tensors
+from ataka.models import checkpoints
 from ataka.models.mixture import Mixture
 from ataka.plan import Cell, Particles, Run, Tape
 from ataka.stages import common
@@ -296,10 +297,40 @@ def test_a_published_network_can_be_the_teacher(foreign: dict[str, Any]) -> None
     assert str(entry["path"]) not in json.dumps(settings)  # where a file lies decides nothing
 
 
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_network_is_evaluated_behind_the_normalisation_that_its_entry_states(
+    foreign: dict[str, Any], members: int
+) -> None:
+    entry = foreign["methods"]["published"]["checkpoints"][0]
+    settings = plan.run_settings(study(**foreign), Run(D, A, "published", 0))
+    assert settings["checkpoints"] == [entry["sha256"]]
+    entry["normalise"] = {"mean": [0.4], "std": [0.2]}
+    foreign["methods"]["published"] |= {"members": members, "checkpoints": [entry] * members}
+    run = Run(D, A, "published", 0)
+    assert (
+        plan.run_settings(study(**foreign), run)["checkpoints"]
+        == [{"sha256": entry["sha256"], "normalise": {"mean": [0.4], "std": [0.2]}}] * members
+    )
+    for part in plan.members(study(**foreign), run):
+        made("train", part.model(ROOT).as_posix(), **foreign)
+    made("train", run.model(ROOT).as_posix(), **foreign)
+    network = common.load(study(**foreign), ROOT, run, torch.device("cpu"))
+    inner = networks.build(A, datasets.find(D).specification, device=torch.device("cpu")).eval()
+    checkpoints.load(entry["path"], sha256=entry["sha256"], network=inner)
+    x = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = inner((x - 0.4) / 0.2)
+        expected = expected.log_softmax(1) if members > 1 else expected
+        torch.testing.assert_close(network(x), expected)
+    cell = Cell(D, A, "published", 0, "clean")
+    made("evaluate", cell.csv(ROOT).as_posix(), **foreign)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"sha256": "0" * 64}, "0000000000"),
+        ({"weights": "ema"}, "holds no weights called 'ema'; known: state_dict"),
         ({"path": "nowhere.pt"}, "nowhere.pt"),
         ({"arch": "resnet18"}, "methods.published.checkpoints: 0 for resnet10-w8 on digits, but members is 1"),
     ],
