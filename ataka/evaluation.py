@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ataka import draws, streams
 from ataka.attacks.check import ensure_checked
+from ataka.attacks.finite import finite
 from ataka.attacks.mode import attack_mode
 from ataka.attacks.verdicts import Verdicts
 from ataka.datasets.images import Split, to_unit
@@ -54,7 +55,8 @@ def evaluate(
     that they depend neither on the cut nor on the device. An attack in chunks (``attack_chunk``) gets each chunk whole.
     The network is left exactly as it was found. With ``states`` an interrupted evaluation resumes after the last batch
     or chunk, or the last point within a chunk, that was kept.
-    The attack sees ``attacked``, where it is given, in place of the network (E1).
+    The attack sees ``attacked``, where it is given, in place of the network (E1). Raises NotFinite where logits or
+    gradients are not finite.
     """
     attacked = attacked or network
     began = time.monotonic()
@@ -82,7 +84,7 @@ def evaluate(
     def predict(piece: slice) -> Tensor:
         with _chunk_in_memory(size) if chunked else nullcontext():
             x_adv = attack_piece(piece)
-            with torch.no_grad(), attack_mode(network):
+            with torch.no_grad(), attack_mode(network), finite(attack["kind"], network):
                 predicted: Tensor = network(x_adv).argmax(1)
                 return predicted
 

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from ataka import streams
 from ataka.attacks import svgd
+from ataka.attacks.finite import finite
 from ataka.attacks.mode import attack_mode
 from ataka.datasets.images import Split, to_unit
 from ataka.generation import draw, particles
@@ -36,7 +37,8 @@ def measure(
     particle i's from the stream ("particles", i) of ``seed``, whatever the kind.
 
     Raises ValueError for fewer than two particles, which have no distance, and for readings under which an image's
-    particles depend on its batch: here they would depend on how the split is cut.
+    particles depend on its batch: here they would depend on how the split is cut. Raises NotFinite where logits or
+    gradients are not finite.
     """
     if count < 2:
         raise ValueError(f"particles: {count} are too few for a distance")
@@ -73,7 +75,7 @@ def rows(
     kernel_offdiagonal_*  mean and max of svgd.kernel of two particles where they have come to lie (PGD, which has no
                           kernel, is measured with the same ``bandwidth``)
     """
-    with torch.no_grad(), attack_mode(network):
+    with torch.no_grad(), attack_mode(network), finite("particles", network):
         logits = torch.stack([network(particle) for particle in x_adv]).double()
         clean = functional.cross_entropy(network(x).double(), y, reduction="none")
     entropies = torch.stack([functional.cross_entropy(one, y, reduction="none") for one in logits])

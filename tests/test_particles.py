@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ataka import generation, particles, streams
+from ataka.attacks.finite import NotFinite
 from ataka.attacks.linf import project
 from ataka.machine import memory
 from ataka.study import Generator
@@ -229,3 +230,33 @@ def test_networks_and_starts_must_fit(networks: int) -> None:
     generator = tiny.generator(kind="pgd")
     with pytest.raises(ValueError, match="zip"):
         generation.particles(generator, [tiny.linear(seed) for seed in range(networks)], *begin(generator, 3))
+
+
+# ---- numbers that are not finite
+
+
+class Spoilt(nn.Module):
+    """A network with NaN in one class's logits, or with its own logits and NaN gradients."""
+
+    def __init__(self, *, logits: bool) -> None:
+        super().__init__()
+        self.network, self.logits = network(), logits
+
+    def forward(self, x: Tensor) -> Tensor:
+        given = self.network(x)
+        if self.logits:
+            return given.index_fill(1, torch.tensor([2]), torch.nan)
+        return given + (x * 0).sqrt().sum((1, 2, 3)).unsqueeze(1)
+
+
+@pytest.mark.parametrize("kind", ["svgd", "pgd"])
+@pytest.mark.parametrize(("logits", "message"), [(True, "logits .* for 6 of 6"), (False, "gradients .* at 6 of 6")])
+def test_numbers_that_are_not_finite_end_it_by_name(kind: str, logits: bool, message: str) -> None:
+    generator = tiny.generator(kind=kind)
+    with pytest.raises(NotFinite, match=f"^{kind}: .*{message} images"):
+        particles.measure(Spoilt(logits=logits), tiny.split(6), generator, count=2, seed=0)
+
+
+def test_without_a_step_the_measured_logits_themselves_are_refused() -> None:
+    with pytest.raises(NotFinite, match=r"^particles: .*logits"):
+        particles.measure(Spoilt(logits=True), tiny.split(6), tiny.generator(steps=0), count=2, seed=0)

@@ -4,7 +4,9 @@ A *kind* of attack is a module here, or a module anywhere on the Python path cal
 
 ``attack``   ``(model, x, y, *, ...) -> x_adv``, a pure function decorated with ``checked``. Images are float32 in
              [0,1], NCHW; labels int64; budgets in pixel units (8/255 is 0.03137...). It leaves the network as it was
-             (``attack_mode``), asks only ``torch.autograd.grad(loss, x)``, and takes its random numbers as it is told
+             (``attack_mode``), calls the network with the images as its first argument, asks only
+             ``torch.autograd.grad(loss, x)``, and takes its random numbers as it is told. ``checked`` refuses logits
+             and gradients that are not finite
 ``Options``  the keys of its entry in a YAML, which ``attack`` takes by name: a subclass of ``AttackOptions``
 
 and, where there is more to say,

@@ -24,8 +24,7 @@ def draw(x: Tensor, *, eps: float, generator: torch.Generator) -> Tensor:
     return uniform_start(x, eps=eps, generator=generator)
 
 
-@checked(name="pgd")
-def ascend(
+def climb(
     model: nn.Module,
     x: Tensor,
     y: Tensor,
@@ -39,7 +38,7 @@ def ascend(
     loss: Loss = summed_cross_entropy,
     batchnorm: BatchNorm = "eval",
 ) -> Tensor:
-    """``steps`` ascents of ``loss`` from ``start``, or else from a start drawn from ``generator``.
+    """``steps`` ascents of ``loss`` from ``start``, or else from a start drawn from ``generator``; unchecked.
 
     x, start and the result (B,C,H,W), y (B,); eps and step_size in pixel units of [0,1]. ``clamp_start``
     brings the start into the ball and [0,1] before the first forward. ``loss`` sums over the batch.
@@ -58,3 +57,7 @@ def ascend(
             gradient = input_gradient(model, x_adv, y, loss)
             x_adv = project(x_adv + step_size * gradient.sign(), x, eps)
     return x_adv.detach()
+
+
+ascend = checked(name="pgd")(climb)
+"""``climb``, whose input and result are checked."""

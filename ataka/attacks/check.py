@@ -10,6 +10,7 @@ from typing import Any, ParamSpec
 import torch
 from torch import Tensor, nn
 
+from ataka.attacks.finite import finite
 from ataka.attacks.mode import networks_of
 
 P = ParamSpec("P")
@@ -19,7 +20,7 @@ TOLERANCE = 1e-6
 
 
 class AttackError(RuntimeError):
-    """An attack's result breaks its promise: a defect of the attack (or a network that returns NaN)."""
+    """An attack's result breaks its promise: a defect of the attack."""
 
 
 def checked(*, linf: bool = True, name: str = "") -> Callable[[Callable[P, Tensor]], Callable[P, Tensor]]:
@@ -30,7 +31,8 @@ def checked(*, linf: bool = True, name: str = "") -> Callable[[Callable[P, Tenso
     finite, in [0,1], and of the shape and dtype of ``x``, of which several ``models`` may return one each:
     (n, *x.shape). Messages call the attack ``name``, or else by its module.
 
-    The decorated function raises ValueError for bad input and AttackError for a bad result.
+    The decorated function raises ValueError for bad input, AttackError for a bad result, and NotFinite for a network
+    whose logits or gradients were not finite.
     """
 
     def decorate(attack: Callable[P, Tensor]) -> Callable[P, Tensor]:
@@ -44,7 +46,8 @@ def checked(*, linf: bool = True, name: str = "") -> Callable[[Callable[P, Tenso
             given = bound.arguments
             _check_settings(called, given)
             highest_label = _check_input(called, given["x"], given["y"])
-            with _check_logits(called, next(iter(given.values())), highest_label):
+            networks = networks_of(next(iter(given.values())))
+            with _check_logits(called, networks, highest_label), finite(called, *networks):
                 x_adv = attack(*args, **kwargs)
             _check_result(called, x_adv, given["x"], given.get("eps") if linf else None)
             return x_adv
@@ -85,7 +88,7 @@ def _check_input(name: str, x: Tensor, y: Tensor) -> int:
 
 
 @contextmanager
-def _check_logits(name: str, models: nn.Module | Sequence[nn.Module], highest_label: int) -> Iterator[None]:
+def _check_logits(name: str, networks: Sequence[nn.Module], highest_label: int) -> Iterator[None]:
     """Refuse a label that is no class of the network: on a GPU the loss itself would end the whole process.
 
     The number of classes is known from the first forward on, hence the hook; it reads shapes and never waits.
@@ -97,7 +100,7 @@ def _check_logits(name: str, models: nn.Module | Sequence[nn.Module], highest_la
                 f"{name}: y holds the label {highest_label}, but the network's output is of shape {tuple(logits.shape)}"
             )
 
-    handles = [network.register_forward_hook(check) for network in networks_of(models)]
+    handles = [network.register_forward_hook(check) for network in networks]
     try:
         yield
     finally:

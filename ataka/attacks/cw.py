@@ -64,13 +64,13 @@ def attack(
     start: Tensor | None = None,
     clamp_start: bool = True,
 ) -> Tensor:
-    """``ascent.ascend`` on ``margin_loss(confidence)``, ``confidence`` in logits; the rest as there.
+    """``ascent.climb`` on ``margin_loss(confidence)``, ``confidence`` in logits; the rest as there.
 
-    Raises ValueError for a negative confidence, and where ``ascent.ascend`` does.
+    Raises ValueError for a negative confidence, and where ``ascent.climb`` does.
     """
     if not 0 <= confidence < math.inf:
         raise ValueError(f"cw: confidence must be finite and not negative, not {confidence}")
-    return ascent.ascend(
+    return ascent.climb(
         model,
         x,
         y,

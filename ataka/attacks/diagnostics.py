@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from ataka import streams
 from ataka.attacks import pgd
+from ataka.attacks.finite import finite
 from ataka.attacks.gradient import input_gradient
 from ataka.attacks.mode import attack_mode
 from ataka.attacks.verdicts import Verdicts
@@ -50,24 +51,24 @@ def of_pgd(network: nn.Module, attack: Mapping[str, Any], split: Split, *, seed:
     chance               100 / classes, in per cent
     """
     split = split.first(attack["images"])
-    with torch.no_grad(), attack_mode(network):
-        classes = network(to_unit(split.images[:1])).shape[1]
-    return {
-        "zero_gradient_share": _zero_gradients(network, split) / len(split),
-        "loss_rise": _loss_rise(network, attack, split.first(min(SOME, len(split))), seed),
-        "accuracy_at_eps_1": _unbounded(network, split.first(min(FEW, len(split))), seed),
-        "classes": classes,
-        "chance": 100 / classes,
-    }
+    with attack_mode(network), finite("diagnostics", network):
+        with torch.no_grad():
+            classes = network(to_unit(split.images[:1])).shape[1]
+        return {
+            "zero_gradient_share": _zero_gradients(network, split) / len(split),
+            "loss_rise": _loss_rise(network, attack, split.first(min(SOME, len(split))), seed),
+            "accuracy_at_eps_1": _unbounded(network, split.first(min(FEW, len(split))), seed),
+            "classes": classes,
+            "chance": 100 / classes,
+        }
 
 
 def _zero_gradients(network: nn.Module, split: Split) -> int:
     def vanished(piece: slice) -> int:
         gradient = input_gradient(network, to_unit(split.images[piece]), split.labels[piece])
-        return int((gradient.abs().flatten(1).amax(1) <= VANISHED).sum())
+        return int((~(gradient.abs().flatten(1).amax(1) > VANISHED)).sum())  # written so that NaN has vanished, too
 
-    with attack_mode(network):
-        return sum(in_pieces(vanished, len(split)))
+    return sum(in_pieces(vanished, len(split)))
 
 
 def _loss_rise(network: nn.Module, attack: Mapping[str, Any], split: Split, seed: int) -> float:
@@ -88,7 +89,7 @@ def _loss_rise(network: nn.Module, attack: Mapping[str, Any], split: Split, seed
 
 def _loss(network: nn.Module, x: Tensor, y: Tensor) -> float:
     """Cross-entropy summed over the images."""
-    with torch.no_grad(), attack_mode(network):
+    with torch.no_grad():
         return functional.cross_entropy(network(x).double(), y, reduction="sum").item()
 
 
@@ -99,7 +100,7 @@ def _unbounded(network: nn.Module, split: Split, seed: int) -> float:
     def withstand(piece: slice) -> int:
         x, y = to_unit(split.images[piece]), split.labels[piece]
         x_adv = pgd.attack(network, x, y, **UNBOUNDED, start=starts[piece], clamp_start=True)  # type: ignore[arg-type]
-        with torch.no_grad(), attack_mode(network):
+        with torch.no_grad():
             return int((network(x_adv).argmax(1) == y).sum())
 
     return 100 * sum(in_pieces(withstand, len(split))) / len(split)

@@ -20,7 +20,8 @@ def in_pieces(
 ) -> Iterator[T]:
     """``work`` on ``size`` (BATCH) images at a time, from ``start`` up to ``count``; half as many once memory runs out.
 
-    The result of ``work`` must not depend on the cut. The error is raised where memory is too small for one image.
+    The result of ``work`` must not depend on the cut. The error is raised where memory is too small for one image,
+    which a network in evaluation mode gets twice (``ataka.attacks.mode``).
     """
     size = size or BATCH
     while start < count:

@@ -18,7 +18,8 @@ class Mixture(nn.Module):
     """Images to logits (B, C): the log of the members' mean probabilities, or the mean of their logits.
 
     Log-probabilities are logits whose softmax is the ensemble's prediction, so cross-entropy and attacks use
-    them unchanged. Gradients flow through all the members.
+    them unchanged. Gradients flow through all the members. An image for which a member's logits are not finite
+    gets NaN: an average of probabilities would hide a member's minus infinity.
     """
 
     def __init__(self, members: Iterable[nn.Module], average: Average = "probabilities") -> None:
@@ -36,6 +37,9 @@ class Mixture(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.each(x)
+        return self._averaged(logits).where(logits.isfinite().all(dim=-1).all(dim=0).unsqueeze(-1), torch.nan)
+
+    def _averaged(self, logits: Tensor) -> Tensor:
         if self.average == "logits":
             return logits.mean(dim=0)
         # log(1/n sum softmax), in the form that can't underflow

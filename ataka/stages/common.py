@@ -1,8 +1,8 @@
 """Shared by several stages: device, images, networks of earlier stages, and the records beside outputs."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ataka import networks, plan
+from ataka.attacks.finite import NotFinite
 from ataka.datasets.images import Split
 from ataka.errors import UserError
 from ataka.files import claim, provenance, resume, tape
@@ -100,6 +101,15 @@ def states_of(study: Study, node: Node, folder: Path, progress: Progress, **inpu
 def writing(folder: Path, part: str = "") -> AbstractContextManager[None]:
     """A context in which this process alone writes to ``folder`` or its ``part``; for jobs without checkpoints."""
     return claim.claimed(folder / ".resume" / part)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """A context in which an attack that meets numbers that are not finite names ``path``, the network's."""
+    try:
+        yield
+    except NotFinite as error:
+        raise error.within(str(path)) from None
 
 
 def remedy(error: Failed, setup: str) -> str:

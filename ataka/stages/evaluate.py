@@ -13,7 +13,7 @@ from ataka.files.disk import replacing, sha256
 from ataka.files.records import read_json, write_rows
 from ataka.models.mixture import Mixture
 from ataka.plan import Cell
-from ataka.stages.common import as_text, device_of, exact, load, load_images, measured, progress_of, states_of
+from ataka.stages.common import as_text, device_of, exact, load, load_images, measured, naming, progress_of, states_of
 from ataka.study import Study
 
 _ALWAYS = ("eps", "steps", "step_size")
@@ -33,7 +33,7 @@ def evaluate(study: Study, root: str, node: Cell) -> None:
     progress, model = progress_of(node), sha256(node.run.model(root))
     states = states_of(study, node, node.csv(root).parent, progress, data=split.digest(), model=model)
     states.folder /= node.attack
-    with states:
+    with naming(node.run.model(root)), states:
 
         def run() -> Verdicts:
             return run_attack(

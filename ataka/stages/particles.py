@@ -5,7 +5,7 @@ from ataka.files.disk import sha256
 from ataka.files.records import sealed, write_rows
 from ataka.particles import measure
 from ataka.plan import Particles
-from ataka.stages.common import device_of, exact, load, load_images, measured, progress_of, writing
+from ataka.stages.common import device_of, exact, load, load_images, measured, naming, progress_of, writing
 from ataka.study import Study
 
 
@@ -16,14 +16,15 @@ def particles(study: Study, root: str, node: Particles) -> None:
     network = load(study, root, node.run, device)
     images = load_images(study, root, node.dataset, "test")
     split = images.first(study.particles.images).to(device)
-    rows = measure(
-        network,
-        split,
-        study.generators[node.generator],
-        count=study.particles.count,
-        seed=node.seed,
-        progress=progress_of(node),
-    )
+    with naming(node.run.model(root)):
+        rows = measure(
+            network,
+            split,
+            study.generators[node.generator],
+            count=study.particles.count,
+            seed=node.seed,
+            progress=progress_of(node),
+        )
     about = measured(study, node, model_sha256=sha256(node.run.model(root)), data_sha256=images.digest())
     about |= {"count": study.particles.count}
     stated = [{**about, **{name: exact(value) for name, value in row.items()}} for row in rows]

@@ -9,6 +9,7 @@ from ataka.plan import Tape
 from ataka.stages.common import (
     device_of,
     load_images,
+    naming,
     progress_of,
     reader_of,
     remedy,
@@ -53,7 +54,7 @@ def record(study: Study, root: str, node: Tape) -> None:
     writer = tape.Writer(folder, generator.channels, count=len(train), part=part)
     needed = tape.size(len(generator.channels), ensemble.n, len(train), facts.classes) * setup.epochs
     require_space(writer.place, needed)
-    with states:
+    with naming(folder), states:
         sweep(writer.place)
         try:
             history = run_training(

@@ -16,6 +16,7 @@ from ataka.stages.common import (
     device_of,
     load,
     load_images,
+    naming,
     progress_of,
     require_current,
     sha256s,
@@ -34,7 +35,8 @@ def chosen_alpha(study: Study, root: str, node: Run) -> float:
 def select(study: Study, root: str, node: Run) -> None:
     """Choose alpha: the candidate of the highest robust accuracy on the selection split; the first of equals.
 
-    A candidate that diverged, overfitted or predicts one class is listed and not chosen. UserError if none is left.
+    A candidate that diverged, overfitted or predicts one class is listed and not chosen. UserError if none is left, and
+    for a candidate whose logits or gradients are not finite.
     """
     device, progress = device_of(study), progress_of(node, "select")
     settings = plan.selection_settings(study, node.method)
@@ -48,7 +50,8 @@ def select(study: Study, root: str, node: Run) -> None:
         if status == "finished":
             network = load(study, root, candidate, device)
             alone = list(network.members) if isinstance(network, Mixture) else [network]
-            found = [selection_accuracies(study, one, split, candidate.seed) for one in alone]
+            with naming(candidate.model(root)):
+                found = [selection_accuracies(study, one, split, candidate.seed) for one in alone]
             entry.clean, entry.robust = (round(sum(one[place] for one in found) / len(found), 4) for place in (0, 1))
             if any(constant for _, _, constant in found):
                 entry.status = "collapsed"

@@ -21,6 +21,7 @@ from ataka.stages.common import (
     device_of,
     load,
     load_images,
+    naming,
     progress_of,
     reader_of,
     remedy,
@@ -92,7 +93,7 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
         inputs["teachers"] = {role: sha256(teacher.model(root)) for role, teacher in frozen.items()}
     objective = import_module(str(method.objective)).create(options, **extra)
     status, folder = "finished", node.folder(root)
-    with states_of(study, node, folder, progress, **inputs) as states:
+    with naming(folder), states_of(study, node, folder, progress, **inputs) as states:
         sweep(folder)
         try:
             history = run_training(
@@ -141,7 +142,8 @@ def _extract(study: Study, root: str, node: Run, joint: Run) -> None:
     folder, member, more = node.folder(root), method.member, {}
     if member == "chosen":
         split = selection_split(study, root, node)
-        robust = [selection_accuracies(study, network, split, node.seed)[1] for network in mixture.members]
+        with naming(joint.model(root)):
+            robust = [selection_accuracies(study, network, split, node.seed)[1] for network in mixture.members]
         member = robust.index(max(robust))
         more = {"robust": robust, "split": study.selection_of(node.method).split}
         progress_of(node).say(f"member {member} of {joint.method} is the most robust: {robust} %")

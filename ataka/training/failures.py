@@ -15,7 +15,7 @@ class Failed(RuntimeError):
 
 
 class Diverged(Failed):
-    """A loss or a weight is no longer finite; ``step``, from 1, is the first with such a loss."""
+    """A loss, a weight or a logit is no longer finite; ``step``, from 1, is the first with such a loss or logit."""
 
     status = "diverged"
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from ataka.attacks.check import AttackError
+from ataka.attacks.finite import NotFinite
 from ataka.datasets.images import Split
 from ataka.datasets.specification import Specification
 from ataka.errors import UserError
@@ -55,7 +56,8 @@ def train(
     when PROBE images of ``validation`` have been of one class to a network for ``patience`` epochs; Overfitted as soon
     as the probe of an Adversarial objective sees it (probe.py), unless ``setup.probe`` says to record it. Where the
     set-up wants the best epoch's networks (G5), those that are trained within no budget are probed within ``eps``;
-    UserError where nothing can be.
+    UserError where nothing can be, and NotFinite where an attack meets gradients that are not finite, although each
+    weight and logit is.
     """
     progress = progress or Progress.silent()
     watchers, watch, best = _watchers(networks, objective, data, validation, specification, setup, seed, eps, progress)
@@ -68,13 +70,15 @@ def train(
         for network in networks:
             network.train()
         for batch in epoch.batches(reader, writer, training.update):
-            step = _step(training, objective, batch, watch)
+            try:
+                step = _step(training, objective, batch, watch)
+            except NotFinite as error:
+                raise error.within(f"epoch {number + 1}, step {watch.steps + 1}") from None
             if step:
                 raise Diverged(number + 1, [*training.history, epoch.row()], step)
             progress.step(len(batch.y), epoch.meter.latest_loss)
         training.history.append(epoch.row())
-        for watcher in watchers:
-            watcher.end_epoch(training.history)
+        _end_epoch(watchers, training.history)
         progress.end_epoch(number + 1, training.history[-1])
         if writer:
             writer.end_epoch(number, epoch.view)
@@ -88,7 +92,8 @@ def train(
 def _step(training: Training, objective: Objective, batch: Batch, watch: Watch) -> int | None:
     """Back-propagate each network's loss as it comes, so that only one graph is alive, then update the networks.
 
-    Returns the step with the first loss that is not finite, if it is known already, instead of the update.
+    Returns the step with the first loss that is not finite, if it is known already, instead of the update. Raises
+    what an attack raises while the weights and logits are finite.
     """
     ends = suffixes(len(training.networks))
     try:
@@ -96,14 +101,29 @@ def _step(training: Training, objective: Objective, batch: Batch, watch: Watch) 
             training.descend(position, loss)
             batch.log(f"loss{ends[position]}", loss.detach())
             watch.see(loss.detach())
-    except AttackError:
-        if watch.sound():
+    except (AttackError, NotFinite) as error:
+        if watch.sound() and not _of_logits(error):
             raise
         return watch.look() or watch.steps + 1  # an attack loses its way in NaN
     step = watch.end_step()
     if step is None:
         batch.update()
     return step
+
+
+def _end_epoch(watchers: Sequence[Watcher], history: History) -> None:
+    """Let each watcher look; Diverged where outputs overflow, though the weights do not yet."""
+    for watcher in watchers:
+        try:
+            watcher.end_epoch(history)
+        except NotFinite as error:
+            if _of_logits(error):
+                raise Diverged(len(history), history) from None
+            raise error.within(f"the end of epoch {len(history)}") from None
+
+
+def _of_logits(error: Exception) -> bool:
+    return isinstance(error, NotFinite) and error.of_logits
 
 
 def _watchers(

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from ataka import streams
 from ataka.attacks import ascent
-from ataka.attacks.check import AttackError
+from ataka.attacks.finite import finite
 from ataka.attacks.mode import attack_mode
 from ataka.datasets.images import Split, to_unit
 from ataka.machine.memory import in_pieces
 from ataka.study import Probe as Settings
-from ataka.training.failures import Diverged, History, Overfitted
+from ataka.training.failures import History, Overfitted
 from ataka.training.meters import suffixes
 from ataka.training.overfitting import lost
 
@@ -41,7 +41,7 @@ class Probe:
             step_size = self.eps / 4
             start = self.starts[piece]
             x_adv = ascent.ascend(network, x, y, eps=self.eps, step_size=step_size, steps=self.steps, start=start)
-            with torch.no_grad(), attack_mode(network):
+            with torch.no_grad(), attack_mode(network), finite("probe", network):
                 return int((network(x).argmax(1) == y).sum()), int((network(x_adv).argmax(1) == y).sum())
 
         clean, robust = (sum(found) for found in zip(*in_pieces(right, len(self.images)), strict=True))
@@ -86,17 +86,13 @@ class Probes:
     def end_epoch(self, history: History) -> None:
         """Add per cent of the images that withstand PGD (``probe``) and that are right without it (``probe_clean``).
 
-        Raises Overfitted, or says it where the settings want it recorded; Diverged where outputs overflow, though the
-        weights do not yet.
+        Raises Overfitted, or says it where the settings want it recorded; NotFinite where outputs overflow.
         """
         epoch, row = len(history), history[-1]
-        try:
-            for name, (network, probe) in self._of.items():
-                clean, robust = probe.look(network)
-                row[f"probe{name}"] = 100 * robust / len(probe.images)
-                row[f"probe_clean{name}"] = 100 * clean / len(probe.images)
-        except AttackError:
-            raise Diverged(epoch, history) from None
+        for name, (network, probe) in self._of.items():
+            clean, robust = probe.look(network)
+            row[f"probe{name}"] = 100 * robust / len(probe.images)
+            row[f"probe_clean{name}"] = 100 * clean / len(probe.images)
         if text := self.overfitted(history):
             overfitted = Overfitted(text, epoch, history, self._last_step)
             if self._stops:

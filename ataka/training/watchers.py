@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from ataka.attacks.finite import finite
 from ataka.attacks.mode import attack_mode
 from ataka.datasets.images import Split, to_unit
 from ataka.machine.memory import in_pieces
@@ -31,10 +32,13 @@ class Watcher(Protocol):
 
 
 def predicted(network: nn.Module, images: Split) -> Tensor:
-    """The classes (N,) that the network, which is left as it was, predicts for images in evaluation mode."""
+    """The classes (N,) that the network, which is left as it was, predicts for images in evaluation mode.
+
+    Raises NotFinite for logits without a largest one.
+    """
 
     def classes(piece: slice) -> Tensor:
-        with torch.no_grad(), attack_mode(network):
+        with torch.no_grad(), attack_mode(network), finite("accuracy", network):
             return torch.as_tensor(network(to_unit(images.images[piece])).argmax(1))
 
     return torch.cat(list(in_pieces(classes, len(images))))

@@ -8,6 +8,8 @@ import importlib
 import inspect
 import json
 import pkgutil
+import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from types import ModuleType
@@ -17,12 +19,18 @@ import pytest
 import torch
 from pydantic.fields import FieldInfo
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 import ataka.attacks
 from ataka import evaluation
 from ataka.attacks.check import ensure_checked
+from ataka.attacks.finite import NotFinite
+from ataka.attacks.gradient import input_gradient
+from ataka.attacks.mode import attack_mode
 from ataka.datasets.images import Split
 from ataka.machine import memory
+from ataka.models.mixture import Mixture
 from ataka.study import attacks, config
 from ataka.study.fields import arguments
 
@@ -277,6 +285,175 @@ def test_refuses_a_senseless_budget(name: str, eps: float, network: nn.Module, x
         attack(name, network, x, y, eps=eps)
 
 
+# ---- numbers that are not finite
+
+
+class NoLogits(nn.Module):
+    """A network whose logits are of ``value`` in one class, for images from the ``first`` on."""
+
+    def __init__(self, network: nn.Module, value: float, first: int = 0) -> None:
+        super().__init__()
+        self.network, self.value, self.first = network, value, first
+
+    def forward(self, x: Tensor) -> Tensor:
+        spoilt = torch.zeros(len(x), 10, dtype=torch.bool)
+        spoilt[self.first :, 3] = True
+        return self.network(x).masked_fill(spoilt, self.value)
+
+
+class NoGradients(nn.Module):
+    """A network's own logits, and gradients that are NaN: the slope of the root at 0 is infinite."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x) + (x * 0).sqrt().sum((1, 2, 3)).unsqueeze(1)
+
+
+def asks(name: str, network: nn.Module, x: Tensor, y: Tensor) -> bool:
+    return forwards(name, network, x, y) > 0
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("name", NAMES)
+def test_refuses_logits_that_are_not_finite(name: str, value: float, network: nn.Module, x: Tensor, y: Tensor) -> None:
+    """But for the images that AutoAttack takes for misclassified: those, it leaves alone."""
+    if not asks(name, network, x, y):
+        pytest.skip("it doesn't ask the network")
+    with pytest.raises(NotFinite, match=rf"^{name}.*logits are NaN or infinite for \d+ of 12 images") as caught:
+        attack(name, NoLogits(network, value), x, y)
+    assert caught.value.of_logits
+    with pytest.raises(NotFinite, match="for 5 of 12 images"):
+        attack(name, NoLogits(network, value, first=7), x, y)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_refuses_gradients_that_are_not_finite(name: str, network: nn.Module, x: Tensor, y: Tensor) -> None:
+    spoilt = NoGradients(network).eval()
+    assert torch.equal(spoilt(x), network(x))
+    if not asks(name, network, x, y):
+        pytest.skip("it doesn't ask the network")
+    with pytest.raises(NotFinite, match=rf"^{name}.*gradients .* NaN or infinite at 12 of 12 images") as caught:
+        attack(name, spoilt, x, y)
+    assert not caught.value.of_logits
+    with pytest.raises(NotFinite, match="at 1 of 1 images"):
+        attack(name, spoilt, x[:1], y[:1])
+
+
+class Waits(TorchFunctionMode):
+    """Counts what would wait for a device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: Counter[str] = Counter()
+
+    def __torch_function__(self, function: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.calls[getattr(function, "__name__", "")] += 1
+        return function(*args, **(kwargs or {}))
+
+    @property
+    def count(self) -> int:
+        waiting = ("tolist", "item", "cpu", "numpy", "nonzero", "__bool__", "__int__", "__float__", "__index__")
+        return sum(self.calls[name] for name in waiting)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "steps" in parameters(name)])
+def test_more_steps_do_not_wait_for_the_device_more_often(name: str, network: nn.Module, x: Tensor, y: Tensor) -> None:
+    counts = []
+    for steps in (2, 5):
+        with Waits() as waits:
+            attack(name, network, x, y, steps=steps)
+        counts.append(waits.count)
+    assert counts[0] >= 3  # the input, the numbers that were not finite, the result
+    # svgd asks which particles are coupled; cw_l2's Adam reads the number of its step, which lies on no device
+    more = {"svgd": 3, "cw_l2": 3 * own("cw_l2")["searches"]}
+    assert counts[1] - counts[0] == more.get(name, 0)
+
+
+# ---- one image alone
+
+
+class FromTokens(nn.Module):
+    """Features to tokens and back, as XCiT has it: of one image the memory is that of the tokens."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.flatten(2).transpose(1, 2).contiguous()
+        return tokens.permute(0, 2, 1).reshape(x.shape)
+
+
+@pytest.fixture
+def of_tokens() -> nn.Module:
+    """In float64, so that no sign depends on rounding."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layers = (nn.Conv2d(1, 8, 3, padding=1), FromTokens(), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(512, 10))
+        network = nn.Sequential(*layers).double().eval()
+        nn.init.uniform_(network[2].weight, 0.5, 1.5)
+    return network
+
+
+def test_an_image_alone_has_the_gradient_that_it_has_in_a_batch(of_tokens: nn.Module, x: Tensor, y: Tensor) -> None:
+    x = x.double()
+    together = input_gradient(of_tokens, x, y)
+    with attack_mode(of_tokens):
+        alone = torch.cat([input_gradient(of_tokens, x[i : i + 1], y[i : i + 1]) for i in range(len(x))])
+    torch.testing.assert_close(alone, together)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not hasattr(module(name), "attack_chunk")])
+def test_an_image_alone_is_attacked_as_in_a_batch(name: str, of_tokens: nn.Module, x: Tensor, y: Tensor) -> None:
+    x = x.double()
+    start = draw(name, x) if name in RANDOM else None
+    batch = 1 if name == "svgd" else 0  # its particles come first
+
+    def attacked(piece: slice) -> Tensor:
+        given = {} if start is None else {"start": start[:, piece] if batch else start[piece]}
+        return attack(name, of_tokens, x[piece], y[piece], **given)
+
+    alone = torch.cat([attacked(slice(i, i + 1)) for i in range(len(x))], batch)
+    torch.testing.assert_close(alone, attacked(slice(None)), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_image_goes_in_alone(name: str, network: nn.Module, x: Tensor, y: Tensor) -> None:
+    """Not in a chunk of AutoAttack's either, and the result is that of one image."""
+    sizes = []
+    with network[0].register_forward_hook(lambda _module, given, _output: sizes.append(len(given[0]))):
+        x_adv = attack(name, network, x[:1], y[:1])
+    assert x_adv.shape[-4:] == x[:1].shape
+    assert set(sizes) <= {2}
+    assert bool(sizes) == asks(name, network, x, y)
+
+
+# ---- a user's own attack
+
+
+def own_attack(model: nn.Module, x: Tensor, y: Tensor, *, eps: float) -> Tensor:
+    """FGSM by an author who forgot ``checked`` and ``attack_mode``."""
+    x = x.clone().requires_grad_()
+    functional.cross_entropy(model(x), y, reduction="sum").backward()
+    assert x.grad is not None
+    return (x + eps * x.grad.sign()).clamp(0, 1).detach()
+
+
+@pytest.fixture
+def users(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Settings of the user's own attack, which lies in a module of theirs."""
+    theirs = ModuleType("theirs.fast")
+    theirs.attack, theirs.Options = own_attack, module("fgsm").Options  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "theirs.fast", theirs)
+    return {"kind": "theirs.fast", "eps": str(EPS)}
+
+
+def test_an_image_alone_is_whole_in_a_users_attack_too(of_tokens: nn.Module, x: Tensor, y: Tensor) -> None:
+    x = x.double()
+    whole = ensure_checked(own_attack)(of_tokens, x, y, eps=EPS)
+    alone = [ensure_checked(own_attack)(of_tokens, x[i : i + 1], y[i : i + 1], eps=EPS) for i in range(len(x))]
+    assert torch.equal(torch.cat(alone), whole)
+
+
 # ---- as an evaluation uses them
 
 CONFIGURED = {kind: {"kind": kind, **values(kind)} for kind in KINDS}
@@ -345,3 +522,43 @@ def test_stronger_attacks_leave_less(network: nn.Module, split: Split) -> None:
     correct = [int(one.sum()) for one in (clean, fgsm, pgd, aa)]
     assert correct == sorted(correct, reverse=True)
     assert not (aa & ~clean).any()
+
+
+@pytest.mark.parametrize("name", CONFIGURED)
+def test_an_evaluation_ends_by_name_where_logits_are_not_finite(name: str, network: nn.Module, split: Split) -> None:
+    with pytest.raises(NotFinite, match=rf"^{name}.*logits"):
+        verdicts(NoLogits(network, torch.nan), split, name)
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGURED if name != "clean"])
+def test_an_evaluation_ends_by_name_where_gradients_are_not_finite(name: str, network: nn.Module, split: Split) -> None:
+    with pytest.raises(NotFinite, match=rf"^{name}.*gradients"):
+        verdicts(NoGradients(network), split, name)
+
+
+def test_so_it_does_under_a_users_attack(network: nn.Module, split: Split, users: dict[str, Any]) -> None:
+    assert evaluation.evaluate(network, users, split, seed=0).correct.any()
+    with pytest.raises(NotFinite, match=r"^test_every_attack: .*gradients .* at 60 of 60 images"):
+        evaluation.evaluate(NoGradients(network), users, split, seed=0)
+    with pytest.raises(NotFinite, match=r"^test_every_attack: .*logits .* for 60 of 60 images"):
+        evaluation.evaluate(NoLogits(network, torch.nan), users, split, seed=0)
+
+
+@pytest.mark.parametrize("average", ["probabilities", "logits"])
+@pytest.mark.parametrize("value", [torch.nan, -torch.inf])
+@pytest.mark.parametrize("name", CONFIGURED)
+def test_a_member_of_an_average_is_not_hidden_by_the_others(
+    name: str, value: float, average: Any, networks: list[nn.Module], split: Split
+) -> None:
+    """Minus infinity is a probability of 0, of which an average says nothing."""
+    average = Mixture([*networks[:2], NoLogits(networks[2], value)], average)
+    with pytest.raises(NotFinite, match=rf"^{name}.*logits"):
+        verdicts(average, split, name)
+    with pytest.raises(NotFinite, match=rf"^{name}.*logits"):
+        evaluation.evaluate(average, CONFIGURED[name], split, seed=0, attacked=average.members[0])
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGURED if name != "clean"])
+def test_nor_are_a_members_gradients(name: str, networks: list[nn.Module], split: Split) -> None:
+    with pytest.raises(NotFinite, match=rf"^{name}.*gradients"):
+        verdicts(Mixture([*networks[:2], NoGradients(networks[2])]), split, name)

@@ -341,14 +341,14 @@ def test_a_batchs_order_does_not_matter_but_its_images_do(networks: list[nn.Modu
 
 
 def test_a_batch_evaluates_only_what_is_felt(networks: list[nn.Module], x: Tensor, y: Tensor) -> None:
-    """Particle 1 of image 2 lies beside particle 0 of image 5: each network sees the other's, and no more."""
+    """Particle 1 of image 2 lies beside particle 0 of image 5: each network sees the other's, twice, and no more."""
     start = draw(x, 3)
     x, y = x.clone(), y.clone()
     x[2], y[2] = x[5], y[5]
     start[:, 2] = draw(x, 3, seed=1)[:, 2]
     start[1, 2] = start[0, 5] + 1e-4
     options = {"start": start, "interact": "batch", "eps": 0.1, "step_size": 1e-4, "steps": 1, **LITERAL}
-    assert batches_seen(networks, lambda: svgd.attack(networks, x, y, **options)) == [[12, 1], [12, 1], [12]]
+    assert batches_seen(networks, lambda: svgd.attack(networks, x, y, **options)) == [[12, 2], [12, 2], [12]]
 
 
 def test_a_batch_of_the_papers_size_fits_into_memory() -> None:

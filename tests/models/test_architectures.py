@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ataka import models
+from ataka.attacks.gradient import input_gradient
+from ataka.attacks.mode import attack_mode
 from ataka.models.operations import multiply_accumulates
 from ataka.models.wide_resnet_silu import CIFAR10_MEAN, CIFAR10_STD, Normalise, StridedSameConv2d
 
@@ -106,6 +108,28 @@ def test_in_eval_mode_images_ignore_each_other(arch: str) -> None:
     torch.testing.assert_close(together, alone, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(network(x.flip(0)), together.flip(0), rtol=1e-10, atol=1e-10)
     assert together.std(dim=0).min() > 1e-6  # it isn't that nothing reaches the logits
+
+
+TIMM_TOKENS = ("timm/xcit_nano_12_p8_224", "timm/lambda_resnet26t")
+"""Networks whose features come from tokens: there a CPU's BatchNorm has a wrong gradient for one image alone."""
+
+
+@pytest.mark.parametrize("arch", [*SMALL, *TIMM_TOKENS])
+def test_the_gradient_of_one_image_alone_is_that_in_a_batch(arch: str) -> None:
+    """As attacks ask for it. In float64, so that rounding is no excuse."""
+    if arch.startswith("timm/"):
+        pytest.importorskip("timm")
+    network = build(arch).double()
+    x = torch.rand(3, 3, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    y = torch.arange(3)
+    with attack_mode(network):
+        together = input_gradient(network, x, y)
+        alone = torch.cat([input_gradient(network, x[i : i + 1], y[i : i + 1]) for i in range(3)])
+        assert network(x[:1]).shape == (1, 10)
+        torch.testing.assert_close(network(x[:1]), network(x)[:1], rtol=1e-9, atol=1e-9)
+    scale = together.abs().amax()
+    assert scale > 0
+    assert (alone - together).abs().amax() < 1e-9 * scale
 
 
 @pytest.mark.parametrize("arch", SMALL)

@@ -57,6 +57,21 @@ def test_sure_members_that_disagree_stay_finite() -> None:
     torch.testing.assert_close(out.exp(), torch.tensor([[0.5, 0.0, 0.5]]))
 
 
+@pytest.mark.parametrize("average", ["probabilities", "logits"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_no_member_hides_another_whose_logits_are_not_finite(average: Average, value: float) -> None:
+    """Image by image: to an average of probabilities, minus infinity is a probability of 0."""
+
+    class Spoilt(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.stack([torch.zeros(len(x)), torch.tensor([0.0, value, 0.0])], 1)
+
+    sound = Fixed(torch.tensor([1.0, 2.0]))
+    out = Mixture([sound, Spoilt()], average)(torch.zeros(3, 1))
+    assert out.isnan().any(1).tolist() == [False, True, False]
+    assert torch.equal(out[[0, 2]], Mixture([sound, Fixed(torch.zeros(2))], average)(torch.zeros(2, 1)))
+
+
 def test_one_member_says_what_it_says() -> None:
     (member,) = linear_members(1)
     x = torch.rand(2, 12, dtype=F64)

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import importlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,8 +13,9 @@ import numpy
 import pytest
 import torch
 from scipy.stats import binomtest
+from torch import Tensor, nn
 
-from ataka import plan
+from ataka import networks, plan
 from ataka.cli import main
 from ataka.files import resume
 from ataka.files.disk import sha256
@@ -202,6 +204,69 @@ def test_a_training_that_diverges_says_what_to_lower_and_leaves_nothing(verb: st
     assert "no longer finite in epoch 1, step 2; no good state was kept" in said
     assert f"setups.{setup}.learning_rate" in said
     assert not Path(path).exists()
+
+
+class Spoilt(nn.Module):
+    """A network with NaN in one class's logits."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x).index_fill(1, torch.tensor([3], device=x.device), torch.nan)
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "network", "attack"),
+    [
+        ("evaluate", f"{CELLS}/natural/seed0/clean.csv", f"{RUNS}/natural/seed0/model.safetensors", "clean"),
+        ("evaluate", f"{CELLS}/natural/seed0/pgd.csv", f"{RUNS}/natural/seed0/model.safetensors", "pgd"),
+        ("select", f"{RUNS}/s-at-aka/choice.json", f"{RUNS}/s-at-aka/seed0/alpha0.1/model.safetensors", "clean"),
+        (
+            "particles",
+            f"{ROOT}/particles/{D}/{A}/natural/seed0/svgd.csv",
+            f"{RUNS}/natural/seed0/model.safetensors",
+            "svgd",
+        ),
+    ],
+)
+def test_numbers_that_are_not_finite_end_a_stage_by_the_networks_name(
+    verb: str,
+    path: str,
+    network: str,
+    attack: str,
+    request: pytest.FixtureRequest,
+    refused: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not by a table in which NaN is the first class's robustness."""
+    request.getfixturevalue("candidates" if verb == "select" else "natural")
+    module = importlib.import_module(f"ataka.stages.{verb}")
+    monkeypatch.setattr(module, "load", lambda *given: Spoilt(load(*given)))
+    Path(path).unlink(missing_ok=True)
+    said = refused(verb, path, particles={"images": 3, "count": 2})
+    assert f"error: {network}: {attack}: the network's logits are NaN or infinite for " in said
+    assert not Path(path).exists()
+
+
+def test_gradients_that_are_not_finite_end_a_training_by_name(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Rooted(nn.Module):
+        def __init__(self, network: nn.Module) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.network(x) + (x * 0).sqrt().sum((1, 2, 3)).unsqueeze(1)
+
+    student = networks.student
+    monkeypatch.setattr(networks, "student", lambda *given, **named: Rooted(student(*given, **named)))
+    folder = f"{RUNS}/en-sat/seed7/member0"
+    said = refused("train", f"{folder}/model.safetensors")
+    assert f"error: {folder}: epoch 1, step 1: pgd: gradients through the network are NaN or infinite at 8 of 8" in said
+    assert "learning_rate" not in said
 
 
 @pytest.fixture

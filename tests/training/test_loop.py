@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ataka import datasets, training
 from ataka.attacks.check import AttackError
+from ataka.attacks.finite import NotFinite
 from ataka.datasets import views
 from ataka.objectives.teachers import Teachers
 from ataka.training import Batch, Collapsed, Diverged, loop, meters, sgd, watchers
@@ -353,6 +354,55 @@ def test_an_attack_that_fails_on_a_sound_network_stays_a_defect() -> None:
 
     with pytest.raises(AttackError, match="outside its budget"):
         train([tiny.dense()], Broken())
+
+
+class Spoilt(nn.Module):
+    """A network whose ``step``-th forward and all later ones add ``root`` of 0 to the logits, or else infinity."""
+
+    def __init__(self, *, root: bool, forward: int) -> None:
+        super().__init__()
+        self.network, self.root, self.left = tiny.convolutional(), root, forward
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.left -= 1
+        logits = self.network(x)
+        if self.left > 0:
+            return logits
+        return logits + (x * 0).sqrt().sum((1, 2, 3)).unsqueeze(1) if self.root else logits + torch.inf
+
+
+SAT = sat.SAT(sat.Options(eps="8/255", step_size="4/255", steps=2, batchnorm="eval"))
+
+
+@pytest.mark.parametrize("objective", [SAT, Teachers(tiny.generator())], ids=["sat", "teachers"])
+def test_gradients_that_are_not_finite_in_a_sound_network_end_its_training_by_name(objective: object) -> None:
+    """No rate would mend them: the network has not diverged, and is not trained as if it saw clean images."""
+    with pytest.raises(NotFinite, match=r"^epoch 1, step 1: (pgd|svgd): gradients .* at 4 of 4 images"):
+        train([Spoilt(root=True, forward=1)], objective)
+    with pytest.raises(NotFinite, match=r"^epoch 1, step 3: "):
+        train([Spoilt(root=True, forward=7)], SAT)  # two forwards of the attack and one of the loss a step
+
+
+@pytest.mark.parametrize("objective", [SAT, Teachers(tiny.generator())], ids=["sat", "teachers"])
+def test_logits_that_overflow_before_the_weights_do_are_divergence(objective: object) -> None:
+    with pytest.raises(Diverged, match=r"epoch 1, step 1$"):
+        train([Spoilt(root=False, forward=1)], objective)
+
+
+def test_outputs_that_overflow_as_an_epoch_ends_are_divergence() -> None:
+    """The weights are sound: accuracy, which is measured first, must not count the first class for them."""
+
+    class AtTheEnd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = tiny.convolutional()
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits = self.network(x)
+            return logits if self.training else logits * torch.inf
+
+    with pytest.raises(Diverged, match=r"epoch 1$"):
+        train([AtTheEnd()], Natural())
 
 
 def test_the_last_update_may_not_ruin_the_weights_unseen() -> None:
