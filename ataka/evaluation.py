@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ataka import draws, streams
+from ataka.attacks import acceleration
 from ataka.attacks.check import ensure_checked
 from ataka.attacks.finite import finite
 from ataka.attacks.mode import attack_mode
@@ -88,6 +89,9 @@ def evaluate(
                 predicted: Tensor = network(x_adv).argmax(1)
                 return predicted
 
+    apart, norms = acceleration.left_alone(attacked, to_unit(split.images[:2]))
+    if apart:
+        progress.say(f"{apart} of {norms} batch normalisations can't be folded into convolutions, and stay as they are")
     progress.start(1, len(split), done=len(done.predicted))
     alive = attacked.register_forward_hook(lambda *_: progress.alive())  # an attack may take minutes for a batch
     try:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from ataka.attacks import acceleration
 from ataka.study import plugins
 from tests import small
 
@@ -29,6 +30,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def plain_arithmetic() -> None:
+    """A stage puts its study's switches in force for the whole process; the next test begins without."""
+    acceleration.switch(acceleration.OFF)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -22,6 +22,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from ataka.attacks.acceleration import accelerated
 from ataka.attacks.check import checked
 from ataka.attacks.mode import attack_mode
 from ataka.errors import UserError, nearest
@@ -255,14 +256,18 @@ def _run(
     point: Point | None,
     keep: Callable[[Point], None],
 ) -> Tensor:
-    """The loop of both packages' run_standard_evaluation over the chunk as one batch, from ``point`` on."""
+    """The loop of both packages' run_standard_evaluation over the chunk as one batch, from ``point`` on.
+
+    Which images a component has fooled, the plain network says: what it still gets right, the next one attacks.
+    """
     with torch.no_grad():
         if point is None:
             point = Point(x.clone(), model(x).max(1)[1] == y, 0)
         while point.done < len(COMPONENTS) and point.standing.any():
             keep(point)
             left = point.standing.nonzero().squeeze(1)
-            found = _component(adversary, COMPONENTS[point.done], seed).perturb(x[left], y[left])
+            with accelerated(model, images=x):
+                found = _component(adversary, COMPONENTS[point.done], seed).perturb(x[left], y[left])
             fooled = model(found).max(1)[1] != y[left]
             x_adv, standing = point.x_adv.clone(), point.standing.clone()
             x_adv[left[fooled]] = found[fooled].detach()

@@ -13,6 +13,7 @@ health checks are no part of a training.
 import torch
 from torch import Tensor, nn
 
+from ataka.attacks.acceleration import accelerated
 from ataka.attacks.check import checked
 from ataka.attacks.gradient import Loss, input_gradient, summed_cross_entropy
 from ataka.attacks.linf import project, uniform_start
@@ -52,7 +53,7 @@ def climb(
     if start.shape != x.shape:
         raise ValueError(f"pgd: start is of shape {tuple(start.shape)}, x of {tuple(x.shape)}")
     x_adv = project(start, x, eps) if clamp_start or steps == 0 else start
-    with attack_mode(model, batchnorm=batchnorm):
+    with attack_mode(model, batchnorm=batchnorm), accelerated(model, images=x):
         for _ in range(steps):
             gradient = input_gradient(model, x_adv, y, loss)
             x_adv = project(x_adv + step_size * gradient.sign(), x, eps)

@@ -48,7 +48,7 @@ def checked(*, linf: bool = True, name: str = "") -> Callable[[Callable[P, Tenso
             highest_label = _check_input(called, given["x"], given["y"])
             networks = networks_of(next(iter(given.values())))
             with _check_logits(called, networks, highest_label), finite(called, *networks):
-                x_adv = attack(*args, **kwargs)
+                x_adv = attack(*args, **kwargs).contiguous()  # a network may give a gradient another layout
             _check_result(called, x_adv, given["x"], given.get("eps") if linf else None)
             return x_adv
 

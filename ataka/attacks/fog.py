@@ -29,6 +29,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ataka.attacks.acceleration import accelerated
 from ataka.attacks.check import checked
 from ataka.attacks.gradient import Loss, input_gradient, summed_cross_entropy
 from ataka.attacks.mode import attack_mode
@@ -42,7 +43,7 @@ PAPER_NOTE = "The paper states no strength of Fog."
 Normalised = Literal["batch", "image"]
 Target = Literal["none", "random"]
 
-_SENTENCE = "we further use two strong attacks, namely CW and Fog attacks"
+SENTENCE = "we further use two strong attacks, namely CW and Fog attacks"
 
 
 class Options(AttackOptions):
@@ -51,7 +52,7 @@ class Options(AttackOptions):
     strength: float = reading(
         ...,
         id="F2",
-        sentence=_SENTENCE,
+        sentence=SENTENCE,
         values="Kang et al. calibrated 128, 256, 512, 2048, 4096 and 8192, on ImageNet; the paper names none",
         ge=0,
     )
@@ -60,7 +61,7 @@ class Options(AttackOptions):
     normalised: Normalised = reading(
         "batch",
         id="F2",
-        sentence=_SENTENCE,
+        sentence=SENTENCE,
         values={
             "batch": "the fields of a chunk together, as in the authors' code: an image's fog then has a part of the "
             "contrast, and the result depends on the chunk",
@@ -71,7 +72,7 @@ class Options(AttackOptions):
         "none",
         neutral="none",
         id="F2",
-        sentence=_SENTENCE,
+        sentence=SENTENCE,
         values={
             "none": "away from the label, as the authors' FogAttack by default",
             "random": "towards a random other class, as the authors evaluate: a weaker attack",
@@ -245,7 +246,7 @@ def attack_chunk(
         raise ValueError(f"fog: strength must be finite and not negative, not {strength}")
     _check_start(start, x)
     variables, loss = start[:, :-1].detach(), _loss(target, start[:, -1])
-    with attack_mode(model):
+    with attack_mode(model), accelerated(model, images=x):
 
         def in_fog(variables: Tensor) -> Tensor:
             logits: Tensor = model(foggy(x, variables, strength=strength, normalised=normalised))

@@ -21,6 +21,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ataka.attacks.acceleration import accelerated
 from ataka.attacks.check import checked
 from ataka.attacks.gradient import input_gradient
 from ataka.attacks.linf import project, uniform_start
@@ -255,7 +256,7 @@ def attack(
         models = models * n
     particles = project(start, x, eps) if clamp_start or steps == 0 else start
     observed = []
-    with attack_mode(*models, batchnorm=batchnorm):
+    with attack_mode(*models, batchnorm=batchnorm), accelerated(*models, images=x):
         for _ in range(steps):
             k, sigma_squared = kernel(particles, bandwidth, interact)
             if report is not None:

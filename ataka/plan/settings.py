@@ -64,11 +64,18 @@ def tape_settings(study: Study, tape: Tape) -> dict[str, Any]:
         "data": data_settings(study, tape.dataset, "train"),
         "facts": facts_settings(study, tape.dataset),
         "seed": tape.seed,
+        **speed_settings(study),
     }
 
 
 def generator_settings(study: Study, generator: str) -> dict[str, Any]:
     return _without(plain(study.generators[generator]), "like")
+
+
+def speed_settings(study: Study) -> dict[str, Any]:
+    """The switches that are on, whose roundings a result has; empty where all are off."""
+    switches = plain(study.speed)
+    return {"speed": switches} if switches else {}
 
 
 def setup_settings(study: Study, setup: str, dataset: str, arch: str) -> dict[str, Any]:
@@ -103,6 +110,7 @@ def run_settings(study: Study, run: Run) -> dict[str, Any]:
         "setup": setup_settings(study, method.setup, run.dataset, run.arch),
         "data": data_settings(study, run.dataset, "train"),
         "seed": run.seed,
+        **speed_settings(study),
     }
     tape = tape_of(study, run)
     if tape is not None:
@@ -141,6 +149,7 @@ def cell_settings(study: Study, cell: Cell) -> dict[str, Any]:
         "run": run_settings(study, cell.run),
         "test": data_settings(study, cell.dataset, "test"),
         "attack": plain(study.attack(cell.attack)),
+        **speed_settings(study),
     }
     return settings | ({"attacked": method.attacked} if method.members > 1 else {})
 
@@ -155,6 +164,7 @@ def particles_settings(study: Study, node: Particles) -> dict[str, Any]:
         "generator": generator_settings(study, node.generator),
         "count": study.particles.count,
         "images": study.particles.images,
+        **speed_settings(study),
     }
 
 

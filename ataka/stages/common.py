@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ataka import networks, plan
+from ataka.attacks import acceleration
 from ataka.attacks.finite import NotFinite
 from ataka.datasets.images import Split
 from ataka.errors import UserError
@@ -29,10 +30,11 @@ from ataka.training import Failed
 
 
 def device_of(study: Study) -> torch.device:
-    """The device that the study asks for; sets torch's threads, deterministic kernels, and float32 without TF32."""
+    """The device that the study asks for; sets torch's threads and kernels, float32 without TF32, and the switches."""
     torch.set_num_threads(study.threads)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False  # as on the paper's cards, which had none
+    acceleration.switch(acceleration.Switches(**study.speed.model_dump()))
     if study.device != "cpu":
         leases.gpu()  # before anything touches CUDA
     use_gpu = study.device != "cpu" and torch.cuda.is_available()

@@ -18,7 +18,8 @@ from ataka.study.methods import Checkpoint, Ensemble, Method, Shared, Where
 from ataka.study.particles import Measured, Particles
 from ataka.study.resources import Resources, Stage
 from ataka.study.selection import Selection
-from ataka.study.setups import Probe, Setup
+from ataka.study.setups import Precision, Probe, Setup
+from ataka.study.speed import Speed
 
 __all__ = [
     "AttackEntry",
@@ -29,11 +30,13 @@ __all__ = [
     "Measured",
     "Method",
     "Particles",
+    "Precision",
     "Probe",
     "Resources",
     "Selection",
     "Setup",
     "Shared",
+    "Speed",
     "Stage",
     "Study",
     "Where",
@@ -58,6 +61,7 @@ class Study(Settings):
     )
     warm_start: bool = Field(False, description="fork jobs from a process that has loaded torch: for short ones")
     threads: int = Field(1, ge=1, le=1024, description="torch's threads in each job; changes bits, so it is recorded")
+    speed: Speed = Speed()
     eps: Budget = Field(description="the adversarial budget wherever none is given")
     data: Data
     stand_ins: dict[str, str | None] = Field(

@@ -22,6 +22,31 @@ class Probe(Settings):
     )
 
 
+class Precision(Settings):
+    """Half precision, which the paper doesn't mention; whatever is measured is measured in float32."""
+
+    generate: Literal["float32", "bfloat16"] = reading(
+        "float32",
+        id="G8",
+        sentence="(the precision of the computations is not stated)",
+        values={
+            "float32": "adversarial images of a training come from gradients in float32",
+            "bfloat16": "gradients under autocast, some of whose signs are others",
+        },
+        neutral="float32",
+    )
+    update: Literal["float32", "bfloat16"] = reading(
+        "float32",
+        id="G8",
+        sentence="(the precision of the computations is not stated)",
+        values={
+            "float32": "losses and their gradients to the weights in float32",
+            "bfloat16": "forwards in training mode under autocast; weights, momentum and losses in float32",
+        },
+        neutral="float32",
+    )
+
+
 class Setup(Settings):
     """How a network is trained (appendix A): SGD with momentum and steps in the learning rate.
 
@@ -89,6 +114,7 @@ class Setup(Settings):
         },
     )
     probe: Probe | None = Field(Probe(), description="looks for catastrophic overfitting; null: nobody looks")
+    precision: Precision = added(Precision(), neutral={})
     like: str | None = Field(None, description="the set-up that this one is a variant of")
     where: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="what differs for a data set or a network, by the paper's name of it"

@@ -16,6 +16,7 @@ _GROUPS: dict[str, type[Settings]] = {
     "": study.Study,
     "data": study.Data,
     "setups.*": study.Setup,
+    "setups.*.precision": study.Precision,
     "generators.*": study.Generator,
     "selection": study.Selection,
     "methods.*": study.Method,

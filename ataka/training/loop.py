@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from ataka.attacks import acceleration
 from ataka.attacks.check import AttackError
 from ataka.attacks.finite import NotFinite
 from ataka.datasets.images import Split
@@ -22,6 +23,7 @@ from ataka.training.epoch import Epoch, cuts
 from ataka.training.failures import Diverged, History
 from ataka.training.meters import Watch, suffixes
 from ataka.training.objective import Batch, Objective, budgets_of
+from ataka.training.precision import generating, updating
 from ataka.training.probe import Probes
 from ataka.training.state import Training
 from ataka.training.watchers import Accuracy, Best, Collapse, Watcher
@@ -61,6 +63,8 @@ def train(
     """
     progress = progress or Progress.silent()
     watchers, watch, best = _watchers(networks, objective, data, validation, specification, setup, seed, eps, progress)
+    for network in networks:
+        acceleration.arrange(network)
     training = Training(networks, setup, best, writer)
     if states:
         states.restore(training.load_state_dict)
@@ -71,7 +75,8 @@ def train(
             network.train()
         for batch in epoch.batches(reader, writer, training.update):
             try:
-                step = _step(training, objective, batch, watch)
+                with generating(setup.precision), updating(networks, setup.precision):
+                    step = _step(training, objective, batch, watch)
             except NotFinite as error:
                 raise error.within(f"epoch {number + 1}, step {watch.steps + 1}") from None
             if step:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from ataka.study import config
-from ataka.training.sgd import learning_rate
+from ataka.training.schedule import learning_rate
 
 Schedule = Callable[[int], float]
 """From an epoch, counted from 1, to the rate that it trains with."""
@@ -52,4 +52,4 @@ def test_each_epoch_has_the_rate_of_the_authors_script(setup: str, arch: str, ep
     settings = config.load().setup(setup, "cifar10", arch)
     assert settings.epochs == epochs
     for epoch in range(1, epochs + 1):
-        assert learning_rate(settings, epoch - 1) == pytest.approx(rate(epoch)), epoch
+        assert learning_rate(settings, epoch - 1, 0, 1) == pytest.approx(rate(epoch)), epoch
