@@ -1,7 +1,6 @@
 """A network under an attack: which test images does it still get right?"""
 
 import inspect
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -60,7 +59,6 @@ def evaluate(
     gradients are not finite.
     """
     attacked = attacked or network
-    began = time.monotonic()
     progress = progress or Progress.silent()
     module = find(attack["kind"])
     options = arguments(module.Options.model_validate({name: attack[name] for name in attack if name != "kind"}))
@@ -104,7 +102,6 @@ def evaluate(
     return Verdicts(
         correct=(done.predicted == split.labels).cpu(),
         constant=bool((done.predicted == done.predicted[0]).all()),
-        seconds=states.seconds if states else time.monotonic() - began,
         counts=done.counts,
     )
 

@@ -10,6 +10,7 @@ collect.py     measurements to {root}/table2.csv and {root}/table2.choices.csv
 statistics.py  several seeds to one number; paired tests, intervals, power, Holm
 evidence.py    a cell's bits and an image's particles, checked
 union.py       each network's worst case over all attacks
+cost.py        the time and memory that jobs took
 claims/        verdicts on the paper's sentences
 layout.py      rows, panels and groups, for every format alike
 caption.py     what a reader must know about any table's numbers, in words

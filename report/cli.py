@@ -79,6 +79,13 @@ def cells(options: argparse.Namespace) -> None:
     print(f"{count} cells: {path}")
 
 
+def cost(options: argparse.Namespace) -> None:
+    """Print the time and memory that the jobs below {root} took, stage by stage."""
+    from report import cost
+
+    print(cost.table(options.root))
+
+
 def published(options: argparse.Namespace) -> None:
     """What can be computed from the published numbers alone, to docs/published.md."""
     from report.paper import published_facts
@@ -157,7 +164,7 @@ def _study(options: argparse.Namespace) -> Study:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m report", description=__doc__)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for verb in (collect, render, show, cells, union, claims, verify, published, schema):
+    for verb in (collect, render, show, cells, union, claims, cost, verify, published, schema):
         described = str(verb.__doc__).rstrip(".")
         sub = verbs.add_parser(verb.__name__, help=described, description=described)
         sub.set_defaults(verb=verb)
@@ -169,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("tables", metavar="TABLE", nargs="*", help=f"of: {known}, or one of the scale's own")
         elif verb in (collect, render):
             sub.add_argument("table", metavar="TABLE", help=f"one of: {known}, or of the scale's own")
-        if verb not in (cells, verify):
+        if verb not in (cells, cost, verify):
             sub.add_argument(
                 "--partial",
                 action="store_true",

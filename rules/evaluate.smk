@@ -11,8 +11,6 @@ rule evaluate:
         bits="{root}/cells/{dataset}/{arch}/{method}/seed{seed}/{attack}.bits.npy",
     log:
         "{root}/logs/evaluate/{dataset}/{arch}/{method}/seed{seed}/{attack}.log",
-    benchmark:
-        "{root}/benchmarks/evaluate/{dataset}/{arch}/{method}/seed{seed}/{attack}.tsv"
     threads: resources.threads
     resources:
         gpu=resources.gpu("evaluate"),

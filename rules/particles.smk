@@ -10,8 +10,6 @@ rule particles:
         "{root}/particles/{dataset}/{arch}/{method}/seed{seed}/{generator}.csv",
     log:
         "{root}/logs/particles/{dataset}/{arch}/{method}/seed{seed}/{generator}.log",
-    benchmark:
-        "{root}/benchmarks/particles/{dataset}/{arch}/{method}/seed{seed}/{generator}.tsv"
     threads: resources.threads
     resources:
         gpu=resources.gpu("particles"),

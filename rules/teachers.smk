@@ -12,8 +12,6 @@ rule record:
         "{root}/tapes/{dataset}/{ensemble}/seed{seed}/manifest.json",
     log:
         "{root}/logs/record/{dataset}/{ensemble}/seed{seed}.log",
-    benchmark:
-        "{root}/benchmarks/record/{dataset}/{ensemble}/seed{seed}.tsv"
     priority: 1  # every student waits for it
     threads: resources.threads
     resources:

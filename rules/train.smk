@@ -11,8 +11,6 @@ rule train:
         run="{root}/runs/{dataset}/{arch}/{method}/seed{seed}{part}/run.json",
     log:
         "{root}/logs/train/{dataset}/{arch}/{method}/seed{seed}{part}/train.log",
-    benchmark:
-        "{root}/benchmarks/train/{dataset}/{arch}/{method}/seed{seed}{part}/train.tsv"
     threads: resources.threads
     resources:
         gpu=resources.gpu("train"),

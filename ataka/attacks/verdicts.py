@@ -15,7 +15,6 @@ class Verdicts:
 
     correct: Tensor
     constant: bool
-    seconds: float
     counts: Counter[str] = field(default_factory=Counter)
 
     @property

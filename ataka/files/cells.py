@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError, model_validator
 
 from ataka.errors import UserError
 from ataka.files.records import AGAIN, sealed
 
 Percent = Annotated[float, PlainSerializer(lambda value: f"{value:.4f}")]
+Perhaps = Annotated[float | None, BeforeValidator(lambda text: None if text == "" else text)]
+"""A number, or an empty field."""
 
 
 class Row(BaseModel):
@@ -43,6 +45,9 @@ class Row(BaseModel):
     torch: str
     threads: int
     seconds: float
+    cpu_seconds: float
+    memory_mb: Perhaps
+    gpu_memory_mb: Perhaps
     finished_at: str
     bits_sha256: str
     data_sha256: str

@@ -15,6 +15,8 @@ from typing import Any
 from ataka.errors import UserError
 from ataka.files.disk import replacing
 
+COST = ".cost.json"
+"""The suffix of the record of what a job took, beside an output that must be the same bytes in every run."""
 AGAIN = "delete it and run again"
 """The remedy for a record that can't be used, where the reader knows no better one."""
 

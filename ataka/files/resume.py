@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -21,9 +21,10 @@ from ataka.errors import UserError
 from ataka.files.claim import claim, release
 from ataka.files.disk import sweep
 from ataka.files.tensors import load_about, load_tensors, save_tensors
+from ataka.machine.meter import Meter, Usage
 from ataka.machine.progress import Progress
 
-FORMAT = 1
+FORMAT = 2
 
 
 def pause(cost: float) -> float:
@@ -57,15 +58,15 @@ class States:
         self.latest: str | None = None
         """The place of the latest good checkpoint in the job."""
         self._say = progress.say
-        self._number, self._spent, self._failed = 0, 0.0, False
-        self._began = time.monotonic()
-        self._due = self._began + pause(0)
+        self._number, self._failed = 0, False
+        self._meter, self._before = Meter(), Usage(0.0, 0.0, None, None)
+        self._due = time.monotonic() + pause(0)
         self._lock: IO[str] | None = None
 
     @property
-    def seconds(self) -> float:
-        """Seconds of work so far, the work before interruptions included."""
-        return self._spent + time.monotonic() - self._began
+    def usage(self) -> Usage:
+        """Time and memory so far, those before interruptions included."""
+        return self._before.followed_by(self._meter.read())
 
     @property
     def outlook(self) -> str:
@@ -105,7 +106,7 @@ class States:
             except UserError as error:
                 self._say(f"can't go on after {state.where}: {error}")
                 continue
-            self._number, self._spent, self.latest = number, content["seconds"], state.where
+            self._number, self._before, self.latest = number, Usage(**content["usage"]), state.where
             self.resumed = [*content["resumed"], {"after": state.where, **content["environment"]}]
             self._say(f"goes on after {state.where}")
             if content["environment"] != self.environment:
@@ -154,7 +155,7 @@ class States:
             "where": where,
             "identity": self.identity,
             "environment": self.environment,
-            "seconds": self.seconds,
+            "usage": asdict(self.usage),
             "resumed": self.resumed,
             "facts": facts,
         }

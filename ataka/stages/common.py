@@ -18,9 +18,10 @@ from ataka.errors import UserError
 from ataka.files import claim, provenance, resume, tape
 from ataka.files.disk import sha256
 from ataka.files.prepared import load_split
-from ataka.files.records import read_json, write_json, write_rows
+from ataka.files.records import COST, read_json, write_json, write_rows
 from ataka.files.tensors import fill, load_about, load_tensors
 from ataka.machine import leases
+from ataka.machine.meter import Meter, Usage
 from ataka.machine.progress import Progress
 from ataka.models import normalised
 from ataka.models.mixture import Mixture
@@ -124,9 +125,9 @@ def remedy(error: Failed, setup: str) -> str:
     return f"lower the learning rate (setups.{setup}.learning_rate) or, for a student of AT-AKA, alpha"
 
 
-def times(states: resume.States) -> dict[str, Any]:
-    """Seconds of work, without the interruptions, and the list of interruptions."""
-    return {"seconds": states.seconds, "resumed": states.resumed}
+def write_cost(output: Path, meter: Meter) -> None:
+    """Write what a job took beside its ``output``, which holds nothing of the moment."""
+    write_json(output.with_suffix(COST), asdict(meter.read()) | {"finished_at": provenance.now()})
 
 
 def progress_of(node: Node, verb: str | None = None) -> Progress:
@@ -139,8 +140,8 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
-def write_run(study: Study, root: str, node: Tape | Run, *, status: str, **more: Any) -> None:
-    """Write run.json: the training's names, settings, readings and sources, and the digests of its outputs."""
+def write_run(study: Study, root: str, node: Tape | Run, usage: Usage, *, status: str, **more: Any) -> None:
+    """Write run.json: the training's names, settings, readings and sources, the digests of its outputs, its cost."""
     folder, settings = node.folder(root), plan.settings_of(study, node)
     record = {**asdict(node), "status": status, "settings": settings, "settings_sha256": plan.digest(settings), **more}
     record |= {"readings": plan.readings_in(study, node), "history_sha256": sha256(folder / "history.csv")}
@@ -149,17 +150,19 @@ def write_run(study: Study, root: str, node: Tape | Run, *, status: str, **more:
     if "data" in settings:
         record |= {"data_sha256": data_digest(root, node.dataset, "train")}
     record |= {"made_from": sha256s(root, plan.made_from(study, node, root, more.get("alpha")))}
-    record |= origin(study, node)
+    record |= origin(study, node) | asdict(usage)
     write_json(folder / "run.json", record)
 
 
-def measured(study: Study, node: Cell | Particles, *, model_sha256: str, data_sha256: str) -> dict[str, Any]:
-    """The fields of a measurement's row for its names, the digest of its settings, and its sources."""
+def measured(
+    study: Study, node: Cell | Particles, usage: Usage, *, model_sha256: str, data_sha256: str
+) -> dict[str, Any]:
+    """The fields of a measurement's row for its names, the digest of its settings, its sources and its cost."""
     about = {"scale": study.scale, **asdict(node)}
     about |= {"model_sha256": model_sha256, "config_sha256": plan.digest(plan.settings_of(study, node))}
     made = origin(study, node)
     named = ("git_commit", "git_dirty", "device", "torch", "threads", "finished_at", "code_sha256")
-    return about | {name: made[name] for name in named} | {"data_sha256": data_sha256}
+    return about | {name: made[name] for name in named} | {"data_sha256": data_sha256, **asdict(usage)}
 
 
 def origin(study: Study, node: Node) -> dict[str, Any]:

@@ -54,10 +54,9 @@ def evaluate(study: Study, root: str, node: Cell) -> None:
         options = dict.fromkeys(_ALWAYS) | {name: attack.options[name] for name in attack.options if name != "images"}
         about = {
             **{name: as_text(value) for name, value in options.items()},
-            **measured(study, node, model_sha256=model, data_sha256=split.digest()),
+            **measured(study, node, states.usage, model_sha256=model, data_sha256=split.digest()),
             **{name: exact(value) for name, value in health.items()},
             **read_json(node.run.folder(root) / "run.json").get("diagnostics", {}),
-            "seconds": f"{verdicts.seconds:.3f}",
         }
         row = _write(root, node, verdicts.correct.numpy(), about)
     progress.say(f"{row['correct']} of {row['n']} correct, {float(row['accuracy']):.2f} %")

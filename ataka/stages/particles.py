@@ -3,6 +3,7 @@
 from ataka import plan
 from ataka.files.disk import sha256
 from ataka.files.records import sealed, write_rows
+from ataka.machine.meter import Meter
 from ataka.particles import measure
 from ataka.plan import Particles
 from ataka.stages.common import device_of, exact, load, load_images, measured, naming, progress_of, writing
@@ -12,7 +13,7 @@ from ataka.study import Study
 def particles(study: Study, root: str, node: Particles) -> None:
     """Measure one generator's particles of the first test images on a network; writes a row for each image."""
     plan.particles_settings(study, node)  # refuses an unknown generator
-    device = device_of(study)
+    device, meter = device_of(study), Meter()
     network = load(study, root, node.run, device)
     images = load_images(study, root, node.dataset, "test")
     split = images.first(study.particles.images).to(device)
@@ -25,7 +26,8 @@ def particles(study: Study, root: str, node: Particles) -> None:
             seed=node.seed,
             progress=progress_of(node),
         )
-    about = measured(study, node, model_sha256=sha256(node.run.model(root)), data_sha256=images.digest())
+    model = sha256(node.run.model(root))
+    about = measured(study, node, meter.read(), model_sha256=model, data_sha256=images.digest())
     about |= {"count": study.particles.count}
     stated = [{**about, **{name: exact(value) for name, value in row.items()}} for row in rows]
     with writing(node.csv(root).parent, node.generator):

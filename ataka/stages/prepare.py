@@ -3,13 +3,14 @@
 from ataka import datasets, plan
 from ataka.datasets import splits
 from ataka.files.prepared import save_splits
-from ataka.stages.common import writing
+from ataka.machine.meter import Meter
+from ataka.stages.common import write_cost, writing
 from ataka.study import Study
 
 
 def prepare(study: Study, root: str, dataset: str, part: str) -> None:
     """Cut a data set's ``part`` and write it for all jobs: train with validation, or test."""
-    settings = study.data
+    settings, meter = study.data, Meter()
     cut = splits.cut(
         dataset,
         study.dataset(dataset).load(datasets.archive_folder(settings.folder)),
@@ -23,3 +24,4 @@ def prepare(study: Study, root: str, dataset: str, part: str) -> None:
     path = plan.data_file(root, dataset, part)
     with writing(path.parent, part):
         save_splits(path, {name: cut[name] for name in names}, about)
+        write_cost(path, meter)

@@ -4,6 +4,7 @@ from ataka import networks, plan
 from ataka.errors import UserError
 from ataka.files import tape
 from ataka.files.disk import require_space, sweep
+from ataka.machine.meter import Meter
 from ataka.objectives.teachers import Teachers
 from ataka.plan import Tape
 from ataka.stages.common import (
@@ -14,7 +15,7 @@ from ataka.stages.common import (
     reader_of,
     remedy,
     states_of,
-    times,
+    write_cost,
     write_history,
     write_run,
     writing,
@@ -31,7 +32,7 @@ def record(study: Study, root: str, node: Tape) -> None:
 
     Where another tape holds the very same teachers (`tape.share`), nothing is trained.
     """
-    device, progress = device_of(study), progress_of(node)
+    device, progress, meter = device_of(study), progress_of(node), Meter()
     settings = plan.tape_settings(study, node)
     ensemble, arch = plan.ensemble_of(study, node), study.teacher(node.dataset)
     generator, setup = study.generators[ensemble.generator], study.setup(ensemble.setup, node.dataset, arch)
@@ -43,6 +44,8 @@ def record(study: Study, root: str, node: Tape) -> None:
         reader_of(study, root, source, train)  # refuses a tape of other settings or images
         with writing(folder):
             shared = tape.share(source.manifest(root), folder, ensemble.n, about)
+            if shared:
+                write_cost(node.manifest(root), meter)
         if shared:
             progress.say(f"the kernel of {source.ensemble} was exactly the identity: its first {ensemble.n} serve here")
             return
@@ -74,7 +77,7 @@ def record(study: Study, root: str, node: Tape) -> None:
             raise UserError(f"{folder}: {error}; {states.last}; {remedy(error, ensemble.setup)}") from None
         writer.keep(teachers)
         write_history(folder / "history.csv", history)
-        write_run(study, root, node, status="finished", **times(states))
         peaks = {name: max(row[name] for row in history) for name in history[0] if name.endswith("_max")}
         diagnostics = diagnosed(generator, teachers, validation.to(device), node.seed)
+        write_run(study, root, node, states.usage, status="finished", resumed=states.resumed)
         writer.finish(about | {"threads": study.threads, "diagnostics": diagnostics} | peaks)

@@ -9,6 +9,7 @@ from ataka.evaluation import evaluate as run_attack
 from ataka.files import choices
 from ataka.files.choices import Candidate, Choice
 from ataka.files.records import read_json
+from ataka.machine.meter import Meter
 from ataka.models.mixture import Mixture
 from ataka.plan import Run, digests
 from ataka.stages.common import (
@@ -20,6 +21,7 @@ from ataka.stages.common import (
     progress_of,
     require_current,
     sha256s,
+    write_cost,
     writing,
 )
 from ataka.study import Study
@@ -38,7 +40,7 @@ def select(study: Study, root: str, node: Run) -> None:
     A candidate that diverged, overfitted or predicts one class is listed and not chosen. UserError if none is left, and
     for a candidate whose logits or gradients are not finite.
     """
-    device, progress = device_of(study), progress_of(node, "select")
+    device, progress, meter = device_of(study), progress_of(node, "select"), Meter()
     settings = plan.selection_settings(study, node.method)
     selection, split = study.selection_of(node.method), selection_split(study, root, node)
     grid = []
@@ -78,6 +80,7 @@ def select(study: Study, root: str, node: Run) -> None:
     )
     with writing(node.choice(root).parent):
         choices.write(node.choice(root), choice)
+        write_cost(node.choice(root), meter)
 
 
 def selection_split(study: Study, root: str, node: Run) -> Split:

@@ -14,6 +14,7 @@ from ataka.errors import UserError
 from ataka.files.disk import replacing, sha256, sweep
 from ataka.files.records import read_json, read_rows, write_rows
 from ataka.files.tensors import load_tensors, save_tensors
+from ataka.machine.meter import Meter
 from ataka.models.mixture import Mixture
 from ataka.models.normalised import MEAN
 from ataka.plan import Run
@@ -27,7 +28,6 @@ from ataka.stages.common import (
     remedy,
     require_current,
     states_of,
-    times,
     write_history,
     write_run,
     writing,
@@ -118,7 +118,8 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
         _save(folder, students, joint=method.joint)
         if teachers and status == "finished":
             diagnosis = {"diagnostics": diagnosed(extra["generator"], teachers, validation.to(device), node.seed)}
-        write_run(study, root, node, status=status, alpha=alpha, **diagnosis, **times(states))
+        more = diagnosis | {"resumed": states.resumed}
+        write_run(study, root, node, states.usage, status=status, alpha=alpha, **more)
 
 
 def _frozen(study: Study, root: str, node: Run, device: torch.device) -> Mixture:
@@ -136,7 +137,7 @@ def _save(folder: Path, trained: Sequence[nn.Module], *, joint: bool) -> None:
 
 def _extract(study: Study, root: str, node: Run, joint: Run) -> None:
     """Copy one member of a joint run; for ``member: chosen`` the most robust member on the selection split."""
-    device, method = device_of(study), study.method(node.method)
+    device, method, meter = device_of(study), study.method(node.method), Meter()
     mixture = load(study, root, joint, device)
     assert isinstance(mixture, Mixture)
     folder, member, more = node.folder(root), method.member, {}
@@ -148,19 +149,18 @@ def _extract(study: Study, root: str, node: Run, joint: Run) -> None:
         more = {"robust": robust, "split": study.selection_of(node.method).split}
         progress_of(node).say(f"member {member} of {joint.method} is the most robust: {robust} %")
     assert isinstance(member, int)
-    seconds = read_json(joint.folder(root) / "run.json")["seconds"]
     with writing(folder):
         save_tensors(folder / "model.safetensors", mixture.members[member].state_dict())
         with replacing(folder / "history.csv") as part:
             shutil.copyfile(joint.folder(root) / "history.csv", part)
-        write_run(study, root, node, status="finished", seconds=seconds, member=member, **more)
+        write_run(study, root, node, meter.read(), status="finished", member=member, **more)
 
 
 def _import(study: Study, root: str, node: Run) -> None:
     """A network of others becomes a run: its weights under our names, in our format."""
     from ataka.models import checkpoints
 
-    entry = plan.checkpoint(study, node)
+    entry, meter = plan.checkpoint(study, node), Meter()
     assert entry is not None
     network = networks.build(node.arch, study.dataset(node.dataset).specification, device=torch.device("cpu"))
     statistics = entry.normalise.model_dump() if entry.normalise else {}
@@ -173,12 +173,12 @@ def _import(study: Study, root: str, node: Run) -> None:
     with writing(folder):
         save_tensors(folder / "model.safetensors", loaded.network.state_dict())
         write_rows(folder / "history.csv", [{"imported": entry.path, "weights": loaded.weights}])
-        write_run(study, root, node, status="finished", seconds=0.0)
+        write_run(study, root, node, meter.read(), status="finished")
 
 
 def _join(study: Study, root: str, node: Run) -> None:
     """Join all members in one file, which an attack sees as one network."""
-    members = plan.members(study, node)
+    members, meter = plan.members(study, node), Meter()
     tensors = {}
     for index, member in enumerate(members):
         require_current(study, root, member, history=True)
@@ -190,22 +190,22 @@ def _join(study: Study, root: str, node: Run) -> None:
         for index, member in enumerate(members)
         for row in read_rows(member.folder(root) / "history.csv")
     ]
-    seconds = sum(read_json(member.folder(root) / "run.json")["seconds"] for member in members)
     with writing(folder):
         save_tensors(folder / "model.safetensors", tensors)
         write_history(folder / "history.csv", rows)
-        write_run(study, root, node, status="finished", seconds=seconds)
+        write_run(study, root, node, meter.read(), status="finished")
 
 
 def _adopt(study: Study, root: str, node: Run, alpha: float) -> None:
     """The chosen candidate becomes the run: the same bytes."""
+    meter = Meter()
     chosen = Run(node.dataset, node.arch, node.method, node.seed, f"alpha{alpha:g}")
     require_current(study, root, chosen, history=True)
     candidate, folder = chosen.folder(root), node.folder(root)
     record = read_json(candidate / "run.json")
-    kept = {name: record[name] for name in ("seconds", "diagnostics") if name in record}
+    kept = {name: record[name] for name in ("diagnostics",) if name in record}
     with writing(folder):
         for name in ("model.safetensors", "history.csv"):
             with replacing(folder / name) as part:
                 shutil.copyfile(candidate / name, part)
-        write_run(study, root, node, status="finished", alpha=alpha, **kept)
+        write_run(study, root, node, meter.read(), status="finished", alpha=alpha, **kept)

@@ -19,7 +19,7 @@ COLUMNS = [
     "kernel_offdiagonal_mean", "kernel_offdiagonal_max",
     "model_sha256", "config_sha256",
     "git_commit", "git_dirty",
-    "device", "torch", "threads", "finished_at",
+    "device", "torch", "threads", "seconds", "cpu_seconds", "memory_mb", "gpu_memory_mb", "finished_at",
     "data_sha256", "code_sha256",
 ]
 # fmt: on

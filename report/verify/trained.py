@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ataka import plan
-from ataka.files.records import read_json
+from ataka.files.records import COST, read_json
 from ataka.plan import Run, Tape
 from report import candidates
 from report.verify.inspection import Inspection, again
@@ -18,6 +18,7 @@ def data(at: Inspection, path: Path) -> Iterator[str]:
     dataset, part = path.parent.name, path.stem
     for name in ("train", "validation") if part == "train" else ("test",):
         load_split(path, name, plan.data_settings(at.study, dataset, part))
+    _cost(at, path)
     yield from ()
 
 
@@ -33,6 +34,7 @@ def tape(at: Inspection, node: Tape) -> Iterator[str]:
         yield from at.file(Path(os.path.normpath(folder / entry["file"])), entry["sha256"], path)
     if origin := manifest.get("shared"):
         yield from at.file(Path(os.path.normpath(folder / origin["of"])), origin["sha256"], path)
+        _cost(at, path)
     else:
         yield from _record(at, node, path)
 
@@ -62,6 +64,14 @@ def _record(at: Inspection, node: Tape | Run, path: Path) -> Iterator[str]:
     at.code(path, record["code_sha256"], plan.code_of(at.study, node))
 
 
+def _cost(at: Inspection, path: Path) -> None:
+    """Check the record of what the job took, if it is there: nothing depends on it."""
+    record = path.with_suffix(COST)
+    at.explained.add(record)
+    if record.is_file():
+        read_json(record, remedy=again(path))
+
+
 def choice(at: Inspection, path: Path, node: Run) -> Iterator[str]:
     found = candidates.load(at.root, at.study, node, again(path))
     if [candidate.alpha for candidate in found.grid] != list(at.study.selection.alphas):
@@ -69,3 +79,4 @@ def choice(at: Inspection, path: Path, node: Run) -> Iterator[str]:
     yield from at.images(path, node.dataset, found.split, found.data_sha256)
     yield from at.sources(path, found.made_from)
     at.code(path, found.code_sha256, plan.selection_code(at.study))
+    _cost(at, path)

@@ -11,8 +11,8 @@ from ataka.plan import Cell, Node, Particles, Run, Tape
 from report.verify import concluded, measured, trained
 from report.verify.inspection import Findings, Inspection, again
 
-_ASIDE = ("logs", "benchmarks", plan.BEFORE)
-"""What jobs said and took, and what was there before them: nothing depends on it."""
+_ASIDE = ("logs", plan.BEFORE)
+"""What jobs said, and what was there before them: nothing depends on it."""
 _RESUME = ".resume"
 """Where a job that isn't finished keeps its checkpoints."""
 

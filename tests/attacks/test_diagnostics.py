@@ -150,8 +150,6 @@ def test_they_are_counted_alike_after_an_interruption(network: nn.Module, split:
     class Kept:
         """Remembers every state, and goes on from the one it is told to."""
 
-        seconds = 0.0
-
         def __init__(self, state: State | None = None) -> None:
             self.state, self.states = state, list[State]()
 

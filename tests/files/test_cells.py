@@ -13,7 +13,8 @@ from ataka.files.records import seal
 
 def about(**changes: Any) -> dict[str, Any]:
     text = {name: "x" for name in cells.COLUMNS if name not in ("n", "correct", "accuracy", "ci_low", "ci_high")}
-    return text | {"seed": 0, "threads": 1, "seconds": 1.5} | changes
+    cost = {"seconds": 1.5, "cpu_seconds": 1.4, "memory_mb": 300.5, "gpu_memory_mb": None}
+    return text | {"seed": 0, "threads": 1} | cost | changes
 
 
 @pytest.mark.parametrize("correct", [0, 1, 7, 12])
@@ -24,6 +25,7 @@ def test_a_row_that_is_written_is_read_as_it_was(correct: int) -> None:
     read = cells.parse([row], "here")
     assert (read.n, read.correct, read.accuracy) == (12, correct, pytest.approx(100 * correct / 12, abs=1e-4))
     assert (row["steps"], row["loss_rise"], row["accuracy"]) == ("", "0.03", f"{100 * correct / 12:.4f}")
+    assert (read.memory_mb, read.gpu_memory_mb) == (300.5, None)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,7 @@ def test_a_row_that_is_written_is_read_as_it_was(correct: int) -> None:
         ({"n": "many"}, "n is 'many'"),
         ({"seed": "0.5"}, "seed is '0.5'"),
         ({"threads": ""}, "threads is ''"),
+        ({"memory_mb": "much"}, "memory_mb is 'much'"),
     ],
 )
 def test_a_row_that_does_not_add_up_is_refused_by_name(changes: dict[str, str], message: str) -> None:

@@ -221,11 +221,14 @@ def test_a_clusters_signal_ends_a_job_as_ctrl_c_does(
 def test_time_and_environment_before_an_interruption_are_recorded(
     natural: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    spent = json.loads(load_about(states(natural)[1])["content"])["seconds"]
+    spent = json.loads(load_about(states(natural)[1])["content"])["usage"]
     made(*NATURAL, threads=2)
     assert "{'device': 'cpu', 'threads': 1, 'torch': '" in capfd.readouterr().err
     run = read_json(Path(natural).parent / "run.json")
-    assert run["seconds"] > spent > 0
+    assert run["seconds"] > spent["seconds"] > 0
+    assert run["cpu_seconds"] > spent["cpu_seconds"] > 0
+    assert run["memory_mb"] >= spent["memory_mb"] > 0
+    assert run["gpu_memory_mb"] is None
     assert [(one["after"], one["threads"]) for one in run["resumed"]] == [(f"epoch 3 of {EPOCHS}", 1)]
     made(*NATURAL)
 
@@ -299,7 +302,7 @@ def test_a_state_of_other_code_is_not_used(
 def test_a_state_of_another_format_is_not_used(
     natural: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(resume, "FORMAT", 2)
+    monkeypatch.setattr(resume, "FORMAT", resume.FORMAT + 1)
     made(*NATURAL)
     assert capfd.readouterr().err.count("is not used: it was made under other format") == 2
 

@@ -125,6 +125,8 @@ def fields(study: Study, cell: Cell, correct: int | None = None, n: int | None =
         "git_dirty": "false",
         "threads": "1",
         "seconds": "1.5",
+        "cpu_seconds": "1.4",
+        "memory_mb": "300.5",
         "extra": "kept",
         **_DIAGNOSTICS.get(attack.kind, {}),
         **({"before_square": str(correct), "square_gain": "0.0", "warned": "0"} if attack.kind == "aa" else {}),

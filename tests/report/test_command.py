@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ataka.files.records import write_json
 from ataka.plan import Cell
 from ataka.study import Study
 from report.cli import main
@@ -108,3 +109,30 @@ def test_help_lists_every_verb() -> None:
     ran = python("-m", "report", "--help")
     assert ran.returncode == 0
     assert all(verb in ran.stdout for verb in ("collect", "render", "show", "cells", "union", "claims"))
+
+
+def test_the_cost_of_a_study_is_the_sum_of_its_jobs(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    usage = {"seconds": 90.0, "cpu_seconds": 150.0, "memory_mb": 512.0, "gpu_memory_mb": None}
+    write_json(root / "runs/digits/resnet10-w8/natural/seed7/run.json", usage)
+    write_json(root / "runs/digits/resnet10-w8/en-sat/seed7/run.json", usage | {"gpu_memory_mb": 9876.5})
+    write_json(root / "runs/digits/resnet10-w8/en-sat/choice.cost.json", usage | {"memory_mb": None})
+    write_json(root / "data/digits/train.cost.json", usage | {"seconds": 3000.0})
+    assert main(["cost", "--root", str(root)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "| stage | jobs | CPU time (min) | time (min) | memory (MB) | GPU memory (MB) |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| prepare | 1 | 2.5 | 50.0 | 512 | – |",
+        "| train | 2 | 5.0 | 3.0 | 512 | 9,876 |",
+        "| select | 1 | 2.5 | 1.5 | – | – |",
+        "| evaluate | 24 | 0.6 | 0.6 | 300 | – |",
+        "| all | 28 | 10.6 | 55.1 | 512 | 9,876 |",
+    ]
+
+
+def test_a_damaged_record_is_no_cost(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = root / "data/digits/train.cost.json"
+    write_json(path, {"seconds": 1.0})
+    assert main(["cost", "--root", str(root)]) == 2
+    assert f"{path} is another's file: it has no 'cpu_seconds'" in capsys.readouterr().err
+    assert main(["cost", "--root", str(root / "data")]) == 2
+    assert "holds no job's record" in capsys.readouterr().err

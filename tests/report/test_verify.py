@@ -74,6 +74,10 @@ def test_problems_are_listed_and_counted_and_the_code_is_2(
 # ---- damage: what is done, and each line that must be told, by its file and a word of it
 
 
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines(keepends=True)
+
+
 def flip(path: Path, place: int = -1) -> None:
     content = bytearray(path.read_bytes())
     content[place] ^= 1
@@ -278,7 +282,11 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[tuple[str, str]]]] = {
         [("cells.csv", f"what it has of {ROOT}/{CELL}")],
     ),
     "a collection with a row twice": (
-        lambda r: (r / "cells.csv").write_text((r / "cells.csv").read_text() + (r / "cells.csv").read_text()[-700:]),
+        lambda r: (r / "cells.csv").write_text("".join([*lines(r / "cells.csv"), lines(r / "cells.csv")[-1]])),
+        [("cells.csv", "what it has of")],
+    ),
+    "a collection with half a row": (
+        lambda r: (r / "cells.csv").write_text("".join([*lines(r / "cells.csv"), lines(r / "cells.csv")[-1][-99:]])),
         [("cells.csv", "is damaged")],
     ),
     "an edited collection of particles": (

@@ -32,7 +32,7 @@ def state(checkout: Checkout) -> State:
     return {
         str(path.relative_to(checkout.folder)): (path.read_bytes(), path.stat().st_mtime_ns)
         for path in files
-        if path.relative_to(root).parts[0] not in ("logs", "benchmarks")
+        if path.relative_to(root).parts[0] != "logs"
     }
 
 

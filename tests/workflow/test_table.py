@@ -11,7 +11,8 @@ import pytest
 from tests.workflow.driver import ATTACKS, LAST, METHODS, STUDENTS, TABLE, Answer, Checkout, ask_all, cell, evaluates
 
 CELL = cell("s-at-aka", "pgd")
-OF_A_MOMENT = ("seconds", "finished_at", "git_commit", "git_dirty", "seal")
+TAKEN = ("seconds", "cpu_seconds", "memory_mb", "gpu_memory_mb")
+OF_A_MOMENT = (*TAKEN, "finished_at", "git_commit", "git_dirty", "seal")
 """Columns of a cell that tell of the moment, not of the number."""
 
 
