@@ -1,7 +1,9 @@
 """Commit, versions, machine and time, for the record beside every result."""
 
+import os
 import platform
 import subprocess
+import sys
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -10,6 +12,8 @@ from typing import Any
 
 HOME = Path(__file__).resolve().parents[2]
 """The checkout: where config/, the Snakefile and results/ lie."""
+ROOMS = ("ataka", "baselines", "config", "report", "rules")
+"""The folders of the checkout whose files may decide a result. A file that was added there counts as an edit."""
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pyautoattack", "snakemake")
 
 
@@ -34,16 +38,35 @@ def _version(package: str) -> str | None:
 
 @cache
 def git_state() -> tuple[str, bool | None]:
-    """The commit of the checkout and whether tracked files differ from it; ("", None) outside a checkout."""
+    """The commit of the checkout, and whether a file differs from it or was added in ROOMS.
 
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(HOME), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
+    ("", None) for sources that are no checkout of their own, though they may lie inside another one. The same where git
+    doesn't answer, which is printed with git's reason.
+    """
     try:
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.CalledProcessError):
-        return "", None
+        if not (HOME / ".git").exists():
+            return "", None
+        around = _git("rev-parse", "--show-toplevel")
+        if not HOME.samefile(around):
+            raise OSError(f"{HOME / '.git'} is no repository, and {around} is another one")
+        commit = _git("rev-parse", "--verify", "HEAD")
+        edited = _git("status", "--porcelain", "--untracked-files=no")
+        added = _git("ls-files", "--others", "--exclude-per-directory=.gitignore", "--", *ROOMS)
+        return commit, bool(edited or added)
+    except subprocess.CalledProcessError as error:
+        reason = " ".join(os.fsdecode(error.stderr).split())
+    except OSError as error:
+        reason = str(error)
+    print(f"WARNING: records don't state the commit of {HOME}: {reason}", file=sys.stderr, flush=True)
+    return "", None
+
+
+def _git(*arguments: str) -> str:
+    """What git answers of the checkout, whatever repository the environment names; no file is written."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or "CONFIG" in name}
+    command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(HOME), *arguments]
+    answer = subprocess.run(command, env=kept, capture_output=True, check=True).stdout
+    return os.fsdecode(answer).removesuffix("\n")
 
 
 def now() -> str:

@@ -1,16 +1,13 @@
 """Does the code's digest change with a formula, and with nothing else?"""
 
 import importlib
-import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from ataka import plan, psi
-from ataka.files import provenance
 from ataka.plan import Cell, Particles, Run
 from ataka.plan.code import Code, code_digest
 from ataka.study.config import load
@@ -197,48 +194,3 @@ def test_settings_hold_the_options_of_one_psi_and_the_reading_of_one_pull() -> N
     assert "kl" in options("p-at-aka").keys() - options("s-at-aka").keys()
     assert "mse" in options("s-at-aka").keys() - options("p-at-aka").keys()
     assert options("s-rslad").keys() - options("en-rslad").keys() == {"psi", "amalgamate_on"}
-
-
-# ---- the record beside every result
-
-
-def test_the_environment_names_commit_and_versions() -> None:
-    found = provenance.environment()
-    assert found["versions"]["torch"]
-    assert "snakemake" in found["versions"]
-    assert found["python"].startswith("3.")
-    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=provenance.HOME, capture_output=True, text=True, check=False)
-    assert found["git_commit"] == git.stdout.strip()
-
-
-def test_outside_a_checkout_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provenance, "HOME", tmp_path)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert provenance.git_state.__wrapped__() == ("", None)
-    monkeypatch.setenv("PATH", str(tmp_path))  # no git at all
-    assert provenance.git_state.__wrapped__() == ("", None)
-
-
-def test_a_checkout_knows_whether_it_was_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provenance, "HOME", tmp_path)
-
-    def git(*arguments: str) -> None:
-        who = ["-c", "user.name=x", "-c", "user.email=x@x"]
-        subprocess.run(["git", *who, *arguments], cwd=tmp_path, capture_output=True, check=True)
-
-    git("init")
-    (tmp_path / "file").write_text("1")
-    git("add", "file")
-    git("commit", "-m", "first")
-    commit, dirty = provenance.git_state.__wrapped__()
-    assert (len(commit), dirty) == (40, False)
-    (tmp_path / "untracked").write_text("1")
-    assert provenance.git_state.__wrapped__() == (commit, False)
-    (tmp_path / "file").write_text("2")
-    assert provenance.git_state.__wrapped__() == (commit, True)
-
-
-def test_times_are_in_utc() -> None:
-    told = datetime.fromisoformat(provenance.now())
-    assert told.utcoffset().total_seconds() == 0
-    assert abs((datetime.now(UTC) - told).total_seconds()) < 5
