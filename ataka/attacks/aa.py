@@ -11,8 +11,7 @@ Square with 5,000 queries. ``version="shortened"`` runs the same four with less 
 numbers are not AutoAttack's.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
@@ -26,7 +25,7 @@ from ataka.attacks.acceleration import accelerated
 from ataka.attacks.check import checked
 from ataka.attacks.mode import attack_mode
 from ataka.errors import UserError, nearest
-from ataka.streams import seed_of
+from ataka.streams import seed_of, undisturbed
 from ataka.study.attacks import AttackOptions, Check
 from ataka.study.fields import Budget, reading
 
@@ -176,7 +175,7 @@ def attack_chunk(
     settings = _settings(version, {"iterations": iterations, "target_classes": target_classes, "queries": queries})
     if eps == 0:  # Square would look for ever for a change that shows
         return x.detach()
-    with attack_mode(model), _undisturbed():
+    with attack_mode(model), undisturbed():
         with torch.no_grad():
             classes = model(x[:1]).shape[1]
         if classes < 4:
@@ -286,11 +285,3 @@ def _component(adversary: Any, name: str, seed: int) -> Any:
     component = getattr(adversary, places.get(name, name))
     component.seed = seed
     return component
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Put back what AutoAttack changes for the process: torch's seeds."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
-    with torch.random.fork_rng(devices=devices):
-        yield

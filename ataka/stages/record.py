@@ -67,6 +67,7 @@ def record(study: Study, root: str, node: Tape) -> None:
                 facts,
                 setup,
                 seed=node.seed,
+                teachers=len(teachers),
                 writer=writer,
                 progress=progress,
                 states=states,

@@ -103,6 +103,7 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
                 facts,
                 setup,
                 seed=seeds[0] if not method.joint else node.seed,
+                teachers=len(teachers),
                 reader=reader,
                 progress=progress,
                 states=states,

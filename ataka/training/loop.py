@@ -21,6 +21,7 @@ from ataka.machine.progress import Progress
 from ataka.study import Setup
 from ataka.training.epoch import Epoch, cuts
 from ataka.training.failures import Diverged, History
+from ataka.training.forwards import drawing
 from ataka.training.meters import Watch, suffixes
 from ataka.training.objective import Batch, Objective, budgets_of
 from ataka.training.precision import generating, updating
@@ -41,6 +42,7 @@ def train(
     setup: Setup,
     *,
     seed: int,
+    teachers: int = 0,
     reader: tape.Reader | None = None,
     writer: tape.Writer | None = None,
     progress: Progress | None = None,
@@ -49,6 +51,9 @@ def train(
     eps: float = 0.0,
 ) -> History:
     """Train ``networks`` in place on ``data`` (on their device); returns the history, a row an epoch.
+
+    Of the networks the first ``teachers`` are an ensemble's. What they draw in their forwards doesn't depend on whether
+    students train beside them (forwards.py).
 
     In each batch of an epoch the objective yields a loss for every network, which is back-propagated at once; the
     updates follow the last. As the epoch ends, the watchers add columns to its row or raise a Failed, its tape is
@@ -69,26 +74,28 @@ def train(
     if states:
         states.restore(training.load_state_dict)
     progress.start(setup.epochs, len(data), done=len(training.history) * len(data))
-    for number in range(len(training.history), setup.epochs):
-        epoch = Epoch(number, data, specification, setup, seed=seed)
-        for network in networks:
-            network.train()
-        for batch in epoch.batches(reader, writer, training.update):
-            try:
-                with generating(setup.precision), updating(networks, setup.precision):
-                    step = _step(training, objective, batch, watch)
-            except NotFinite as error:
-                raise error.within(f"epoch {number + 1}, step {watch.steps + 1}") from None
-            if step:
-                raise Diverged(number + 1, [*training.history, epoch.row()], step)
-            progress.step(len(batch.y), epoch.meter.latest_loss)
-        training.history.append(epoch.row())
-        _end_epoch(watchers, training.history)
-        progress.end_epoch(number + 1, training.history[-1])
-        if writer:
-            writer.end_epoch(number, epoch.view)
-        if states:
-            states.keep(f"epoch {number + 1} of {setup.epochs}", training.state_dict)
+    with drawing(networks, teachers, seed=seed) as begin:
+        for number in range(len(training.history), setup.epochs):
+            begin(number)
+            epoch = Epoch(number, data, specification, setup, seed=seed)
+            for network in networks:
+                network.train()
+            for batch in epoch.batches(reader, writer, training.update):
+                try:
+                    with generating(setup.precision), updating(networks, setup.precision):
+                        step = _step(training, objective, batch, watch)
+                except NotFinite as error:
+                    raise error.within(f"epoch {number + 1}, step {watch.steps + 1}") from None
+                if step:
+                    raise Diverged(number + 1, [*training.history, epoch.row()], step)
+                progress.step(len(batch.y), epoch.meter.latest_loss)
+            training.history.append(epoch.row())
+            _end_epoch(watchers, training.history)
+            progress.end_epoch(number + 1, training.history[-1])
+            if writer:
+                writer.end_epoch(number, epoch.view)
+            if states:
+                states.keep(f"epoch {number + 1} of {setup.epochs}", training.state_dict)
     if best:
         best.put_back()
     return training.history

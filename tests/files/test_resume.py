@@ -47,6 +47,7 @@ JOBS = {
     "replay": ("train", f"{RUNS}/s-at-aka/seed0/alpha0.5/model.safetensors"),
     "joint": ("train", f"{RUNS}/s-cat-aka/seed0/model.safetensors"),
     "tape": ("record", TAPE),
+    "dropout": ("train", f"{ROOT}/runs/{D}/tests.dropout/natural/seed0/model.safetensors"),
 }
 ATTACKS = {name: ("evaluate", f"{CELLS}/{name}.csv") for name in ("aa", "pgd", "fog")}
 NATURAL = JOBS["independent"]
@@ -164,7 +165,15 @@ def test_a_training_interrupted_again_and_again_ends_as_if_nothing_had_been(
     assert bytes_of(path) == expected
     run = read_json(Path(path).parent / "run.json")
     assert [one["after"] for one in run["resumed"]] == after
-    probed = {"independent": 0, "best epoch": 1, "frozen teachers": 1, "replay": 0, "joint": 3, "tape": 3}[shape]
+    probed = {
+        "independent": 0,
+        "best epoch": 1,
+        "frozen teachers": 1,
+        "replay": 0,
+        "joint": 3,
+        "tape": 3,
+        "dropout": 0,
+    }[shape]
     (row, *_) = read_rows(Path(path).parent / "history.csv")
     assert sum(name.startswith("probe_clean") for name in row) == probed
     assert not (Path(path).parent / ".resume").exists()

@@ -408,6 +408,22 @@ def test_training_beside_the_teachers_gives_the_tapes_student(candidates: Path) 
     assert all(torch.equal(joint[name], replayed[name]) for name in joint)
 
 
+def test_networks_that_draw_in_training_are_functions_of_their_seed_too(tmp_path: Path, home: Path) -> None:
+    """Teachers and students with dropout: equal jobs give equal bits, and online training gives the tape's student."""
+    online = {"s-at-aka.online": {"like": "s-at-aka", "online": True, "alpha": 0.5}}
+    drawing = {"teachers": {"cifar10": "tests.dropout"}, "methods": online, "setups": {"table2": {"epochs": 2}}}
+    runs = f"{ROOT}/runs/{D}/tests.dropout"
+    models = []
+    for folder in (tmp_path / "first", tmp_path / "second"):
+        shutil.copytree(home / ROOT / "data", folder / ROOT / "data")
+        with contextlib.chdir(folder):
+            made("record", f"{ROOT}/tapes/{D}/tests.dropout-x3-svgd/seed0/manifest.json", **drawing)
+            for model in (f"{runs}/s-at-aka/seed0/alpha0.5", f"{runs}/s-at-aka.online/seed0"):
+                made("train", f"{model}/model.safetensors", **drawing)
+                models.append(Path(model, "model.safetensors").read_bytes())
+    assert models == [models[0]] * 4
+
+
 # ---- alpha
 
 
