@@ -534,7 +534,7 @@ def test_a_collapsed_candidate_loses_even_with_the_best_accuracy(candidates: Pat
     before = text.read_bytes() if text.exists() else None
     collapse(collapsed)
     try:
-        made("select", str(path), selection={"collapsed": "refuse", "attack": {"eps": "1"}})
+        made("select", str(path), selection={"collapsed": "refuse", "attack": {"eps": "1", "steps": 20}})
         choice = json.loads(path.read_text())
         assert choice["alpha"] == 0.1
         assert choice["grid"][1]["status"] == "collapsed"
