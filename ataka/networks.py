@@ -5,26 +5,41 @@ from torch import nn
 
 from ataka import models, streams
 from ataka.datasets.specification import Specification
+from ataka.draws import Alike
+from ataka.models.initialisation import initialise, set_momentum
+from ataka.study import Setup
 
 
-def build(arch: str, facts: Specification, *, device: torch.device) -> nn.Module:
-    """A network that fits a data set of these ``facts``, with weights from torch's global stream."""
+def build(arch: str, facts: Specification, *, device: torch.device, setup: Setup | None = None) -> nn.Module:
+    """A network that fits a data set of these ``facts``, with weights from torch's global CPU stream.
+
+    A ``setup`` may draw other weights, or set another momentum of batch normalisation, than the network's own (G8).
+    """
     network = models.build(arch, classes=facts.classes, channels=facts.channels, mean=facts.mean, std=facts.std)
+    if setup:
+        with Alike():
+            initialise(network, setup.initialisation, classes=facts.classes)
+        if setup.batchnorm_momentum is not None:
+            set_momentum(network, setup.batchnorm_momentum)
     return network.to(device)
 
 
-def student(arch: str, facts: Specification, *, seed: int, device: torch.device) -> nn.Module:
+def student(
+    arch: str, facts: Specification, *, seed: int, device: torch.device, setup: Setup | None = None
+) -> nn.Module:
     """The network of a run: at equal seeds every method starts from the same weights."""
     with streams.global_stream(seed, "initial", "network", 0):
-        return build(arch, facts, device=device)
+        return build(arch, facts, device=device, setup=setup)
 
 
-def teachers(arch: str, facts: Specification, count: int, *, seed: int, device: torch.device) -> list[nn.Module]:
+def teachers(
+    arch: str, facts: Specification, count: int, *, seed: int, device: torch.device, setup: Setup | None = None
+) -> list[nn.Module]:
     """An ensemble of teachers, teacher i the same whatever ``count`` is."""
     networks = []
     for index in range(count):
         with streams.global_stream(seed, "initial", "teacher", index):
-            networks.append(build(arch, facts, device=device))
+            networks.append(build(arch, facts, device=device, setup=setup))
     return networks
 
 

@@ -38,6 +38,17 @@ def batchnorm(default: BatchNorm) -> Any:
     )
 
 
+def within_script(epsilon: str) -> Any:
+    """The reading of the budget that x' is made within, where the authors' script has another than this paper."""
+    return reading(
+        ...,
+        id="E3",
+        sentence=SENTENCE,
+        values=f"the budget that the network is trained within: the study's, as it is evaluated; the authors' script "
+        f"says {epsilon}",
+    )
+
+
 def attack(
     options: Options,
     network: nn.Module,

@@ -46,6 +46,11 @@ def of_networks() -> Iterator[tuple[str, list[Tensor]]]:
     for arch in [*small, "resnet10-w8", "wrn10-1", *(f"timm/{name}" for name in TIMM)]:
         network = networks.student(arch, facts, seed=3, device=torch.device("cpu"))
         yield arch, list(network.parameters())
+    for scheme in ("torch", "fan-in"):
+        setup = tiny.setup(initialisation=scheme)
+        for arch in ("resnet10-w8", "wrn10-1-silu"):
+            network = networks.student(arch, facts, seed=3, device=torch.device("cpu"), setup=setup)
+            yield f"{arch} {scheme}", list(network.parameters())
     with streams.global_stream(3, "own"), draws.Alike():
         yield "own", list(Own().parameters())
 

@@ -31,6 +31,10 @@ class Split:
             raise UserError(f"{count} images are asked for, but the split has {len(self)}")
         return Split(self.images[:count], self.labels[:count])
 
+    def joined(self, other: "Split") -> "Split":
+        """These images and then the ``other`` ones."""
+        return Split(torch.cat((self.images, other.images)), torch.cat((self.labels, other.labels)))
+
     def to(self, device: torch.device) -> "Split":
         return Split(self.images.to(device), self.labels.to(device))
 

@@ -1,6 +1,10 @@
-"""Prepared data sets: the splits of one data set in a safetensors file, and the settings of the cut."""
+"""Prepared data sets: the splits of one data set in a safetensors file, and the settings of the cut.
+
+A file that holds ``train`` and ``validation`` has a third split, ``all``: the images of both, in this order.
+"""
 
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,8 @@ def save_splits(path: Path, splits: Mapping[str, Split], about: Mapping[str, Any
     tensors: dict[str, Tensor] = {}
     for name, part in splits.items():
         tensors |= {f"{name}.images": part.images, f"{name}.labels": part.labels}
-    digests = {name: part.digest() for name, part in splits.items()}
+    everything = {"all": splits["train"].joined(splits["validation"])} if "validation" in splits else {}
+    digests = {name: part.digest() for name, part in {**splits, **everything}.items()}
     save_tensors(path, tensors, {"settings": about, "sha256": digests})
 
 
@@ -31,10 +36,15 @@ def load_split(path: Path, name: str, about: Mapping[str, Any] | None = None) ->
             f"{path} was cut under other settings than those in force; prepare it again: snakemake --force {path}"
         )
     try:
-        split = Split(tensors[f"{name}.images"], tensors[f"{name}.labels"])
+        parts = [
+            Split(tensors[f"{part}.images"], tensors[f"{part}.labels"])
+            for part in (("train", "validation") if name == "all" else (name,))
+        ]
+        expected = metadata["sha256"][name]
     except KeyError:
         raise UserError(f"{path} has no split '{name}'; delete it and run again") from None
+    split = reduce(Split.joined, parts)
     is_typed = (split.images.dtype, split.labels.dtype) == (torch.uint8, torch.int64)
-    if not is_typed or split.digest() != metadata["sha256"].get(name):
+    if not is_typed or split.digest() != expected:
         raise UserError(f"{path} is damaged: the images of '{name}' are not those prepared; delete it and run again")
     return split

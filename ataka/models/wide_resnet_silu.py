@@ -5,9 +5,10 @@ first layer (RSLAD@c40e04f:cifar100_models/wideresnet.py). RSLAD normalises by C
 on CIFAR-100 too, RobustBench by CIFAR-100's; here the caller says. Padding follows the map's side: for even
 sides, all that CIFAR meets, it is the authors' fixed (0, 1); for odd ones, where theirs fails, still "SAME".
 
-Their training code isn't public. Initialisation is wide_resnet.py's, as in the re-implementation by
-imrahulr/adversarial_robustness_pytorch; batch-norm's momentum is torch's 0.1, as in RSLAD's file, where the
-re-implementation has 0.01 as a part of its recipe.
+Initialisation is wide_resnet.py's, as in the re-implementation by imrahulr/adversarial_robustness_pytorch; batch-norm's
+momentum is torch's 0.1, as in RSLAD's file. The authors' own training code (google-deepmind/deepmind-research) has
+other initial weights and a momentum of 0.01, and RSLAD's file torch's initial weights: both are readings of a set-up
+(initialisation.py, G8).
 """
 
 import re

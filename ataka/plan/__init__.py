@@ -35,6 +35,7 @@ from ataka.plan.lineage import (
     source_of,
     tape_of,
     together,
+    trained_on,
     tuned,
     tuned_run,
 )
@@ -92,6 +93,7 @@ __all__ = [
     "tape_of",
     "tape_settings",
     "together",
+    "trained_on",
     "tuned",
     "tuned_run",
 ]

@@ -112,7 +112,7 @@ def scale_of(root: str) -> str:
 
 
 def data_file(root: str | Path, dataset: str, part: str) -> Path:
-    """Where the prepared images lie: ``part`` is train (with validation) or test."""
+    """Where the prepared images lie: ``part`` is train (with validation, and so all) or test."""
     return Path(root, "data", dataset, f"{part}.safetensors")
 
 

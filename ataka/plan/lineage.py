@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ataka import models
 from ataka.errors import UserError, nearest
@@ -92,6 +92,13 @@ def together(study: Study, run: Run) -> Run | None:
     """The joint run that ``run`` is one member of."""
     method = study.method(run.method)
     return Run(run.dataset, run.arch, method.member_of, run.seed) if method.member_of else None
+
+
+def trained_on(study: Study, node: Tape | Run) -> Literal["train", "all"]:
+    """The prepared images that the training of ``node`` itself sees."""
+    if isinstance(node, Tape):
+        return study.setup(ensemble_of(study, node).setup, node.dataset, study.teacher(node.dataset)).split
+    return study.setup(study.method(node.method).setup, node.dataset, node.arch).split
 
 
 def candidates(study: Study, run: Run) -> list[Run]:

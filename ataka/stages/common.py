@@ -148,7 +148,7 @@ def write_run(study: Study, root: str, node: Tape | Run, usage: Usage, *, status
     if isinstance(node, Run):
         record |= {"model_sha256": sha256(node.model(root))}
     if "data" in settings:
-        record |= {"data_sha256": data_digest(root, node.dataset, "train")}
+        record |= {"data_sha256": data_digest(root, node.dataset, plan.trained_on(study, node))}
     record |= {"made_from": sha256s(root, plan.made_from(study, node, root, more.get("alpha")))}
     record |= origin(study, node) | asdict(usage)
     write_json(folder / "run.json", record)

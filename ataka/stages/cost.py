@@ -18,7 +18,7 @@ from ataka import models, plan
 from ataka.datasets import Specification
 from ataka.errors import UserError
 from ataka.machine.progress import duration
-from ataka.plan import Cell, Node, Particles, Tape
+from ataka.plan import Cell, Node, Particles, Run, Tape
 from ataka.study import Ensemble, Study, config
 
 ATTACK_STEP, UPDATE = 2, 3
@@ -79,7 +79,7 @@ def _passes(study: Study, node: Node) -> list[tuple[str, str, float]]:
         members, steps = study.method(node.method).members, study.generators[node.generator].steps
         each = members * study.particles.count * (ATTACK_STEP * steps + 2)
         return [(node.arch, node.dataset, float(study.particles.images * each))]
-    images = study.data.train or study.dataset(node.dataset).specification.images[0] - study.data.validation
+    images = _images(study, node)
     if isinstance(node, Tape):
         return (
             []
@@ -103,6 +103,13 @@ def _passes(study: Study, node: Node) -> list[tuple[str, str, float]]:
     if speaking:
         return [own, (study.teacher(node.dataset), node.dataset, float(images * epochs * speaking))]
     return [own]
+
+
+def _images(study: Study, node: Tape | Run) -> int:
+    """How many images an epoch of a training has."""
+    held_out = study.data.validation
+    rest = study.data.train or study.dataset(node.dataset).specification.images[0] - held_out
+    return rest + held_out if plan.trained_on(study, node) == "all" else rest
 
 
 def _teachers(study: Study, dataset: str, ensemble: Ensemble, images: int) -> tuple[str, str, float]:

@@ -36,7 +36,7 @@ def record(study: Study, root: str, node: Tape) -> None:
     settings = plan.tape_settings(study, node)
     ensemble, arch = plan.ensemble_of(study, node), study.teacher(node.dataset)
     generator, setup = study.generators[ensemble.generator], study.setup(ensemble.setup, node.dataset, arch)
-    train, validation = (load_images(study, root, node.dataset, name) for name in ("train", "validation"))
+    train, validation = (load_images(study, root, node.dataset, name) for name in (setup.split, "validation"))
     folder = node.folder(root)
     about = {"settings": settings, "settings_sha256": plan.digest(settings), "data_sha256": train.digest()}
     source = plan.source_of(study, node)
@@ -51,7 +51,7 @@ def record(study: Study, root: str, node: Tape) -> None:
             return
         progress.say(f"the particles of {source.ensemble} felt each other, so these teachers are trained by themselves")
     facts = study.dataset(node.dataset).specification
-    teachers = networks.teachers(arch, facts, ensemble.n, seed=node.seed, device=device)
+    teachers = networks.teachers(arch, facts, ensemble.n, seed=node.seed, device=device, setup=setup)
     states = states_of(study, node, folder, progress, data=about["data_sha256"])
     part = tape.part_of(plan.digest(states.identity))
     writer = tape.Writer(folder, generator.channels, count=len(train), part=part)

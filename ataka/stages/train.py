@@ -66,11 +66,11 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
     options = config.options(study, node.method, node.dataset, node.arch)
     setup = study.setup(method.setup, node.dataset, node.arch)
     facts = study.dataset(node.dataset).specification
-    split, validation = (load_images(study, root, node.dataset, name) for name in ("train", "validation"))
+    split, validation = (load_images(study, root, node.dataset, name) for name in (setup.split, "validation"))
     seeds = [networks.member_seed(node.seed, node.member)]
     if method.joint:
         seeds = [networks.member_seed(node.seed, member) for member in range(method.members)]
-    students = [networks.student(node.arch, facts, seed=seed, device=device) for seed in seeds]
+    students = [networks.student(node.arch, facts, seed=seed, device=device, setup=setup) for seed in seeds]
     teachers: list[nn.Module] = []
     extra: dict[str, Any] = {} if alpha is None else {"alpha": alpha}
     inputs: dict[str, Any] = {"data": split.digest(), "alpha": alpha}
@@ -84,7 +84,8 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
     elif method.ensemble:
         extra |= {"generator": study.generators[method.ensemble.generator], "online": True}
         arch, count = study.teacher(node.dataset), method.ensemble.n
-        teachers = networks.teachers(arch, facts, count, seed=seeds[0], device=device)
+        theirs = study.setup(method.ensemble.setup, node.dataset, arch)
+        teachers = networks.teachers(arch, facts, count, seed=seeds[0], device=device, setup=theirs)
     if method.generator is not None:
         extra["generator"] = study.generators[method.generator]
     if method.teachers:

@@ -1,12 +1,13 @@
 """Whether every name that a study's settings mention is defined there: methods, set-ups, generators, networks."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ataka import datasets, models
 from ataka.errors import nearest
 from ataka.study.methods import Ensemble, Method
+from ataka.study.setups import Setup
 
 if TYPE_CHECKING:
     from ataka.study import Study
@@ -79,6 +80,7 @@ def _check_method(study: "Study", name: str, method: Method) -> None:
             raise ValueError(f"methods.{name}.member: say 'chosen', or 0 to {together.members - 1}")
     elif method.member is not None:
         raise ValueError(f"methods.{name}.member needs member_of")
+    _check_chosen(study, name, method)
     if method.ensemble:
         _check_ensemble(study, name, method, method.ensemble)
     elif method.online:
@@ -87,26 +89,81 @@ def _check_method(study: "Study", name: str, method: Method) -> None:
         raise ValueError(f"methods.{name}.members: alpha is tuned for one network, not for several")
 
 
+def _check_chosen(study: "Study", name: str, method: Method) -> None:
+    """Nothing is chosen on images that a network behind it was trained on (``images: all``)."""
+    trained = study.methods[method.member_of] if method.member_of else method
+    setups = [trained.setup, *(study.methods[teacher].setup for teacher in trained.teachers.values())]
+    setups += [trained.ensemble.setup] if trained.ensemble else []
+    on_validation = (method.chosen_on or study.selection.split) == "validation"
+    choices = {
+        "alpha: tuned": (method.alpha == "tuned" and on_validation, "give alpha a number"),
+        "member: chosen": (method.member == "chosen" and on_validation, "give the member's number"),
+        "checkpoint: best": (_somewhere(study, trained.setup, "checkpoint", "best"), "take checkpoint: last"),
+    }
+    for choice, (is_made, way) in choices.items():
+        seen = [setup for setup in setups if is_made and _somewhere(study, setup, "images", "all")]
+        if seen:
+            raise ValueError(
+                f"methods.{name}: {choice} is a choice on validation images, but set-up '{seen[0]}' trains on all "
+                f"images; {way}, or setups.{seen[0]}.images: rest"
+            )
+
+
+def _somewhere(study: "Study", setup: str, field: str, value: object) -> bool:
+    """Whether a set-up, for any data set or network, has this value of a field."""
+    if setup not in study.setups:
+        return False  # an unknown name is told of elsewhere
+    entry = study.setups[setup]
+    return value in (getattr(entry, field), *(change.get(field) for change in entry.where.values()))
+
+
 def _check_ensemble(study: "Study", name: str, method: Method, ensemble: Ensemble) -> None:
     _known(ensemble.generator, study.generators, f"methods.{name}.ensemble.generator")
     _known(ensemble.setup, study.setups, f"methods.{name}.ensemble.setup")
-    teacher, student = study.setups[ensemble.setup], study.setups[method.setup]
-    if student.augmentation != teacher.augmentation:
-        raise ValueError(
-            f"methods.{name}: the student sees the images that its teachers saw, but augmentation is "
-            f"{student.augmentation} (set-up {method.setup}) and {teacher.augmentation} (set-up {ensemble.setup})"
-        )
-    if student.epochs > teacher.epochs:
-        raise ValueError(
-            f"methods.{name}: the student trains {student.epochs} epochs (set-up {method.setup}) "
-            f"but its tape has only {teacher.epochs} (set-up {ensemble.setup})"
-        )
+    for teacher, student in _both_setups(study, method.setup, ensemble.setup):
+        _check_pair(name, method, ensemble, teacher, student)
     if method.members > 1:
         raise ValueError(f"methods.{name}.members: a student of an ensemble is one network, not several")
     if ensemble.shares:
         _known(ensemble.shares.generator, study.generators, f"methods.{name}.ensemble.shares.generator")
         if ensemble.shares.n < ensemble.n:
             raise ValueError(f"methods.{name}.ensemble.shares.n: {ensemble.shares.n} are fewer than {ensemble.n}")
+
+
+def _both_setups(study: "Study", student: str, teacher: str) -> Iterator[tuple[Setup, Setup]]:
+    """The set-ups of teachers and student, for each data set of this scale and each network that the latter names."""
+    own = study.setups[student]
+    for dataset, arch in study.teachers.items():
+        if study.stand_in(dataset) is not None:
+            theirs = study.setups[teacher].at([dataset, arch])
+            others = [name for name in own.where if name not in study.teachers]
+            yield from ((theirs, own.at([dataset, other])) for other in ("", *others))
+
+
+def _check_pair(name: str, method: Method, ensemble: Ensemble, teacher: Setup, student: Setup) -> None:
+    """``student`` can follow ``teacher``: it sees the same images, and as often at most."""
+    for setting in ("augmentation", "images"):
+        theirs, its = getattr(teacher, setting), getattr(student, setting)
+        if its != theirs:
+            raise ValueError(
+                f"methods.{name}: the student sees the images that its teachers saw, but {setting} is {its} (set-up "
+                f"{method.setup}) and {theirs} (set-up {ensemble.setup})"
+            )
+    if student.epochs > teacher.epochs:
+        raise ValueError(
+            f"methods.{name}: the student trains {student.epochs} epochs (set-up {method.setup}) "
+            f"but its tape has only {teacher.epochs} (set-up {ensemble.setup})"
+        )
+    if method.online and _of_the_loop(student) != _of_the_loop(teacher):
+        raise ValueError(
+            f"methods.{name}.online: student and teachers train in one loop, but under other set-ups (the student "
+            f"{method.setup}, the teachers {ensemble.setup}); take one that is the same for both networks"
+        )
+
+
+def _of_the_loop(setup: Setup) -> Mapping[str, object]:
+    """What is the same for all networks of a training; the others a network gets before it."""
+    return setup.model_dump(exclude={"initialisation", "batchnorm_momentum"})
 
 
 def _known(name: str, names: Mapping[str, object], where: str) -> None:

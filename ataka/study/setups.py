@@ -82,6 +82,37 @@ class Setup(Settings):
         sentence="the learning rate is divided by 10 at the 200-th, 250-th and 270-th epoch",
         values="how many epochs are completed when the rate drops; one less reads 'as that epoch begins'",
     )
+    images: Literal["rest", "all"] = reading(
+        "rest",
+        neutral="rest",
+        id="C1",
+        sentence="alpha is greedily tuned and the best result in terms of accuracy is reported",
+        values={
+            "rest": "training leaves out the validation images",
+            "all": "it sees them too, as the authors' scripts do: only where nothing is chosen on them",
+        },
+    )
+    initialisation: Literal["network", "torch", "fan-in"] = reading(
+        "network",
+        neutral="network",
+        id="G8",
+        sentence="WideResNet-34-10 for CIFAR-10 and WideResNet-70-16 for CIFAR-100",
+        values={
+            "network": "the weights are drawn as the network's file says: wide ResNets as TRADES draws them",
+            "torch": "torch's default for every convolution and linear layer, as in RSLAD's file of the WRN-70-16",
+            "fan-in": "normal, of variance 1 / fan-in, cut at two deviations; zero logits, as DeepMind's WRN-70-16",
+        },
+    )
+    batchnorm_momentum: float | None = reading(
+        None,
+        neutral=None,
+        id="G8",
+        sentence="WideResNet-34-10 for CIFAR-10 and WideResNet-70-16 for CIFAR-100",
+        values="the weight of a batch in the running statistics, DeepMind's 0.01 being a decay of 0.99; null: the "
+        "network's own, torch's 0.1 in each of ours",
+        gt=0,
+        le=1,
+    )
     decay: float = Field(0.1, gt=0, le=1)
     schedule: Literal["steps", "cosine", "cyclic"] = added(
         "steps",
@@ -141,6 +172,11 @@ class Setup(Settings):
     def _differences_are_settings_too(self) -> "Setup":
         if self.checkpoint == "best" and self.probe is None:
             raise ValueError("checkpoint: best is chosen by the probe, which is null here")
+        if self.checkpoint == "best" and self.images == "all":
+            raise ValueError(
+                "checkpoint: best is chosen on validation images, which images: all trains on; take checkpoint: last, "
+                "or images: rest"
+            )
         for name, change in self.where.items():
             for key in change:
                 if key not in type(self).model_fields or key in ("where", "like"):
@@ -152,6 +188,11 @@ class Setup(Settings):
                 place = ".".join(map(str, ("where", name, *first["loc"])))
                 raise ValueError(f"{place}: {first['msg'].removeprefix('Value error, ')}") from None
         return self
+
+    @property
+    def split(self) -> Literal["train", "all"]:
+        """The prepared images that a training sees."""
+        return "all" if self.images == "all" else "train"
 
     def at(self, names: Collection[str]) -> "Setup":
         """This set-up with what differs for the ``names`` of a data set and a network."""

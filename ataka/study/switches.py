@@ -87,7 +87,7 @@ def _options(path: str, options: Any, listed: set[tuple[type, str]]) -> Iterator
             yield from _options(f"{path}.{name}", value, listed)
         elif key not in listed and name not in unused(options):
             listed.add(key)
-            if switch := _switch(f"{path}.{name}", info, info.default):
+            if switch := _switch(f"{path}.{name}", info, value if info.is_required() else info.default):
                 yield switch
 
 
@@ -136,8 +136,8 @@ def _literals(annotation: object) -> Iterator[str]:
 def _text(value: object) -> str:
     if isinstance(value, tuple | list):
         return ", ".join(map(_text, value))
-    if isinstance(value, bool):
-        return str(value).lower()
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

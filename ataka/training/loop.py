@@ -57,7 +57,8 @@ def train(
 
     In each batch of an epoch the objective yields a loss for every network, which is back-propagated at once; the
     updates follow the last. As the epoch ends, the watchers add columns to its row or raise a Failed, its tape is
-    written, and its state is kept: there an interrupted training resumes.
+    written, and its state is kept: there an interrupted training resumes. Under ``images: all`` the ``validation``
+    images are among ``data``: they show collapse and overfitting as well, but their accuracy is none of validation.
 
     Raises Diverged in the epoch in which a loss or a weight was not finite, within CHECK steps of a loss; Collapsed
     when PROBE images of ``validation`` have been of one class to a network for ``patience`` epochs; Overfitted as soon
@@ -163,7 +164,8 @@ def _watchers(
         say=progress.say,
     )
     watch, best = Watch(networks), None
-    watchers: list[Watcher] = [watch, Accuracy(networks, data, validation), probes]
+    held_out = validation if setup.images == "rest" else None
+    watchers: list[Watcher] = [watch, Accuracy(networks, data, held_out), probes]
     if probed:
         watchers.append(Collapse(networks, probed.first(PROBE), setup.epochs))
     if setup.checkpoint == "best":

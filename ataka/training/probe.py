@@ -1,4 +1,8 @@
-"""A short PGD on validation images as each epoch ends: robustness for the history, and catastrophic overfitting."""
+"""A short PGD on validation images as each epoch ends: robustness for the history, and catastrophic overfitting.
+
+Under ``images: all`` the training sees these images too. Catastrophic overfitting shows on them all the same: it loses
+robustness on the training's own images as well.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -120,6 +124,6 @@ def _message(name: str, probe: Probe, before: int, epoch: int, robust: int, clea
     """Of the network ``name``: ``before`` images withstood the probe after ``epoch``, and ``robust`` do now."""
     return (
         f"{f'network {name}' if name else 'the network'} has overfitted catastrophically: {before} of "
-        f"{len(probe.images)} validation images withstood PGD-{probe.steps} within {probe.eps * 255:g}/255 in epoch "
+        f"the probe's {len(probe.images)} images withstood PGD-{probe.steps} within {probe.eps * 255:g}/255 in epoch "
         f"{epoch}, {robust} do now, though {clean} are right without it"
     )

@@ -16,7 +16,7 @@ def data(at: Inspection, path: Path) -> Iterator[str]:
     from ataka.files.prepared import load_split  # needs torch
 
     dataset, part = path.parent.name, path.stem
-    for name in ("train", "validation") if part == "train" else ("test",):
+    for name in ("train", "validation", "all") if part == "train" else ("test",):
         load_split(path, name, plan.data_settings(at.study, dataset, part))
     _cost(at, path)
     yield from ()
@@ -26,7 +26,7 @@ def tape(at: Inspection, node: Tape) -> Iterator[str]:
     path, folder = node.manifest(at.root), node.folder(at.root)
     manifest = read_json(path)
     yield from at.settings(path, manifest["settings"], plan.tape_settings(at.study, node))
-    yield from at.images(path, node.dataset, "train", manifest["data_sha256"])
+    yield from at.images(path, node.dataset, plan.trained_on(at.study, node), manifest["data_sha256"])
     epochs = manifest["settings"]["setup"]["epochs"]
     if (len(manifest["epochs"]), len(manifest["teachers"])) != (epochs, manifest["settings"]["n"]):
         yield f"{path} lists {len(manifest['epochs'])} epochs of {epochs}; {again(path)}"
@@ -59,7 +59,7 @@ def _record(at: Inspection, node: Tape | Run, path: Path) -> Iterator[str]:
         if key in record:
             yield from at.file(folder / name, record[key], path, file)
     if "data_sha256" in record:
-        yield from at.images(path, node.dataset, "train", record["data_sha256"])
+        yield from at.images(path, node.dataset, plan.trained_on(at.study, node), record["data_sha256"])
     yield from at.sources(path, record["made_from"])
     at.code(path, record["code_sha256"], plan.code_of(at.study, node))
 

@@ -121,3 +121,17 @@ def test_without_a_budget_trades_is_natural_training(steps: int) -> None:
 
 def test_it_trains() -> None:
     oracle.assert_trains_and_leaves_alone(trades.create(options(steps=1)))
+
+
+def test_within_the_scripts_budget_no_image_goes_further() -> None:
+    """0.031 and 10 steps of 0.007 (E3): 0.00037 less than 8/255 a pixel, and another gradient."""
+    gradients, furthest = {}, {}
+    for eps in ("8/255", "0.031"):
+        network, batch = tiny.convolutional().train(), tiny.batch()
+        with oracle.forwards(network) as seen:
+            (loss,) = trades.create(options(eps=eps, step_size="0.007", steps=10)).losses([network], batch)
+        loss.backward()
+        gradients[eps] = network[0][0].weight.grad
+        furthest[eps] = max((x - batch.x).abs().max().item() for x, _ in seen)
+    assert furthest == pytest.approx({"8/255": 8 / 255, "0.031": 0.031}, abs=1e-7)
+    assert not torch.allclose(gradients["8/255"], gradients["0.031"], rtol=1e-4)

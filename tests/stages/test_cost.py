@@ -47,6 +47,11 @@ def test_a_jobs_work_is_counted(node: Any, forwards: float) -> None:
     assert cost.seconds_of(study(), node) == cost.WARM_JOB_SECONDS + forwards
 
 
+def test_training_on_all_images_costs_those_that_validation_holds_out_too() -> None:
+    everything = study(setups={"natural": {"images": "all"}})
+    assert cost.seconds_of(everything, Run(D, A, "natural", 0)) == cost.WARM_JOB_SECONDS + (64 + 64) * 3
+
+
 def test_training_beside_teachers_costs_them_too() -> None:
     online = {"like": "s-at-aka", "online": True, "alpha": 0.5}
     beside = study(methods={"s-at-aka.online": online})

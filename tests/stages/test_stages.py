@@ -338,7 +338,7 @@ def test_a_training_that_overfits_fails_and_goes_on_where_that_is_only_recorded(
     path = TAPE if verb == "record" else f"{RUNS}/en-sat/seed0/member0/model.safetensors"
     said = refused(verb, path, **overfitting(enough, setup))
     state, which = Path(path).parent / ".resume/1.safetensors", "network 0" if verb == "record" else "the network"
-    assert f"{which} has overfitted catastrophically: 40 of 64 validation images withstood PGD-10" in said
+    assert f"{which} has overfitted catastrophically: 40 of the probe's 64 images withstood PGD-10" in said
     assert "in epoch 2, 1 do now, though 60 are right without it; seen as epoch 3 ended, after its step 3" in said
     assert f"the last good state is that of epoch 2 of 4, {Path(path).parent}/.resume/" in said
     assert f"setups.{setup}.probe.overfitted: record lets it go on" in said

@@ -19,9 +19,10 @@ PAGE = (HOME / "docs/readings.md").read_text(encoding="utf-8")
 MEASURED = {
     "A1": {"bandwidth"}, "A3": {"gamma"}, "A5": {"repulsion"}, "A6": {"one_over_n"}, "A7": {"update"}, "A8": {"loss"},
     "A9": {"gradient_of"}, "A10": {"interact"}, "A11": {"start", "clamp_start"}, "A12": {"batchnorm"},
-    "C1": {"split"}, "C2": {"mse"}, "C3": {"input"}, "C4": {"logits"}, "C5": {"target"}, "C7": {"follow"},
-    "C8": {"weights_per"}, "C9": {"kl"}, "C11": {"logits"}, "E1": {"average", "attacked"}, "G2": {"decayed"},
-    "G5": {"checkpoint"}, "G6": {"augmentation"}, "G10": {"assignment"},
+    "C1": {"split", "images"}, "C2": {"mse"}, "C3": {"input"}, "C4": {"logits"}, "C5": {"target"}, "C7": {"follow"},
+    "C8": {"weights_per"}, "C9": {"kl"}, "C11": {"logits"}, "E1": {"average", "attacked"}, "E3": {"eps"},
+    "G2": {"decayed"}, "G5": {"checkpoint"}, "G6": {"augmentation"}, "G8": {"initialisation", "batchnorm_momentum"},
+    "G10": {"assignment"},
 }  # fmt: skip
 """Questions whose alternatives the table of readings measures, and the switches of each."""
 

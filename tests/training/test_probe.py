@@ -152,7 +152,7 @@ def test_a_training_that_overfits_ends_in_that_epoch(turn: list[dict[str, Tensor
     assert [row[f"probe{name}"] > 40 for row in found.history] == [True, True, True, False]
     assert found.history[-1][f"probe_clean{name}"] > 60
     assert f"{'network 1' if name else 'the network'} has overfitted catastrophically: " in str(found)
-    assert "of 128 validation images withstood PGD-10 within 24/255 in epoch 3, " in str(found)
+    assert "of the probe's 128 images withstood PGD-10 within 24/255 in epoch 3, " in str(found)
     assert str(found).endswith("seen as epoch 4 ended, after its step 1")
 
 
