@@ -5,9 +5,10 @@
 by Adam, with c found for each image by itself: it starts at ``initial_c``, grows tenfold until the attack succeeds,
 and is bisected from then on; the nearest success of all steps of all searches counts. As in the authors' code
 (carlini/nn_robust_attacks, l2_attack.py), each search starts anew at x, whose tanh-space image is drawn in by 1e-6.
-With a kappa the rival must lead by kappa, as in their code since 2017. Two things differ: nothing aborts early, as
-their search does by the loss of the whole batch; and they search more (1,000 to 10,000 steps, where a configuration
-says how many here).
+With a kappa the rival must lead by kappa, as in their code since 2017. Four things differ: nothing aborts early, as
+their search does by the loss of the whole batch; distances are those from x itself, not from the image drawn in; the
+last of ten searches or more is like the others, where theirs repeats the smallest c that succeeded; and they search
+more (1,000 to 10,000 steps, where a configuration says how many here).
 
 A pixel that is exactly 0 or 1 hardly moves in tanh space within a few hundred steps: that is the attack's own.
 """
