@@ -57,8 +57,8 @@ def edited(recipe: Recipe, before: tuple[Checkout, dict[str, tuple[str, str]], b
     (path,) = recipe.quoted(r"\*\*One field\*\* in `Options` of `(.+?)`")
     (imported, module) = recipe.quoted(r"which imports `(.+?)` from `(.+?)`")
     source = (checkout.folder / path).read_text(encoding="utf-8")
-    assert source.count(f"        {line}\n") == source.count("\n\n\ndef create(") == 1
-    source = source.replace(f"        {line}\n", use).replace("\n\n\ndef create(", f"\n{declaration}\n\ndef create(")
+    assert source.count(f"        {line}\n") == source.count("\n\n\ndef heeds(") == 1
+    source = source.replace(f"        {line}\n", use).replace("\n\n\ndef heeds(", f"\n{declaration}\n\ndef heeds(")
     source = source.replace(f"from {module} import ", f"from {module} import {imported}, ")
     write(checkout.folder / path, source)
     (entry,) = recipe.blocks("yaml")
