@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check golden lock clean
+.PHONY: help setup demo test test-all check golden bench lock clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -34,6 +34,13 @@ check: $(READY)  ## formatting, lint, types, the workflow's lint, what is genera
 
 golden: $(READY)  ## state the digests that decide what is made again, for a commit that changes some
 	$(BIN)/python -m tests.plan.golden
+
+bench: $(READY)  ## speed beside other libraries and older code, in an environment of its own; docs/performance.md
+	@test -d $(VENV)-bench || $(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(VENV)-bench/bin/pip install --quiet --disable-pip-version-check 'setuptools<81' wheel
+	$(VENV)-bench/bin/pip install --quiet --disable-pip-version-check --no-build-isolation -r bench/requirements.txt
+	$(VENV)-bench/bin/python -m bench
 
 lock: $(READY)  ## resolve requirements.in for every supported Python into requirements.txt, with hashes
 	$(BIN)/pip install --quiet uv

@@ -39,6 +39,9 @@ def updating(networks: Sequence[nn.Module], precision: Precision) -> Iterator[No
 
 
 def _cast(network: nn.Module, forward: Any, images: Tensor) -> Tensor:
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=network.training):
+    if not network.training:
+        measured: Tensor = forward(images)
+        return measured
+    with torch.autocast(images.device.type, torch.bfloat16):
         logits: Tensor = forward(images)
-    return logits.float() if network.training else logits
+    return logits.float()

@@ -8,6 +8,7 @@ from ataka import models, training
 from ataka.attacks import acceleration
 from ataka.attacks.acceleration import Switches, switched
 from ataka.attacks.mode import attack_mode
+from ataka.objectives.teachers import Teachers
 from ataka.study.setups import Precision
 from ataka.training.precision import generating, updating
 from baselines.natural import Natural
@@ -54,6 +55,20 @@ def test_attacks_of_a_training_alone_are_generated_in_half_precision() -> None:
     with switched(Switches(fold=True)), generating(Precision(generate="bfloat16")):
         assert acceleration.in_force() == Switches(fold=True, bfloat16=True)
     assert acceleration.in_force() == acceleration.OFF
+
+
+@pytest.mark.parametrize("switches", [acceleration.OFF, Switches(fold=True, channels_last=True)])
+def test_images_and_updates_in_half_precision_at_once(switches: Switches) -> None:
+    """An attack inside a step has its own precision, whatever the update has; the loss before the first update."""
+    histories = []
+    for half in (Precision(), Precision(generate="bfloat16", update="bfloat16")):
+        with switched(switches):
+            teachers, setup = [network(), network()], tiny.setup(precision=half, epochs=1, batch_size=24, milestones=())
+            objective = Teachers(tiny.generator())
+            histories.append(training.train(teachers, objective, tiny.split(24), tiny.FACTS, setup, seed=0))
+    float32, bfloat16 = (history[0]["loss0"] for history in histories)
+    assert bfloat16 == pytest.approx(float32, rel=0.05)
+    assert bfloat16 != float32
 
 
 def test_float32_is_the_training_that_it_was() -> None:

@@ -1,0 +1,92 @@
+"""Contestants in turn, in one process: medians, quartiles, ratios."""
+
+import csv
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import torch
+
+FOLDER = Path(__file__).parent.parent / "docs" / "performance"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long a contestant took, seconds: the median, and the quartiles of all rounds."""
+
+    contestant: str
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a measurement's CSV; ``note`` is a sentence."""
+
+    task: str
+    contestant: str
+    seconds: str
+    low: str
+    high: str
+    speed: str
+    """How many times as fast as the contestant that is the measure."""
+    note: str = ""
+
+
+def in_turn(contestants: Mapping[str, Callable[[], object]], rounds: int) -> list[Timing]:
+    """Time each contestant once a round, after a first round that isn't counted; every round begins with another."""
+    names = list(contestants)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for turn in range(rounds + 1):
+        for name in [*names[turn % len(names) :], *names[: turn % len(names)]]:
+            began = time.perf_counter()
+            contestants[name]()
+            if turn:
+                seconds[name].append(time.perf_counter() - began)
+    return [timing(name, seconds[name]) for name in names]
+
+
+def timing(contestant: str, seconds: Sequence[float]) -> Timing:
+    """The median and the quartiles of ``seconds``."""
+    low, middle, high = statistics.quantiles(seconds, n=4, method="inclusive") if len(seconds) > 1 else 3 * [*seconds]
+    return Timing(contestant, middle, low, high)
+
+
+def rows(task: str, timings: Sequence[Timing], measure: str, notes: Mapping[str, str] | None = None) -> list[Row]:
+    """The lines of ``task``, as multiples of the speed of the contestant ``measure``."""
+    base = next(one.median for one in timings if one.contestant == measure)
+    return [
+        Row(
+            task,
+            one.contestant,
+            f"{one.median:.4g}",
+            f"{one.low:.4g}",
+            f"{one.high:.4g}",
+            f"{base / one.median:.2f}",
+            (notes or {}).get(one.contestant, ""),
+        )
+        for one in timings
+    ]
+
+
+def write(name: str, lines: Sequence[Row], folder: Path = FOLDER) -> None:
+    """``folder``/NAME.csv; each line states the machine and the versions, too."""
+    about = {"machine": machine(), "versions": f"Python {platform.python_version()}, torch {torch.__version__}"}
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{name}.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*(field.name for field in fields(Row)), *about])
+        writer.writeheader()
+        writer.writerows([asdict(line) | about for line in lines])
+
+
+def machine() -> str:
+    """The processor's model, and how many cores this process may use."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{models[0] if models else platform.processor()}, {len(os.sched_getaffinity(0))} cores"

@@ -1,0 +1,55 @@
+"""Do the measurements of speed run, and say what they measured?"""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from bench import __main__ as command
+from bench import gpu, timing
+
+
+def test_each_contestant_has_its_turn_first() -> None:
+    order: list[str] = []
+    contestants = {name: (lambda name=name: order.append(name)) for name in "abc"}
+    timings = timing.in_turn(contestants, rounds=3)
+    assert "".join(order) == "abcbcacababc"
+    assert [one.contestant for one in timings] == ["a", "b", "c"]
+
+
+def test_speed_is_a_ratio_of_medians() -> None:
+    timings = [timing.timing("slow", [4.0, 2.0, 9.0]), timing.timing("fast", [1.0, 1.0, 7.0])]
+    slow, fast = timing.rows("task", timings, "slow")
+    assert (slow.seconds, slow.low, slow.high, slow.speed) == ("4", "3", "6.5", "1.00")
+    assert fast.speed == "4.00"
+
+
+@pytest.mark.parametrize("name", ["attacks", "autoattack"])
+def test_a_smoke_run_writes_its_table(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "performance"
+    assert command.main(["--smoke", "--folder", str(folder), name, "page"]) == 0
+    with (folder / f"{name}.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert {"ours", "ours, switches off"} <= {line["contestant"] for line in lines}
+    assert all(float(line["seconds"]) > 0 and "torch" in line["versions"] for line in lines)
+    page = (tmp_path / "performance.md").read_text()
+    assert all(line["seconds"] in page for line in lines)
+
+
+def test_an_unknown_measurement_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["atacks"])
+    assert "no measurement atacks" in capsys.readouterr().err
+
+
+def test_the_gpu_script_runs_wherever_there_is_torch(tmp_path: Path) -> None:
+    """So that nothing but speed is left to see on a card; its answers are right here."""
+    out = tmp_path / "gpu.csv"
+    assert gpu.main(["--tiny", "--out", str(out)]) == 0
+    with out.open(newline="") as file:
+        lines = {line["name"]: line for line in csv.DictReader(file)}
+    assert not [line for line in lines.values() if line["kind"] in ("failed", "left out")]
+    assert lines["a killed training resumes to the same bits"]["value"] == "yes"
+    assert lines["the same bits twice, deterministic: true"]["value"] == "yes"
+    assert lines["images that were worked on after memory ran out"]["value"] == "64"
+    assert {"speed", "correctness"} == {line["kind"] for line in lines.values()}
