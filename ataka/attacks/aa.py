@@ -11,8 +11,9 @@ Square with 5,000 queries. ``version="shortened"`` runs the same four with less 
 numbers are not AutoAttack's.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Literal
@@ -21,8 +22,10 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from ataka.attacks import aa_log
 from ataka.attacks.acceleration import accelerated
 from ataka.attacks.check import checked
+from ataka.attacks.finite import finite
 from ataka.attacks.mode import attack_mode
 from ataka.errors import UserError, nearest
 from ataka.streams import seed_of, undisturbed
@@ -98,23 +101,35 @@ def forwards(options: Options) -> float:
 
 @dataclass(frozen=True)
 class Point:
-    """Where a chunk stands when ``done`` components have run: x_adv (B,C,H,W), and which images stand, (B,) bool."""
+    """The state of a chunk after ``done`` components: x_adv (B,C,H,W), and which images stand, (B,) bool."""
 
     x_adv: Tensor
     standing: Tensor
     done: int
+    before_square: int = 0
+    """Images that stand when Square begins, the only component without gradients."""
+    warned: Mapping[str, int] = field(default_factory=dict)
+    """What the package has warned of in this chunk, and how often."""
 
     @property
     def message(self) -> str:
-        """What runs now, for a person to read."""
+        """The component that runs next, for a person to read."""
         if self.done == len(COMPONENTS):
-            return "done"
+            return "the verdicts"
         return f"{COMPONENTS[self.done]} on {int(self.standing.sum())} of {len(self.standing)} images"
 
     @property
     def counts(self) -> dict[str, int]:
-        """``before_square``: the images that stand when Square, the only component without gradients, begins."""
-        return {"before_square": int(self.standing.sum())} if self.done == COMPONENTS.index("square") else {}
+        """``before_square``, and each warning under its own name (``warnings_in``)."""
+        return {"before_square": self.before_square} | {_WARNING + text: count for text, count in self.warned.items()}
+
+
+_WARNING = "warning: "
+
+
+def warnings_in(counts: Mapping[str, int]) -> Counter[str]:
+    """The warnings in the ``counts`` of points, and how often each came."""
+    return Counter({text.removeprefix(_WARNING): counts[text] for text in counts if text.startswith(_WARNING)})
 
 
 def _ignore(point: Point) -> None:
@@ -170,7 +185,8 @@ def attack_chunk(
 ) -> Tensor:
     """Chunk ``index`` of ``attack``, whose images are x; the same by whomever and in whatever order.
 
-    ``keep`` is shown each point at which the chunk arrives; from such a ``point`` it goes on as if nothing had been.
+    ``keep`` is shown each point at which the chunk arrives, the last included. Given such a ``point``, the chunk
+    resumes there with the same result.
     """
     settings = _settings(version, {"iterations": iterations, "target_classes": target_classes, "queries": queries})
     if eps == 0:  # Square would look for ever for a change that shows
@@ -264,15 +280,24 @@ def _run(
             point = Point(x.clone(), model(x).max(1)[1] == y, 0)
         while point.done < len(COMPONENTS) and point.standing.any():
             keep(point)
-            left = point.standing.nonzero().squeeze(1)
-            with accelerated(model, images=x):
-                found = _component(adversary, COMPONENTS[point.done], seed).perturb(x[left], y[left])
-            fooled = model(found).max(1)[1] != y[left]
-            x_adv, standing = point.x_adv.clone(), point.standing.clone()
-            x_adv[left[fooled]] = found[fooled].detach()
-            standing[left[fooled]] = False
-            point = Point(x_adv, standing, point.done + 1)
+            point = _after_the_next(model, adversary, point, x, y, seed)
+        keep(point)
     return point.x_adv
+
+
+def _after_the_next(model: nn.Module, adversary: Any, point: Point, x: Tensor, y: Tensor, seed: int) -> Point:
+    """The point after one more component."""
+    name, warned = COMPONENTS[point.done], Counter(point.warned)
+    left = point.standing.nonzero().squeeze(1)
+    with finite(f"aa ({name})", model), aa_log.heard(warned):
+        with accelerated(model, images=x):
+            images = _component(adversary, name, seed).perturb(x[left], y[left])
+        fooled = model(images).max(1)[1] != y[left]
+    x_adv, standing, done = point.x_adv.clone(), point.standing.clone(), point.done + 1
+    x_adv[left[fooled]] = images[fooled].detach()
+    standing[left[fooled]] = False
+    before = int(standing.sum()) if done == COMPONENTS.index("square") else point.before_square
+    return Point(x_adv, standing, done, before, dict(warned))
 
 
 def _component(adversary: Any, name: str, seed: int) -> Any:

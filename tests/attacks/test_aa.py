@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ataka.attacks import aa
+from ataka.attacks.finite import NotFinite
 from ataka.errors import UserError
 
 EPS = 0.06
@@ -48,10 +49,12 @@ def test_a_chunk_goes_on_from_each_of_its_points_to_the_same_bits(
     x, y = (tensor[:40] for tensor in everyone)
     points: list[aa.Point] = []
     whole = aa.attack_chunk(network, x, y, index=0, keep=points.append, **SHORT)
-    assert [point.done for point in points] == [0, 1, 2, 3]
+    assert [point.done for point in points] == [0, 1, 2, 3, 4]
     standing = [int(point.standing.sum()) for point in points]
     assert standing[0] > standing[1] >= standing[2] >= standing[3] > 0  # so that every component had something to do
+    assert [point.before_square for point in points] == [0, 0, 0, standing[3], standing[3]]
     assert points[1].message == f"apgd-t on {standing[1]} of 40 images"
+    assert points[4].message == "the verdicts"
     for point in points:
         kept = point.x_adv.clone(), point.standing.clone()
         assert torch.equal(aa.attack_chunk(network, x, y, index=0, point=point, **SHORT), whole)
@@ -64,6 +67,32 @@ def test_a_chunk_goes_on_from_each_of_its_points_to_the_same_bits(
         expected, predicted = adversary.run_standard_evaluation(x, y, batch_size=40)
         assert torch.equal(point.x_adv, expected)
         assert torch.equal(point.standing, predicted == y)
+
+
+def test_numbers_that_are_not_finite_end_it_with_the_component_that_meets_them(
+    network: nn.Module, everyone: tuple[Tensor, Tensor]
+) -> None:
+    """Here the third: the later components, hours of Square's queries, are never begun."""
+
+    class Late(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.broken = False
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = network(x)
+            return logits * torch.nan if self.broken else logits
+
+    late, begun = Late(), list[int]()
+
+    def keep(point: aa.Point) -> None:
+        begun.append(point.done)
+        late.broken = point.done == aa.COMPONENTS.index("fab-t")
+
+    x, y = (tensor[:40] for tensor in everyone)
+    with pytest.raises(NotFinite, match=r"^aa \(fab-t\): .*logits .* of \d+ images"):
+        aa.attack_chunk(late, x, y, index=0, keep=keep, **SHORT)
+    assert begun == [0, 1, 2]
 
 
 def test_the_chunk_is_part_of_the_result(network: nn.Module, everyone: tuple[Tensor, Tensor]) -> None:

@@ -1,7 +1,10 @@
 """Do the diagnostics see masked gradients and an unfinished attack, and leave verdicts and networks alone?"""
 
+import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -10,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ataka import streams, training
-from ataka.attacks import aa_warnings, diagnostics, pgd
+from ataka.attacks import aa, aa_log, aa_warnings, diagnostics, pgd
+from ataka.attacks.verdicts import Verdicts
 from ataka.datasets.images import Split
 from ataka.evaluation import evaluate
 from ataka.files.resume import State
@@ -146,39 +150,55 @@ def test_images_that_stood_before_square_are_counted(network: nn.Module, split: 
     assert evaluate(network, {"kind": "clean"}, split, seed=0).counts["before_square"] == 0
 
 
-def test_they_are_counted_alike_after_an_interruption(network: nn.Module, split: Split) -> None:
-    class Kept:
-        """Remembers every state, and goes on from the one it is told to."""
+class Kept:
+    """Remembers every state, and goes on from the one it is told to."""
 
-        def __init__(self, state: State | None = None) -> None:
-            self.state, self.states = state, list[State]()
+    def __init__(self, state: State | None = None) -> None:
+        self.state, self.states = state, list[State]()
 
-        def restore(self, take: Callable[[State], None]) -> None:
-            if self.state:
-                take(self.state)
+    def restore(self, take: Callable[[State], None]) -> None:
+        if self.state:
+            take(self.state)
 
-        def keep(self, where: str, make: Callable[[], Any]) -> None:
-            self.states.append(State(where, *make()))
+    def keep(self, where: str, make: Callable[[], Any]) -> None:
+        tensors, facts = make()
+        self.states.append(State(where, tensors, json.loads(json.dumps(facts))))
 
-    whole, kept = evaluate(network, AA, split, seed=0), Kept()
-    evaluate(network, AA, split, seed=0, states=cast(Any, kept))
-    assert any("before square" in state.where for state in kept.states)
+
+def test_an_interruption_loses_no_count_and_no_warning(network: nn.Module, split: Split) -> None:
+    """Between any two components, and between chunks: what the cell says is what it would have said."""
+    masked, few = Masked(network), split.first(16)
+
+    def diagnosed(states: Kept) -> tuple[Verdicts, dict[str, object]]:
+        run = partial(evaluate, masked, AA, few, seed=0, states=cast(Any, states))
+        return aa_warnings.diagnose(run, masked, AA, few, seed=0)
+
+    kept = Kept()
+    whole, said = diagnosed(kept)
+    assert whole.counts["before_square"] == said["before_square"] != 0
+    assert said["warned"] == 1
+    assert "zero gradient" in str(said["warnings"])
+    assert {point for state in kept.states for point in [*aa.COMPONENTS, "the verdicts"] if point in state.where} == {
+        *aa.COMPONENTS,
+        "the verdicts",
+    }
     for state in kept.states:
-        resumed = evaluate(network, AA, split, seed=0, states=cast(Any, Kept(state)))
+        resumed, again = diagnosed(Kept(state))
         assert torch.equal(resumed.correct, whole.correct)
         assert resumed.counts == whole.counts
+        assert again == said
 
 
-def test_autoattacks_warnings_are_heard_once_each_and_counted(network: nn.Module, split: Split) -> None:
-    with aa_warnings.heard() as said:
-        evaluate(Masked(network), AA, split, seed=0)
-    (warning,) = [text for text in said if "zero gradient" in text]
-    assert warning.startswith("there are ")
-    assert warning.endswith(" times)")
-    assert "flags_doc" not in warning
-    with aa_warnings.heard() as said:
-        evaluate(network, AA, split.first(8), seed=0)
-    assert said == []
+def test_autoattacks_warnings_are_counted_once_each(network: nn.Module, split: Split) -> None:
+    counts = evaluate(Masked(network), AA, split, seed=0).counts
+    warnings = aa.warnings_in(counts)
+    assert len(warnings) > 1  # other numbers of images
+    (text,) = aa_log.merged(warnings)
+    assert text.startswith("there are ")
+    assert "zero gradient" in text
+    assert "flags_doc" not in text
+    assert aa_log.merged(warnings)[text] == warnings.total() > len(split) / AA["chunk"]
+    assert not aa.warnings_in(evaluate(network, AA, split.first(8), seed=0).counts)
 
 
 def test_its_own_checks_see_probabilities_and_chance(network: nn.Module, split: Split) -> None:
@@ -187,9 +207,10 @@ def test_its_own_checks_see_probabilities_and_chance(network: nn.Module, split: 
             return network(x) + torch.randn(len(x), tiny.CLASSES)
 
     def said(model: nn.Module) -> str:
-        with aa_warnings.heard() as found:
+        warnings = Counter[str]()
+        with aa_log.heard(warnings):
             aa_warnings.check(model, split.pixels())
-        return "; ".join(found)
+        return "; ".join(warnings)
 
     assert said(network) == ""
     assert "probability distribution" in said(nn.Sequential(network, nn.Softmax(1)))

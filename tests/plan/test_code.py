@@ -213,7 +213,7 @@ def test_the_list_of_what_is_left_out_by_name() -> None:
 
 
 PROSE = re.compile(r"\(Constant value=['\"]([^()]*?[a-z] [^()]*?|[^()]*? [a-z][^()]*?)['\"]\)")
-WRITTEN = {"ataka.attacks.aa_warnings"}
+WRITTEN = {"ataka.attacks.aa_log", "ataka.attacks.aa_warnings"}
 """Modules whose sentences stand in an artifact: AutoAttack's warnings, in a cell."""
 
 
