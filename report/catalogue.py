@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 from ataka import plan
 from ataka.errors import UserError, nearest
 from ataka.study import Study, config
-from ataka.study.layers import read_yaml
+from ataka.study.strict_yaml import read_mapping
 from report.accuracies.accuracy_table import AccuracyTable
 from report.particles.particle_table import ParticleTable
 from report.table import Table
@@ -51,7 +51,7 @@ def load(name: str, folders: Sequence[Path] = (FOLDER,)) -> Table:
     path, *others = (path for folder in folders if (path := folder / f"{name}.yaml").exists())
     if others:
         raise UserError(f"two tables are called '{name}', {_shown(path)} and {_shown(others[0])}: rename one")
-    content = read_yaml(path)
+    content = read_mapping(path)
     kind = content.get("kind", next(iter(KINDS)))
     if kind not in KINDS:
         raise UserError(f"{path}: kind: '{kind}' is none of {', '.join(KINDS)}{nearest(str(kind), KINDS)}")

@@ -30,7 +30,7 @@ from ataka.models import checkpoints
 from ataka.plan import Run, Tape, digests
 from ataka.stages import common
 from ataka.stages.select import chosen_alpha
-from ataka.study import Study, config
+from ataka.study import Study, config, strict_yaml
 from report.verify.inspection import Inspection
 from report.verify.walk import visit
 from tests.small import CELLS, DATA, ROOT, RUNS, TAPE, TEACHER, A, D, the
@@ -400,7 +400,7 @@ attacks: {pgd: {when: 2024-01-31, set: !!set {a, b}}}
 @given(DAMAGE.map(lambda damage: damage.of(SCALE)))
 def test_any_bytes_are_a_configuration_or_refused_by_name(content: bytes) -> None:
     with provided(content) as path:
-        read, refusal = answer(lambda: config.read_yaml(path))
+        read, refusal = answer(lambda: strict_yaml.read_mapping(path))
         assert refusal.startswith(str(path)) if refusal else isinstance(read, dict)
 
 
@@ -422,9 +422,9 @@ def provided(content: bytes) -> Iterator[Path]:
         "[" * 5_000,
         "{a: " * 3_000,
         "a: 0b_",
-        "a: 2001-99-99",
+        "a: 24:00:00",
+        "no: 1",
         "a: " + "9" * 5_000,
-        "a: !!timestamp x",
         "a: !!int x",
         "a: !!python/object/apply:os.system [x]",
         "? [a]\n: 1",
@@ -436,7 +436,7 @@ def provided(content: bytes) -> Iterator[Path]:
 )
 def test_yaml_that_is_none_is_refused_by_file(content: str) -> None:
     with provided(content.encode()) as path, pytest.raises(UserError, match="mine"):
-        config.read_yaml(path)
+        strict_yaml.read_mapping(path)
 
 
 @pytest.mark.parametrize(

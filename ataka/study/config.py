@@ -16,10 +16,11 @@ from ataka.errors import UserError, nearest
 from ataka.files.provenance import HOME as HOME
 from ataka.study import Study
 from ataka.study.explain import explain
-from ataka.study.layers import inherit, overlay, read_yaml, require_plain, spread_budget, unlike, without_other_kinds
+from ataka.study.layers import inherit, overlay, spread_budget, unlike, without_other_kinds
 from ataka.study.options import check as check_options
 from ataka.study.options import facts as facts
 from ataka.study.options import options as options
+from ataka.study.strict_yaml import once_each, read_mapping, require_plain
 
 DEFAULT_SCALE = "paper"
 MOST = 10**9
@@ -34,7 +35,7 @@ def scales() -> tuple[str, ...]:
 def overrides(text: str) -> dict[str, Any]:
     """The settings that a command's ``--config`` lays over the scale's; UserError if they are no JSON object."""
     try:
-        settings = json.loads(text)
+        settings = json.loads(text, object_pairs_hook=once_each)
     except (ValueError, RecursionError) as error:
         raise UserError(f"--config is no JSON: {error}") from None
     if not isinstance(settings, dict):
@@ -49,9 +50,9 @@ def load(scale: str = DEFAULT_SCALE, overrides: Mapping[str, Any] | None = None)
     """
     if scale not in scales():
         raise UserError(f"no scale '{scale}' in config/{nearest(scale, scales())}")
-    raw = read_yaml(HOME / "config/paper.yaml")
-    raw["methods"] = read_yaml(HOME / "config/methods.yaml")
-    layers = [{}] if scale == DEFAULT_SCALE else [read_yaml(HOME / f"config/{scale}.yaml")]
+    raw = read_mapping(HOME / "config/paper.yaml")
+    raw["methods"] = read_mapping(HOME / "config/methods.yaml")
+    layers = [{}] if scale == DEFAULT_SCALE else [read_mapping(HOME / f"config/{scale}.yaml")]
     require_plain(overrides, "--config")
     layers.append(deepcopy(dict(overrides or {})))  # filled in below, for this scale alone
     new: dict[tuple[str, ...], list[str]] = {}

@@ -29,7 +29,11 @@ def explain(
         location = (*below, *problem["loc"])
         if len(location) > 1 and location[-1] == "eps" and problem["msg"] in study_eps:
             continue  # the same mistake, spread from the study's eps
-        if len(location) > 2 and location[0] in ("methods", "generators", "setups"):
+        if len(location) > (1 if problem["type"] == "value_error" else 2) and location[0] in (
+            "methods",
+            "generators",
+            "setups",
+        ):
             inherited = (location[0], *location[2:], problem["msg"])
             if inherited in met:
                 continue  # the same mistake, in a variant that inherits it

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from fractions import Fraction
-from typing import Annotated, Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, dataclass_transform, get_args
 
 from pydantic import (
     AfterValidator,
@@ -18,7 +18,9 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
+    ValidationInfo,
     WithJsonSchema,
+    field_validator,
 )
 from pydantic.dataclasses import dataclass as _pydantic_dataclass
 
@@ -26,10 +28,30 @@ T = TypeVar("T")
 _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _refuse_booleans(cls: Any, value: object, info: ValidationInfo) -> object:
+    """A boolean where a number belongs is a slip; pydantic would take ``true`` for 1."""
+    fields = getattr(cls, "model_fields", None) or cls.__pydantic_fields__
+    kinds = set(_kinds(fields[str(info.field_name)].annotation))
+    given = [one for one in (value if isinstance(value, list | tuple) else [value]) if isinstance(one, bool)]
+    if given and kinds & {int, float} and not kinds & {bool, Any, object}:
+        raise ValueError(f"{given[0]} is no number")
+    return value
+
+
+def _kinds(annotation: Any) -> Iterator[object]:
+    """The types that an annotation is made of."""
+    if parts := get_args(annotation):
+        for part in parts:
+            yield from _kinds(part)
+    else:
+        yield annotation
+
+
 class Settings(BaseModel):
-    """A group of settings; keys that it doesn't know are refused."""
+    """A group of settings; keys that it doesn't know are refused, and so are booleans in place of numbers."""
 
     model_config = _STRICT
+    _no_booleans = field_validator("*", mode="before")(classmethod(_refuse_booleans))
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -40,6 +62,7 @@ def hyperparameters(cls: type[T]) -> type[T]:
     optional: ``unused``, the names of the fields that decide nothing under the other fields' values, and ``sources``,
     the modules that the values bring into the method's code.
     """
+    cls._no_booleans = field_validator("*", mode="before")(classmethod(_refuse_booleans))  # type: ignore[attr-defined]
     return _pydantic_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))(cls)  # type: ignore[return-value]
 
 
@@ -107,12 +130,13 @@ def _parses(text: str) -> str:
     return Amount(text.replace(" ", ""))
 
 
-def _between(low: int, high: int | None, *, above: bool = False) -> Callable[[str], str]:
+def _between(low: int, high: int | None, *, above: bool = False, pixels: bool = False) -> Callable[[str], str]:
     def check(text: str) -> str:
         value = float(_fraction(text))
         if value < low or (above and value == low) or (high is not None and value > high):
             bounds = f"{'above' if above else 'at least'} {low}" + (f" and at most {high}" if high else "")
-            raise ValueError(f"'{text}' is out of range: it must be {bounds}")
+            meant = f"; did you mean '{text}/255'? Images lie in [0, 1]" if pixels and 1 < value <= 255 else ""
+            raise ValueError(f"'{text}' is out of range: it must be {bounds}{meant}")
         return text
 
     return check
@@ -120,12 +144,14 @@ def _between(low: int, high: int | None, *, above: bool = False) -> Callable[[st
 
 _SCHEMA = {"anyOf": [{"type": "string"}, {"type": "number"}]}
 _Text = Annotated[str, BeforeValidator(_text), AfterValidator(_parses), WithJsonSchema(_SCHEMA)]
-Budget = Annotated[_Text, AfterValidator(_between(0, 1))]
+Budget = Annotated[_Text, AfterValidator(_between(0, 1, pixels=True))]
 """An l_inf budget in [0, 1] units, as text: ``8/255``."""
 Share = Annotated[_Text, AfterValidator(_between(0, 1))]
 """A share of a whole, as text: ``60/200``."""
-StepSize = Annotated[_Text, AfterValidator(_between(0, None, above=True))]
-"""A positive step size in [0, 1] units, as text: ``2/255`` or ``0.003``."""
+StepSize = Annotated[_Text, AfterValidator(_between(0, 1, above=True, pixels=True))]
+"""The size of a sign's step in [0, 1] units, as text: ``2/255`` or ``0.003``."""
+Factor = Annotated[_Text, AfterValidator(_between(0, None, above=True))]
+"""A positive number, as text."""
 
 
 _NONE = object()

@@ -2,9 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ataka.study.fields import Budget, Settings, StepSize, reading
+from ataka.study.fields import Budget, Factor, Settings, StepSize, nested, reading
+
+
+class _AlongSigns(Settings):
+    """What holds of a generator's steps where they are along signs."""
+
+    step_size: StepSize
 
 
 class Generator(Settings):
@@ -15,7 +21,9 @@ class Generator(Settings):
     )
     like: str | None = Field(None, description="the generator that this one is a variant of")
     eps: Budget
-    step_size: StepSize
+    step_size: Factor = Field(
+        description="eta: along signs in units of [0, 1]; update says the unit along another direction"
+    )
     steps: int = Field(ge=0)
     start: Literal["uniform", "gaussian"] = reading(
         "uniform",
@@ -40,9 +48,11 @@ class Generator(Settings):
         id="A7",
         sentence="x'_{t+1} = pi_C(x'_t + eta phi(x'_t)), eta = 0.003",
         values={
-            "sign": "the sign of phi, so that 20 steps of 0.003 are PGD_TRADES'",
-            "raw": "phi itself, the gradient of a sum over the batch: with this eta most pixels hardly move",
-            "normalised": "phi over its largest pixel in the image: a step is 0.003 somewhere and less elsewhere",
+            "sign": "the sign of phi, so that 20 steps of 0.003 are PGD_TRADES'; eta is in units of [0, 1]",
+            "raw": "phi itself, the gradient of a sum over the batch: with this eta most pixels hardly move. eta is in "
+            "units of [0, 1] a unit of phi, which has nats a unit of [0, 1]",
+            "normalised": "phi over its largest pixel in the image: a step is 0.003 somewhere and less elsewhere. eta "
+            "is the largest pixel's step in units of [0, 1]",
         },
     )
     bandwidth: Annotated[float, Field(gt=0)] | Literal["median"] = reading(
@@ -131,3 +141,14 @@ class Generator(Settings):
             "shuffled": "the particles of each step are dealt out at random",
         },
     )
+
+    @property
+    def signed(self) -> bool:
+        """Whether its steps are along signs, of ``step_size`` in units of [0, 1]."""
+        return self.kind == "pgd" or self.update == "sign"
+
+    @model_validator(mode="after")
+    def _steps_along_signs_are_small(self) -> "Generator":
+        if self.signed:
+            nested(_AlongSigns, {"step_size": self.step_size})
+        return self

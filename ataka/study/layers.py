@@ -1,67 +1,12 @@
-"""The layers of a configuration: YAML files read strictly, laid over each other, their variants resolved.
+"""The layers of a configuration: mappings of keys laid over each other, their variants resolved.
 
 Everything here is nested mappings of keys, before a study is made of them.
 """
 
-import json
 from collections.abc import Mapping
-from copy import deepcopy
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ataka.errors import UserError, nearest
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A file that is a mapping; UserError, with the place, where it is none or a key stands twice."""
-    try:
-        content = deepcopy(_parsed(str(path), path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    except RecursionError:
-        raise UserError(f"{path} is no valid YAML: it is nested too deeply") from None
-    except (yaml.YAMLError, ValueError, AttributeError) as error:  # the latter: a tag or a date that isn't what it says
-        raise UserError(f"{path} is no valid YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} must be a mapping of keys to values")
-    require_plain(content, str(path))
-    return content
-
-
-@cache
-def _parsed(path: str, text: str) -> Any:
-    """The content of a YAML file, parsed once for all scales that it is a layer of."""
-    loader = _Loader(text)
-    loader.name = path
-    try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
-
-
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """YAML in which a key that stands twice is a mistake, not the last one's victory."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for place, key in enumerate(keys):
-            if key in keys[:place]:
-                raise yaml.MarkedYAMLError(
-                    problem=f"'{key}' stands twice", problem_mark=node.value[place][0].start_mark
-                )
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
-        return mapping
-
-
-def require_plain(content: Any, where: str) -> None:
-    """UserError for what has no end (an anchor within itself) and for characters that can't be written."""
-    try:
-        json.dumps(content, default=str, skipkeys=True, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where}: {error}") from None
 
 
 def overlay(base: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """How a network is trained."""
 
 from collections.abc import Collection
+from itertools import combinations
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -169,6 +170,15 @@ class Setup(Settings):
         return self
 
     @model_validator(mode="after")
+    def _rate_drops_before_the_end(self) -> "Setup":
+        if late := [milestone for milestone in self.milestones if milestone >= self.epochs]:
+            raise ValueError(
+                f"the learning rate would never drop at {', '.join(map(str, late))}, as training ends after "
+                f"{self.epochs} epochs: give milestones below that, or [] for a rate that stays"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _differences_are_settings_too(self) -> "Setup":
         if self.checkpoint == "best" and self.probe is None:
             raise ValueError("checkpoint: best is chosen by the probe, which is null here")
@@ -181,11 +191,12 @@ class Setup(Settings):
             for key in change:
                 if key not in type(self).model_fields or key in ("where", "like"):
                     raise ValueError(f"where.{name}.{key}: unknown key{nearest(key, set(type(self).model_fields))}")
+        for names in (*((name,) for name in self.where), *combinations(self.where, 2)):  # a data set and a network
             try:
-                self.at([name])
+                self.at(names)
             except ValidationError as error:
                 first = error.errors()[0]
-                place = ".".join(map(str, ("where", name, *first["loc"])))
+                place = ".".join(("where", " and ".join(names), *map(str, first["loc"])))
                 raise ValueError(f"{place}: {first['msg'].removeprefix('Value error, ')}") from None
         return self
 

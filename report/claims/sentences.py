@@ -11,12 +11,11 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from ataka.errors import UserError
 from ataka.plan import Cell, Particles
-from ataka.study import Study
+from ataka.study import Study, strict_yaml
 from ataka.study.fields import Settings
 from report import names
 from report.particles.particle_rows import STATISTICS
@@ -170,10 +169,8 @@ class Claim:
 def load(path: Path = PATH) -> list[Claim]:
     """Every claim, in the paper's order; UserError where the YAML isn't what it should be."""
     try:
-        sentences = [Sentence.model_validate(entry) for entry in yaml.safe_load(path.read_text(encoding="utf-8"))]
+        sentences = [Sentence.model_validate(entry) for entry in strict_yaml.read(path)]
         refuse_twice([one.id for one in sentences])
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is no valid YAML: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None

@@ -1,5 +1,6 @@
 """Is every mistake refused before any job runs, with the key's path and what would be right?"""
 
+import itertools
 import json
 import math
 import shutil
@@ -215,6 +216,79 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
         {"methods": {"en-sat": {"options": {"eps": "8/0"}}}},
         "methods.en-sat.options.eps: '8/0' divides by zero",
     ),
+    "eps in 255ths": (
+        {"eps": 8},
+        "eps: '8' is out of range: it must be at least 0 and at most 1; did you mean '8/255'?",
+    ),
+    "step in 255ths": (
+        {"attacks": {"pgd": {"step_size": 2}}},
+        "attacks.pgd.step_size: '2' is out of range: it must be above 0 and at most 1; did you mean '2/255'?",
+    ),
+    "method's step": (
+        {"methods": {"en-sat": {"options": {"step_size": 2}}}},
+        "en-sat.options.step_size: '2' is out of",
+    ),
+    "generator's step": (
+        {"generators": {"svgd": {"step_size": 2}}},
+        "generators.svgd.step_size: '2' is out of range: it must be above 0 and at most 1; did you mean '2/255'?",
+    ),
+    "pgd's step": ({"generators": {"pgd": {"update": "raw", "step_size": 2}}}, "generators.pgd.step_size: '2' is out"),
+    "a share in percent": ({"methods": {"en-iad": {"options": {"begin": 30}}}}, "begin: '30' is out of range"),
+    "alpha in percent": (
+        {"methods": {"s-at-aka": {"alpha": 50}}},
+        "s-at-aka.alpha: Input should be less than or equal",
+    ),
+    "no images": (
+        {"attacks": {"pgd": {"images": 0}}},
+        "attacks.pgd.images: Input should be greater than or equal to 1",
+    ),
+    "a boolean for a number": ({"setups": {"table2": {"epochs": True}}}, "setups.table2.epochs: True is no number"),
+    "booleans for seeds": ({"seeds": [0, True]}, "seeds: True is no number"),
+    "a boolean for alpha": ({"methods": {"s-at-aka": {"alpha": True}}}, "methods.s-at-aka.alpha: True is no number"),
+    "an attack's boolean": ({"attacks": {"pgd": {"steps": True}}}, "attacks.pgd.steps: True is no number"),
+    "an option's boolean": (
+        {"methods": {"en-trades": {"options": {"beta": False}}}},
+        "methods.en-trades.options.beta: False is no number",
+    ),
+    "a psi's boolean": (
+        {"methods": {"s-at-aka": {"options": {"psi": {"beta": True}}}}},
+        "methods.s-at-aka.options.psi.beta: True is no number",
+    ),
+    "a boolean somewhere": (
+        {"setups": {"mart": {"where": {"wrn34-10": {"epochs": True}}}}},
+        "setups.mart: where.wrn34-10.epochs: True is no number",
+    ),
+    "half a seed": ({"seeds": [0.5]}, "seeds.0: Input should be a valid integer"),
+    "seeds as texts": ({"seeds": ["0", "0"]}, "seeds: a seed is listed twice"),
+    "seconds for minutes": (
+        {"resources": {"train": {"runtime": 86400}}},
+        "resources.train.runtime: 86400 minutes are more than 30 days; a day is 1440",
+    ),
+    "fewer epochs": (
+        {"setups": {"natural": {"epochs": 50, "milestones": [49, 75, 90]}}},
+        "setups.natural: the learning rate would never drop at 75, 90, as training ends after 50 epochs: "
+        "give milestones below that, or [] for a rate that stays",
+    ),
+    "a drop after the end": (
+        {"setups": {"table2": {"milestones": [1]}}},
+        "would never drop at 1, as training ends after 1 ",
+    ),
+    "fewer epochs somewhere": (
+        {"setups": {"sat": {"epochs": 9, "milestones": [5], "where": {"cifar100": {"epochs": 5}}}}},
+        "setups.sat: where.cifar100: the learning rate would never drop at 5",
+    ),
+    "fewer epochs for a data set's network": (
+        {
+            "setups": {
+                "sat": {"epochs": 9, "where": {"cifar100": {"epochs": 5}, "resnet18": {"milestones": [7]}}},
+            }
+        },
+        "setups.sat: where.cifar100 and resnet18: the learning rate would never drop at 7",
+    ),
+    "a negative milestone": (
+        {"setups": {"table2": {"milestones": [-1]}}},
+        "setups.table2.milestones.0: Input should be",
+    ),
     "step": ({"attacks": {"pgd": {"step_size": 0}}}, "attacks.pgd.step_size: '0' is out of range: it must be above 0"),
     "alpha": (
         {"methods": {"s-at-aka": {"alpha": 1.5}}},
@@ -395,6 +469,55 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+def test_fewer_epochs_need_milestones_of_their_own_at_every_scale() -> None:
+    """The paper's stay otherwise, and the rate never drops; a variant's line is not repeated."""
+    for scale in SCALES:
+        message = complaint({"setups": {"table2": {"epochs": 1, "milestones": [200, 250, 270]}}}, scale)
+        assert message.count("would never drop at 200, 250, 270, as training ends after 1 epochs") == 1
+    assert (
+        config.load("paper", {"setups": {"table2": {"epochs": 50, "milestones": [30]}}}).setups["table2-best"].epochs
+        == 50
+    )
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_drop_of_a_shipped_scale_is_reached(scale: str) -> None:
+    study = config.load(scale)
+    for name, setup in study.setups.items():
+        for names in itertools.product(study.teachers, ("resnet18", "mobilenetv2", "wrn34-10")):
+            found = setup.at(names)
+            assert all(milestone < found.epochs for milestone in found.milestones), name
+
+
+@pytest.mark.parametrize(
+    ("overrides", "read"),
+    [
+        ({"eps": "0.03"}, lambda study: study.eps == "0.03"),
+        ({"eps": " 8 / 255 "}, lambda study: study.eps == "8/255"),
+        ({"setups": {"table2": {"weight_decay": "5e-4"}}}, lambda study: study.setups["table2"].weight_decay == 5e-4),
+        ({"generators": {"svgd": {"bandwidth": "1e-3"}}}, lambda study: study.generators["svgd"].bandwidth == 1e-3),
+        ({"methods": {"s-at-aka.n4": {"alpha": "0.3"}}}, lambda study: study.methods["s-at-aka.n4"].alpha == 0.3),
+        ({"setups": {"table2": {"epochs": 2.0}}}, lambda study: study.setups["table2"].epochs == 2),
+        ({"generators": {"svgd-raw": {"step_size": 20}}}, lambda study: study.generators["svgd-raw"].step_size == "20"),
+        ({"generators": {"svgd-normalised": {"step_size": 2}}}, lambda study: True),
+        ({"resources": {"train": {"runtime": 43200}}}, lambda study: study.resources["train"].runtime == 43200),
+        (
+            {"attacks": {"pgd": {"clamp_start": True}}},
+            lambda study: study.attacks["pgd"].options["clamp_start"] is True,
+        ),
+    ],
+    ids=str,
+)
+def test_what_can_be_meant_in_one_way_is_read_so(overrides: dict[str, Any], read: Callable[[Study], bool]) -> None:
+    assert read(config.load("smoke", overrides))
+
+
+def test_a_key_of_the_command_lines_json_stands_once() -> None:
+    assert config.overrides('{"seeds": [1], "eps": "4/255"}') == {"seeds": [1], "eps": "4/255"}
+    with pytest.raises(UserError, match="--config is no JSON: 'seeds' stands twice"):
+        config.overrides('{"seeds": [1], "seeds": [2]}')
+
+
 @pytest.mark.parametrize("name", REFUSALS)
 def test_mistakes_are_refused_by_name(name: str) -> None:
     overrides, message = REFUSALS[name]
@@ -548,7 +671,7 @@ def load(tree: dict[str, Any]) -> Study:
         part = tree.get("methods") if path.stem == "methods" else {key: tree[key] for key in tree if key != "methods"}
         return deepcopy(part)
 
-    with mock.patch.object(config, "read_yaml", read):
+    with mock.patch.object(config, "read_mapping", read):
         return config.load("paper")
 
 

@@ -13,6 +13,12 @@ CONFIGURATION = {
     "an alpha above 1": ('selection={"alphas": [1.5]}', "selection.alphas.0", "less than or equal to 1"),
     "an unknown key": ('selction={"alphas": [0.5]}', "selction", "did you mean 'selection'?"),
     "an unknown architecture": ('stand_ins={"resnet18": "resnet-18"}', "stand_ins.resnet18", "'resnet18'"),
+    "a boolean for a number": ("threads=True", "threads", "True is no number"),
+    "fewer epochs than milestones": (
+        'setups={"natural": {"epochs": 50, "milestones": [75]}}',
+        "setups.natural",
+        "give milestones below that, or []",
+    ),
     "wrong for this scale alone": (
         'attacks={"aa": {"version": "standard"}}',
         "attacks.aa",
