@@ -28,7 +28,7 @@ class Precision(Settings):
 
     generate: Literal["float32", "bfloat16"] = reading(
         "float32",
-        id="G8",
+        id="G12",
         sentence="(the precision of the computations is not stated)",
         values={
             "float32": "adversarial images of a training come from gradients in float32",
@@ -38,7 +38,7 @@ class Precision(Settings):
     )
     update: Literal["float32", "bfloat16"] = reading(
         "float32",
-        id="G8",
+        id="G12",
         sentence="(the precision of the computations is not stated)",
         values={
             "float32": "losses and their gradients to the weights in float32",
