@@ -277,7 +277,9 @@ def _run(
     """
     with torch.no_grad():
         if point is None:
-            point = Point(x.clone(), model(x).max(1)[1] == y, 0)
+            with finite("aa", model):
+                clean = model(x).max(1)[1]
+            point = Point(x.clone(), clean == y, 0)
         while point.done < len(COMPONENTS) and point.standing.any():
             keep(point)
             point = _after_the_next(model, adversary, point, x, y, seed)

@@ -319,7 +319,6 @@ def asks(name: str, network: nn.Module, x: Tensor, y: Tensor) -> bool:
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 @pytest.mark.parametrize("name", NAMES)
 def test_refuses_logits_that_are_not_finite(name: str, value: float, network: nn.Module, x: Tensor, y: Tensor) -> None:
-    """But for the images that AutoAttack takes for misclassified: those, it leaves alone."""
     if not asks(name, network, x, y):
         pytest.skip("it doesn't ask the network")
     with pytest.raises(NotFinite, match=rf"^{name}.*logits are NaN or infinite for \d+ of 12 images") as caught:
