@@ -2,7 +2,7 @@
 
     resnet18, resnet10            CIFAR ResNet, base width 64; resnet10 has one block a stage
     resnet18-w16                  the same with base width 16
-    preactresnet18                pre-activation ResNet-18; preactresnet18-fast and -kuangliu are its other public forms
+    preactresnet18                pre-activation ResNet-18; other public forms end in -fast, -kuangliu, -silu
     mobilenetv2                   CIFAR MobileNetV2
     mobilenetv2-x0.25             the same with every width times 0.25
     wrn34-10, wrn{depth}-{width}  wide ResNet as in TRADES (ReLU); depth is 6 k + 4
@@ -49,13 +49,15 @@ def build(
     channels: int = 3,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    size: int | None = None,
 ) -> nn.Module:
     """A freshly initialised network called ``arch``, on torch's default device.
 
     Weights are drawn from torch's global generator: seed it first. Whatever module draws them, they have the same bits
-    on every CPU (``ataka.draws``). ``mean`` and ``std``, one number a channel, reach
-    only the networks with a normalisation of their own; the default is CIFAR-10's (0.5 and 0.25 where channels aren't
-    three). Raises ValueError for an unknown name, UserError for a module of the user's that can't build the network.
+    on every CPU (``ataka.draws``). ``mean`` and ``std``, one number a channel, reach only the networks with a
+    normalisation of their own; the default is CIFAR-10's (0.5 and 0.25 where channels aren't three). ``size``, the rows
+    and columns of an image, reaches those that are made for one size. Raises ValueError for an unknown name, UserError
+    for a module of the user's that can't build the network.
     """
     from ataka.draws import Alike  # it imports torch
 
@@ -65,9 +67,10 @@ def build(
     except Exception as error:  # whatever a user's own module does when it is imported
         raise UserError(f"architecture '{arch}': can't import '{module}': {reason(error)}") from None
     takes = inspect.signature(builder).parameters
-    normalisation = {name: value for name, value in (("mean", mean), ("std", std)) if name in takes}
+    facts = {"mean": mean, "std": std, "size": size}
+    wanted = {name: value for name, value in facts.items() if name in takes}
     with Alike():
-        network: nn.Module = builder(**architecture.settings, classes=classes, channels=channels, **normalisation)
+        network: nn.Module = builder(**architecture.settings, classes=classes, channels=channels, **wanted)
     return network
 
 
@@ -82,6 +85,20 @@ def check(arch: str) -> None:
 def sources(arch: str) -> tuple[str, ...]:
     """The dotted names of the modules that define ``arch``, for hashing code."""
     return (_find(arch)[0],)
+
+
+def package(arch: str) -> str | None:
+    """The installed package that ``arch`` comes from, whose module has ``refusal``; None of a network of ours or yours.
+
+    ``refusal(**settings(arch), classes, channels, size)`` says why the network can't take such images, or None.
+    """
+    file = source(_find(arch)[0])
+    return _literal(_defined(file), "PACKAGE") if file else None
+
+
+def settings(arch: str) -> dict[str, Any]:
+    """What its name says to the module of ``arch``, as a depth or a width."""
+    return _find(arch)[1].settings
 
 
 def label(arch: str) -> str:

@@ -46,6 +46,19 @@ LAYOUTS: dict[str, tuple[tuple[str, str], ...]] = {
         (r"^batchnorm\.", "network.bn."),
         (r"^logits\.", "network.linear."),
     ),
+    # RobustBench's DMPreActResNet, after DeepMind's model_zoo.py.
+    "DeepMind-PreAct": (
+        (r"^layer_0\.", "network.layer1."),
+        (r"^layer_1\.", "network.layer2."),
+        (r"^layer_2\.", "network.layer3."),
+        (r"^layer_3\.", "network.layer4."),
+        (r"\.batchnorm_0\.", ".bn1."),
+        (r"\.batchnorm_1\.", ".bn2."),
+        (r"\.conv_2d_", ".conv"),
+        (r"^conv_2d\.", "network.conv1."),
+        (r"^batchnorm\.", "network.bn."),
+        (r"^logits\.", "network.linear."),
+    ),
     # torchvision's ResNet, with the stem that CIFAR's has here; its own stem doesn't fit by its shape.
     "torchvision": ((r"\.downsample\.", ".shortcut."), (r"^fc\.", "linear.")),
     # A network of ours without a normalisation, saved by this project behind one.

@@ -9,7 +9,7 @@ from ataka.models import build
 def multiply_accumulates(arch: str, *, classes: int, channels: int, size: int) -> int:
     """Multiply-accumulates of one ``size`` x ``size`` image's forward: convolutions and matrix products."""
     with torch.device("meta"):
-        network = build(arch, classes=classes, channels=channels).eval()
+        network = build(arch, classes=classes, channels=channels, size=size).eval()
         image = torch.empty(1, channels, size, size)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(image)

@@ -8,6 +8,7 @@ from ataka import models
 from ataka.errors import UserError, nearest
 from ataka.plan.artifacts import Cell, Node, Particles, Run, Tape, file_of
 from ataka.study import Checkpoint, Ensemble, Method, Study
+from ataka.study.networks import check_images
 
 NATIVE_ENSEMBLE_SETUP = "table2"
 """The teachers' set-up that an ensemble's name leaves unsaid."""
@@ -142,6 +143,7 @@ def require_known(study: Study, node: Node) -> None:
         models.check(node.arch)
     except ValueError as error:
         raise UserError(str(error)) from None
+    check_images(study, node.arch, node.dataset)
     method = study.method(node.method)
     if not isinstance(node, Run) or not node.part:
         return

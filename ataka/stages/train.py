@@ -164,9 +164,11 @@ def _import(study: Study, root: str, node: Run) -> None:
 
     entry, meter = plan.checkpoint(study, node), Meter()
     assert entry is not None
-    network = networks.build(node.arch, study.dataset(node.dataset).specification, device=torch.device("cpu"))
+    facts, cpu = study.dataset(node.dataset).specification, torch.device("cpu")
+    network = networks.build(node.arch, facts, device=cpu)
     statistics = entry.normalise.model_dump() if entry.normalise else {}
     loaded = checkpoints.load(entry.path, sha256=entry.sha256, network=network, weights=entry.weights, **statistics)
+    networks.require_logits(loaded.network, node.arch, facts, device=cpu)
     progress_of(node, "import").say(
         f"the weights of {entry.path}{f', its {loaded.weights}' if loaded.weights else ''}, "
         f"{'behind a' if MEAN in loaded.network.state_dict() else 'without a'} normalisation of images"

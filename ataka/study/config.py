@@ -17,6 +17,7 @@ from ataka.files.provenance import HOME as HOME
 from ataka.study import Study
 from ataka.study.explain import explain
 from ataka.study.layers import inherit, overlay, spread_budget, unlike, without_other_kinds
+from ataka.study.networks import check as check_networks
 from ataka.study.options import check as check_options
 from ataka.study.options import facts as facts
 from ataka.study.options import options as options
@@ -70,6 +71,7 @@ def load(scale: str = DEFAULT_SCALE, overrides: Mapping[str, Any] | None = None)
     _check_numbers(study.model_dump(), f"config ({scale}): ")
     check_options(study)
     _check_sizes(study)
+    check_networks(study)
     return study
 
 

@@ -886,3 +886,34 @@ def test_an_absent_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "no_such_package", ModuleType("no_such_package"))
     with pytest.raises(UserError, match="isn't installed"):
         locate("no_such_package:file.pt")
+
+
+# ---- RobustBench's classes that no network of ours is (robustbench_peer.py compares those that are)
+
+
+@pytest.mark.parametrize(
+    ("arch", "names", "message"),
+    [
+        ("resnet18-w8", ["layer1.0.conv3.weight"], "blocks of three convolutions, as ResNet-50"),
+        ("resnet18-w8", ["branch1.conv1.weight", "models.0.conv1.weight"], "several networks, whose probabilities"),
+        ("resnet18-w8", ["layer1.0.conv2.fc1.weight"], "split attention in its blocks, as ResNeSt"),
+        ("resnet18-w8", ["stage_1.0.conv_reduce.weight"], "grouped convolutions, as ResNeXt"),
+        ("wrn10-1", ["block1.layer.0.activation.alpha"], "an activation with parameters"),
+        ("wrn10-1", ["stem_conv.weight", "blocks.0.layer.0.bn1.weight"], "stages whose widths or depths"),
+        ("wrn10-1-silu", ["layer.0.block.0.se.fc1.weight"], "squeeze-and-excitation in its blocks"),
+        ("wrn10-1-silu", ["layer.0.block.0.meansparse_0.threshold"], "MeanSparse's thresholds in its blocks"),
+    ],
+)
+def test_other_networks_are_refused_by_what_is_different(arch: str, names: list[str], message: str, file: Path) -> None:
+    tensors = {name: torch.ones(2) for name in names}
+    assert f"The file's network has {message}" in refusal(file, tensors, ours(arch))
+
+
+def test_a_last_layer_without_a_bias_is_named(file: Path) -> None:
+    assert "has a last layer without a bias" in refusal(file, changed(fc__bias=None), ours())
+
+
+def test_imagenets_stem_is_named(file: Path) -> None:
+    theirs: Any = TorchvisionResNet()
+    theirs.network.conv1 = conv(3, 64, 7, 2, 3)
+    assert "has ImageNet's stem" in refusal(file, theirs.state_dict(), ours("resnet18"))
