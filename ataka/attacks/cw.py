@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ataka.attacks import ascent
+from ataka.attacks.bounds import clamped
 from ataka.attacks.check import checked
 from ataka.attacks.gradient import Loss
 from ataka.study.attacks import AttackOptions
@@ -42,10 +43,13 @@ def margin(logits: Tensor, y: Tensor) -> Tensor:
 
 
 def margin_loss(confidence: float) -> Loss:
-    """sum -max(margin + confidence, 0): an image whose label trails by ``confidence`` is pushed no further."""
+    """sum -max(margin + confidence, 0): an image whose label trails by more than ``confidence`` is pushed no further.
+
+    At exactly that margin the gradient passes, as in IAD's and RSLAD's torch.clamp; Madry's relu lets none pass there.
+    """
 
     def loss(logits: Tensor, y: Tensor) -> Tensor:
-        return -(margin(logits, y) + confidence).clamp(min=0).sum()
+        return -clamped(margin(logits, y) + confidence, 0.0).sum()
 
     return loss
 

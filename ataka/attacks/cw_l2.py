@@ -21,6 +21,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
+from ataka.attacks.bounds import clamped
 from ataka.attacks.check import checked
 from ataka.attacks.cw import margin
 from ataka.attacks.mode import attack_mode
@@ -99,7 +100,8 @@ def search(
 ) -> tuple[Tensor, Tensor]:
     """Adam from x for given c (B,): the nearest success on the way, its squared distance (B,) and image (B,C,H,W).
 
-    The distance is infinite, and the image x, where there was none. The network is in attack mode already.
+    The distance is infinite, and the image x, where there was none. The network is in attack mode already. A tie is no
+    success, so the gradient passes at a lead of exactly -kappa; theirs, tf.maximum(0, ...), lets none pass there.
     """
     w = torch.atanh((2 * x.detach() - 1) * 0.999999)
     mean, mean_of_squares, count = torch.zeros_like(w), torch.zeros_like(w), torch.zeros(())
@@ -110,7 +112,7 @@ def search(
             x_adv = (variable.tanh() + 1) / 2
             distance = (x_adv - x).square().flatten(1).sum(1)
             lead = margin(model(x_adv), y)
-            (gradient,) = torch.autograd.grad((distance + c * lead.clamp(min=-kappa)).sum(), variable)
+            (gradient,) = torch.autograd.grad((distance + c * clamped(lead, -kappa)).sum(), variable)
         x_adv, distance = x_adv.detach(), distance.detach()
         nearer = _succeeds(lead.detach(), kappa) & (distance < nearest)
         nearest, best = torch.where(nearer, distance, nearest), _where(nearer, x_adv, best)

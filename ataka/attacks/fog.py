@@ -30,6 +30,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ataka.attacks.acceleration import accelerated
+from ataka.attacks.bounds import clamped
 from ataka.attacks.check import checked
 from ataka.attacks.gradient import Loss, input_gradient, summed_cross_entropy
 from ataka.attacks.mode import attack_mode
@@ -137,18 +138,22 @@ def _refine(corner: Tensor, at_centre: Tensor, at_top: Tensor, at_left: Tensor) 
 
 
 def foggy(x: Tensor, variables: Tensor, *, strength: float, normalised: Normalised) -> Tensor:
-    """x (B,C,H,W) in the fog of ``variables``; without strength each channel is divided by its maximum."""
+    """x (B,C,H,W) in the fog of ``variables``; without strength each channel is divided by its maximum.
+
+    The blend lies in [0,1] but for rounding, and the gradient passes where it is exactly 0 or 1, as in the torch of the
+    authors (bounds.py).
+    """
     height, width = x.shape[2:]
     side = math.isqrt(variables.shape[1] + 1)
     top, left = (side - height) // 2, (side - width) // 2
     fog = field(variables, normalised=normalised)[:, None, top : top + height, left : left + width]
     s = strength / 255
-    return ((x + s * fog) / _positive(x.amax((2, 3), keepdim=True) + s)).clamp(0.0, 1.0)
+    return clamped((x + s * fog) / _positive(x.amax((2, 3), keepdim=True) + s), 0.0, 1.0)
 
 
 def _positive(divisor: Tensor) -> Tensor:
     """Against 0/0: a constant field, a black channel without fog."""
-    return divisor.clamp(min=torch.finfo(divisor.dtype).tiny)
+    return clamped(divisor, torch.finfo(divisor.dtype).tiny)
 
 
 def _shape(x: Tensor) -> tuple[int, int]:

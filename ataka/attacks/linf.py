@@ -23,6 +23,7 @@ def gaussian_start(x: Tensor, *, deviation: float, generator: torch.Generator) -
 def project(x_adv: Tensor, x: Tensor, eps: float) -> Tensor:
     """The nearest point, in every norm, within eps of x (B,C,H,W) and [0,1]; x_adv (...,B,C,H,W).
 
-    As x lies in [0,1], the order of the two clamps does not matter, and projecting twice is projecting once.
+    As x lies in [0,1], the order of the two clamps does not matter, and projecting twice is projecting once. No attack
+    sends a gradient through it; at a pixel on a bound, torch's version would decide which (bounds.py).
     """
     return x_adv.clamp(x - eps, x + eps).clamp(0.0, 1.0)

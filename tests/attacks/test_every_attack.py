@@ -371,6 +371,40 @@ def test_more_steps_do_not_wait_for_the_device_more_often(name: str, network: nn
     assert counts[1] - counts[0] == more.get(name, 0)
 
 
+class NoClampIsCrossed(TorchFunctionMode):
+    """Refuses a clamp of torch's that a gradient would pass: its value at a bound depends on torch's version."""
+
+    NAMES = (
+        "clamp",
+        "clamp_",
+        "clamp_min",
+        "clamp_min_",
+        "clamp_max",
+        "clamp_max_",
+        "clip",
+        "clip_",
+        "hardtanh",
+        "relu6",
+    )
+
+    def __torch_function__(self, function: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        tensors = (each for each in (*args, *(kwargs or {}).values()) if isinstance(each, Tensor))
+        if getattr(function, "__name__", "") in self.NAMES and torch.is_grad_enabled():
+            assert not any(tensor.requires_grad for tensor in tensors)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_gradient_passes_a_clamp_of_torchs(name: str, network: nn.Module, x: Tensor, y: Tensor) -> None:
+    with NoClampIsCrossed():
+        attack(name, network, x, y)
+
+
+def test_such_a_clamp_would_be_seen(x: Tensor) -> None:
+    with NoClampIsCrossed(), pytest.raises(AssertionError):
+        x.clone().requires_grad_().clamp(0, 1)
+
+
 # ---- one image alone
 
 
