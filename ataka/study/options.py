@@ -127,8 +127,8 @@ def _values(study: Study, method: str, where: Sequence[str]) -> dict[str, Any]:
 
 def _check_heeded(study: Study, name: str, method: Method, given: Facts) -> None:
     """The loss heeds what its set-up turns on, wherever that differs."""
-    setup = study.setups[method.setup]
-    if any(setup.at([where]).smoothing for where in ("", *setup.where)) and "smoothing" not in given.heeds:
+    smooths = any(setup.smoothing for setup in study.setups[method.setup].variants())
+    if smooths and "smoothing" not in given.heeds:
         raise UserError(
             f"methods.{name}.setup: {method.setup} smooths labels, but the loss of {method.objective} has no "
             "cross-entropy with the labels here, or does not name 'smoothing' among what it heeds"

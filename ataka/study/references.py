@@ -154,6 +154,11 @@ def _check_pair(name: str, method: Method, ensemble: Ensemble, teacher: Setup, s
             f"methods.{name}: the student trains {student.epochs} epochs (set-up {method.setup}) "
             f"but its tape has only {teacher.epochs} (set-up {ensemble.setup})"
         )
+    if teacher.averaging and not method.online:
+        raise ValueError(
+            f"methods.{name}.ensemble.setup: {ensemble.setup} averages weights, but a tape holds what teachers say as "
+            "they train; name a set-up without ema and swa (the student's own may have them)"
+        )
     if method.online and _of_the_loop(student) != _of_the_loop(teacher):
         raise ValueError(
             f"methods.{name}.online: student and teachers train in one loop, but under other set-ups (the student "
@@ -162,8 +167,8 @@ def _check_pair(name: str, method: Method, ensemble: Ensemble, teacher: Setup, s
 
 
 def _of_the_loop(setup: Setup) -> Mapping[str, object]:
-    """What is the same for all networks of a training; the others a network gets before it."""
-    return setup.model_dump(exclude={"initialisation", "batchnorm_momentum"})
+    """What is the same for all networks of a training; the others a network gets before it, or decide what is kept."""
+    return setup.model_dump(exclude={"initialisation", "batchnorm_momentum", "ema", "swa", "checkpoint"})
 
 
 def _known(name: str, names: Mapping[str, object], where: str) -> None:

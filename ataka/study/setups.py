@@ -1,12 +1,13 @@
 """How a network is trained."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from itertools import combinations
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ataka.errors import nearest
+from ataka.study.averaging import EMA, SWA
 from ataka.study.fields import Settings, Share, added, number, reading
 
 
@@ -136,6 +137,12 @@ class Setup(Settings):
         lt=1,
         description="label smoothing: the share of each label that all classes get alike, in a loss's cross-entropy",
     )
+    ema: EMA | None = added(
+        None, neutral=None, description="evaluate an exponential moving average of the weights; null: no average"
+    )
+    swa: SWA | None = added(
+        None, neutral=None, description="evaluate the mean of the weights after the last epochs; null: no average"
+    )
     checkpoint: Literal["last", "best"] = reading(
         "last",
         id="G5",
@@ -158,6 +165,12 @@ class Setup(Settings):
         if list(milestones) != sorted(set(milestones)):
             raise ValueError(f"milestones must ascend, in completed epochs: {list(milestones)}")
         return milestones
+
+    @model_validator(mode="after")
+    def _average_is_one(self) -> "Setup":
+        if self.ema and self.swa:
+            raise ValueError("ema and swa exclude each other: one network is evaluated")
+        return self
 
     @model_validator(mode="after")
     def _schedule_is_one(self) -> "Setup":
@@ -204,6 +217,16 @@ class Setup(Settings):
     def split(self) -> Literal["train", "all"]:
         """The prepared images that a training sees."""
         return "all" if self.images == "all" else "train"
+
+    @property
+    def averaging(self) -> EMA | SWA | None:
+        """The average of the weights that is evaluated, if one is."""
+        return self.ema or self.swa
+
+    def variants(self) -> Iterator["Setup"]:
+        """This set-up as it is, and with each of its differences."""
+        yield self
+        yield from (self.at([name]) for name in self.where)
 
     def at(self, names: Collection[str]) -> "Setup":
         """This set-up with what differs for the ``names`` of a data set and a network."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from ataka import streams
 from ataka.datasets.images import Split, to_unit
@@ -39,11 +40,11 @@ class Epoch:
         ``update`` takes the learning rate.
         """
         recorded = reader.epoch(self.number, self.view, self.device) if reader else {}
-        images, order = self.view.apply(self.data.images), self.view.order.to(self.device)
-        for step, (start, stop) in enumerate(self.cuts):
+        order = self.view.order.to(self.device)
+        for step, ((start, stop), x) in enumerate(zip(self.cuts, self.images(), strict=True)):
             index = order[start:stop]
             yield Batch(
-                x=to_unit(images[start:stop]),
+                x=x,
                 y=self.data.labels[index],
                 index=index,
                 stream=self.stream,
@@ -54,6 +55,11 @@ class Epoch:
                 update=partial(update, self._rate(step)),
                 progress=self.number / self.setup.epochs,
             )
+
+    def images(self) -> Iterator[Tensor]:
+        """The epoch's images, x of each batch."""
+        images = self.view.apply(self.data.images)
+        return (to_unit(images[start:stop]) for start, stop in self.cuts)
 
     def _rate(self, step: int) -> float:
         return learning_rate(self.setup, self.number, step, len(self.cuts))

@@ -19,6 +19,7 @@ from ataka.files import tape
 from ataka.files.resume import States
 from ataka.machine.progress import Progress
 from ataka.study import Setup
+from ataka.training.averaging import Averages
 from ataka.training.epoch import Epoch, cuts
 from ataka.training.failures import Diverged, History
 from ataka.training.forwards import drawing
@@ -59,6 +60,7 @@ def train(
     updates follow the last. As the epoch ends, the watchers add columns to its row or raise a Failed, its tape is
     written, and its state is kept: there an interrupted training resumes. Under ``images: all`` the ``validation``
     images are among ``data``: they show collapse and overfitting as well, but their accuracy is none of validation.
+    Where the set-up averages weights, watchers look at the averages, and ``networks`` are these in the end.
 
     Raises Diverged in the epoch in which a loss or a weight was not finite, within CHECK steps of a loss; Collapsed
     when PROBE images of ``validation`` have been of one class to a network for ``patience`` epochs; Overfitted as soon
@@ -68,10 +70,11 @@ def train(
     weight and logit is.
     """
     progress = progress or Progress.silent()
-    watchers, watch, best = _watchers(networks, objective, data, validation, specification, setup, seed, eps, progress)
     for network in networks:
         acceleration.arrange(network)
-    training = Training(networks, setup, best, writer)
+    averages = Averages(networks, setup, len(cuts(len(data), setup.batch_size)))
+    watchers, watch, best = _watchers(averages, objective, data, validation, specification, setup, seed, eps, progress)
+    training = Training(networks, setup, averages, best, writer)
     if states:
         states.restore(training.load_state_dict)
     progress.start(setup.epochs, len(data), done=len(training.history) * len(data))
@@ -90,15 +93,14 @@ def train(
                 if step:
                     raise Diverged(number + 1, [*training.history, epoch.row()], step)
                 progress.step(len(batch.y), epoch.meter.latest_loss)
-            training.history.append(epoch.row())
+            training.end_epoch(epoch)
             _end_epoch(watchers, training.history)
             progress.end_epoch(number + 1, training.history[-1])
             if writer:
                 writer.end_epoch(number, epoch.view)
             if states:
                 states.keep(f"epoch {number + 1} of {setup.epochs}", training.state_dict)
-    if best:
-        best.put_back()
+    training.finish()
     return training.history
 
 
@@ -121,6 +123,7 @@ def _step(training: Training, objective: Objective, batch: Batch, watch: Watch) 
     step = watch.end_step()
     if step is None:
         batch.update()
+        training.averages.end_step()
     return step
 
 
@@ -140,7 +143,7 @@ def _of_logits(error: Exception) -> bool:
 
 
 def _watchers(
-    networks: Sequence[nn.Module],
+    averages: Averages,
     objective: Objective,
     data: Split,
     validation: Split | None,
@@ -150,7 +153,8 @@ def _watchers(
     eps: float,
     progress: Progress,
 ) -> tuple[list[Watcher], Watch, Best | None]:
-    """What looks at the networks as each epoch ends, in order; divergence first, so that the others see sound ones."""
+    """What looks at the evaluated networks as each epoch ends, in order; divergence first, so that all are sound."""
+    networks = averages.networks
     probed = validation if validation and len(validation) >= PROBE else None
     probes = Probes(
         networks,
@@ -163,11 +167,11 @@ def _watchers(
         last_step=len(cuts(len(data), setup.batch_size)),
         say=progress.say,
     )
-    watch, best = Watch(networks), None
+    watch, best = Watch([*averages.trained, *networks] if averages else networks), None
     held_out = validation if setup.images == "rest" else None
     watchers: list[Watcher] = [watch, Accuracy(networks, data, held_out), probes]
     if probed:
-        watchers.append(Collapse(networks, probed.first(PROBE), setup.epochs))
+        watchers.append(Collapse(averages, probed.first(PROBE), setup.epochs))
     if setup.checkpoint == "best":
         if not probes:
             raise UserError(

@@ -11,18 +11,27 @@ from torch import Tensor, nn
 from ataka.files import tape
 from ataka.files.resume import State
 from ataka.study import Setup
+from ataka.training.averaging import Averages
+from ataka.training.epoch import Epoch
 from ataka.training.failures import History
 from ataka.training.sgd import SGD
 from ataka.training.watchers import Best
 
 
 class Training:
-    """Networks with their optimisers, the history so far, the best epoch's weights, the tape that is being written."""
+    """Networks with their optimisers and weight averages, the history so far, the best epoch's weights, and the tape
+    that is being written.
+    """
 
     def __init__(
-        self, networks: Sequence[nn.Module], setup: Setup, best: Best | None = None, writer: tape.Writer | None = None
+        self,
+        networks: Sequence[nn.Module],
+        setup: Setup,
+        averages: Averages,
+        best: Best | None = None,
+        writer: tape.Writer | None = None,
     ) -> None:
-        self.networks, self.best, self.writer = networks, best, writer
+        self.networks, self.averages, self.best, self.writer = networks, averages, best, writer
         self.optimisers = [SGD(network, setup) for network in networks]
         self.history: History = []
         self._waiting: list[SGD] = []
@@ -38,12 +47,24 @@ class Training:
         while self._waiting:
             self._waiting.pop(0).step(learning_rate)
 
+    def end_epoch(self, epoch: Epoch) -> None:
+        self.history.append(epoch.row())
+        self.averages.end_epoch(epoch)
+
+    def finish(self) -> None:
+        """Give the networks the weights that are evaluated: those of the best epoch, of their averages."""
+        if self.best:
+            self.best.put_back()
+        self.averages.put_back()
+
     def state_dict(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors, and facts that JSON can hold: the parts of a resume.State."""
         tensors: dict[str, Tensor] = {}
         for index, (network, optimiser) in enumerate(zip(self.networks, self.optimisers, strict=True)):
             tensors |= _above(f"network{index}.", network.state_dict())
             tensors |= _above(f"momentum{index}.", optimiser.state_dict())
+        for index, average in enumerate(self.averages.networks if self.averages else ()):
+            tensors |= _above(f"average{index}.", average.state_dict())
         for index, weights in enumerate(self.best.weights if self.best else ()):
             tensors |= _above(f"best{index}.", weights)
         return tensors, {
@@ -63,6 +84,9 @@ class Training:
                 self.best.weights[index] = _below(f"best{index}.", state.tensors)
         if self.best:
             self.best.score = state.facts["best"]
+        if self.averages:
+            weights = [_below(f"average{index}.", state.tensors) for index in range(len(self.networks))]
+            self.averages.load_state_dicts(weights, len(state.facts["history"]))
         self.history[:] = state.facts["history"]
 
 

@@ -15,6 +15,7 @@ from ataka.attacks.finite import finite
 from ataka.attacks.mode import attack_mode
 from ataka.datasets.images import Split, to_unit
 from ataka.machine.memory import in_pieces
+from ataka.training.averaging import Averages
 from ataka.training.failures import Collapsed, History
 from ataka.training.meters import suffixes
 from ataka.training.probe import Probes
@@ -73,16 +74,25 @@ def patience(epochs: int) -> int:
 
 
 class Collapse:
-    """Counts the ``classes`` that a network predicts for validation images, the fewest of any network."""
+    """Counts the ``classes`` that a network predicts for validation images, the fewest of any network.
 
-    def __init__(self, networks: Sequence[nn.Module], images: Split, epochs: int) -> None:
-        self.networks, self.images, self.epochs = networks, images, epochs
+    A young weight average may predict one class while the trained network is sound, whose column is then
+    ``classes_trained``: the average has collapsed only if it is constant in the end.
+    """
+
+    def __init__(self, averages: Averages, images: Split, epochs: int) -> None:
+        self.images, self.epochs = images, epochs
+        self.columns = {"classes": averages.networks}
+        if averages:
+            self.columns = {"classes_trained": averages.trained} | self.columns
 
     def end_epoch(self, history: History) -> None:
-        history[-1]["classes"] = min(len(set(predicted(each, self.images).tolist())) for each in self.networks)
-        dead = next((age for age, row in enumerate(reversed(history)) if row.get("classes") != 1), len(history))
-        if dead >= patience(self.epochs):
-            raise Collapsed(len(history) + 1 - dead, len(history), history)
+        for name, networks in self.columns.items():
+            history[-1][name] = min(len(set(predicted(each, self.images).tolist())) for each in networks)
+        for name in self.columns if len(history) == self.epochs else [*self.columns][:1]:
+            dead = next((age for age, row in enumerate(reversed(history)) if row.get(name) != 1), len(history))
+            if dead >= patience(self.epochs):
+                raise Collapsed(len(history) + 1 - dead, len(history), history)
 
 
 class Best:

@@ -32,11 +32,13 @@ EPOCHS, STEPS = 4, 3
 OVERRIDES: dict[str, Any] = {
     "data": {"train": 24, "validation": 16, "test": 24},
     "setups": {name: {"epochs": EPOCHS, "batch_size": 8} for name in ("table2", "natural", "rslad", "table4")}
-    | {"best": {"like": "natural", "checkpoint": "best"}},
+    | {"best": {"like": "natural", "checkpoint": "best"}}
+    | {"average": {"like": "table4", "swa": {"begin": "1/4"}}},
     "methods": {
         "en-rslad": {"teachers": {"robust": "natural"}},
         "s-cat-aka": {"alpha": 0.5},
         "natural.best": {"like": "natural", "setup": "best"},
+        "s-cat-aka.average": {"like": "s-cat-aka", "setup": "average"},
     },
     "attacks": {"aa": {"chunk": 12}, "fog": {"chunk": 9}},
 }
@@ -46,6 +48,7 @@ JOBS = {
     "frozen teachers": ("train", f"{RUNS}/en-rslad/seed0/model.safetensors"),
     "replay": ("train", f"{RUNS}/s-at-aka/seed0/alpha0.5/model.safetensors"),
     "joint": ("train", f"{RUNS}/s-cat-aka/seed0/model.safetensors"),
+    "weight averages": ("train", f"{RUNS}/s-cat-aka.average/seed0/model.safetensors"),
     "tape": ("record", TAPE),
     "dropout": ("train", f"{ROOT}/runs/{D}/tests.dropout/natural/seed0/model.safetensors"),
 }
@@ -171,6 +174,7 @@ def test_a_training_interrupted_again_and_again_ends_as_if_nothing_had_been(
         "frozen teachers": 1,
         "replay": 0,
         "joint": 3,
+        "weight averages": 3,
         "tape": 3,
         "dropout": 0,
     }[shape]

@@ -354,7 +354,8 @@ def test_smoothing_moves_each_loss_that_heeds_it_and_no_other(case: Case) -> Non
 @pytest.mark.parametrize("case", [case for case in REGISTERED if "." not in case.name], ids=str)
 def test_a_set_up_that_smooths_labels_is_refused_where_there_are_none(case: Case) -> None:
     setups = {"smooth": {"like": case.method.setup, "smoothing": 0.1}}
-    overrides = {"setups": setups, "methods": {case.name: {"setup": "smooth"}}}
+    ensemble = {"ensemble": {"setup": "smooth"}} if case.method.ensemble else {}
+    overrides = {"setups": setups, "methods": {case.name: {"setup": "smooth", **ensemble}}}
     if "smoothing" in heeds(case):
         config.load("smoke", overrides)
         return

@@ -164,7 +164,7 @@ def test_a_network_that_draws_nothing_keeps_its_bits() -> None:
     network, twin = tiny.convolutional(), tiny.convolutional()
     learn(Natural(), [network])
     setup, data = tiny.setup(epochs=EPOCHS), tiny.split(COUNT)
-    optimiser = loop.Training([twin.train()], setup)
+    optimiser = loop.Training([twin.train()], setup, loop.Averages([twin], setup, steps=1))
     for number in range(EPOCHS):
         epoch = loop.Epoch(number, data, tiny.FACTS, setup, seed=SEED)
         for batch in epoch.batches(None, None, optimiser.update):
