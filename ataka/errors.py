@@ -12,10 +12,10 @@ class UserError(Exception):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` for a misspelt ``name``, else the list of the ``known`` names."""
+    """``; did you mean 'x'?`` for a misspelt ``name``, else the first of the ``known`` names."""
     names = sorted(str(candidate) for candidate in known)
     close = get_close_matches(str(name), names, n=1, cutoff=0.6)
-    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(names) or 'none'}"
+    return f"; did you mean '{close[0]}'?" if close else f"; known: {few(names, most=12) or 'none'}"
 
 
 def unknown(name: str, known: Iterable[str]) -> str:

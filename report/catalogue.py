@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from ataka import plan
 from ataka.errors import UserError, nearest
+from ataka.plan import Particles
 from ataka.study import Study, config
 from ataka.study.strict_yaml import read_mapping
 from report.accuracies.accuracy_table import AccuracyTable
@@ -80,7 +81,11 @@ def every(study: Study) -> tuple[list[Table], list[str]]:
 
 def _require_known(table: Table, study: Study) -> None:
     """UserError for a name that the study lacks: a row's or column's, a data set, a network, the teachers of a run."""
-    for run in dict.fromkeys(source.run for source in table.sources(study)):
+    sources = table.sources(study)
+    for source in sources:
+        if isinstance(source, Particles):
+            plan.require_known(study, source)
+    for run in dict.fromkeys(source.run for source in sources):
         plan.require_known(study, run)
         plan.run_settings(study, run)
 

@@ -39,7 +39,7 @@ class RuleInputs:
         """The network that is attacked or measured; a misspelt attack is refused here, before its network trains."""
         study, node = self._scales.study(wildcards), node_of(wildcards)
         assert isinstance(node, Cell | Particles)
-        plan.require_known(study, node.run)
+        plan.require_known(study, node)
         self._scales.settings(wildcards, node)
         return str(node.run.model(wildcards.root))
 

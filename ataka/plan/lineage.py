@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ataka import models
-from ataka.errors import UserError, nearest
+from ataka.errors import UserError, few, nearest
 from ataka.plan.artifacts import Cell, Node, Particles, Run, Tape, file_of
 from ataka.study import Checkpoint, Ensemble, Method, Study
 from ataka.study.networks import check_images
@@ -126,9 +126,10 @@ def checkpoint(study: Study, run: Run) -> Checkpoint | None:
         return None
     fitting = [one for one in method.checkpoints if (one.dataset, one.arch) == (run.dataset, run.arch)]
     if len(fitting) != method.members:
+        there = dict.fromkeys(f"{one.arch} on {one.dataset}" for one in method.checkpoints)
         raise UserError(
-            f"methods.{run.method}.checkpoints: {len(fitting)} for {run.arch} on {run.dataset}, "
-            f"but members is {method.members}"
+            f"methods.{run.method}.checkpoints: {len(fitting)} for {run.arch} on {run.dataset}, but members is "
+            f"{method.members}; entries are for {few(there)}, and state scale '{study.scale}''s own names of both"
         )
     return fitting[run.member or 0]
 
@@ -144,6 +145,13 @@ def require_known(study: Study, node: Node) -> None:
     except ValueError as error:
         raise UserError(str(error)) from None
     check_images(study, node.arch, node.dataset)
+    if isinstance(node, Particles):
+        tested = study.data.test or study.dataset(node.dataset).specification.images[1]
+        if study.particles.images > tested:
+            raise UserError(
+                f"particles.images: {study.particles.images} images are asked for, but the split of {node.dataset} has "
+                f"{tested}"
+            )
     method = study.method(node.method)
     if not isinstance(node, Run) or not node.part:
         return

@@ -53,7 +53,7 @@ def load(scale: str = DEFAULT_SCALE, overrides: Mapping[str, Any] | None = None)
         raise UserError(f"no scale '{scale}' in config/{nearest(scale, scales())}")
     raw = read_mapping(HOME / "config/paper.yaml")
     raw["methods"] = read_mapping(HOME / "config/methods.yaml")
-    layers = [{}] if scale == DEFAULT_SCALE else [read_mapping(HOME / f"config/{scale}.yaml")]
+    layers = _layers(scale) or [{}]
     require_plain(overrides, "--config")
     layers.append(deepcopy(dict(overrides or {})))  # filled in below, for this scale alone
     new: dict[tuple[str, ...], list[str]] = {}
@@ -75,9 +75,24 @@ def load(scale: str = DEFAULT_SCALE, overrides: Mapping[str, Any] | None = None)
     return study
 
 
+def _layers(scale: str, above: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """The overlays of ``scale``, that of the scale which it is ``like`` before its own; none of the paper's scale."""
+    if scale == DEFAULT_SCALE:
+        return []
+    layer = dict(read_mapping(HOME / f"config/{scale}.yaml"))
+    base = layer.pop("like", DEFAULT_SCALE)
+    if base not in scales():
+        raise UserError(f"config/{scale}.yaml: like: no scale '{base}'{nearest(str(base), scales())}")
+    if base in (*above, scale):
+        raise UserError(f"config/{scale}.yaml: like goes in a circle: {' -> '.join((*above, scale, base))}")
+    return [*_layers(base, (*above, scale)), layer]
+
+
 def schema() -> str:
     """The JSON schema of a scale's file, for editors; config/schema.json is this text. Any key may be left out."""
-    return json.dumps(_optional(Study.model_json_schema()), indent=2, sort_keys=True) + "\n"
+    described = _optional(Study.model_json_schema())
+    described["properties"]["like"] = {"type": "string", "description": "the scale that this one overlays: pocket"}
+    return json.dumps(described, indent=2, sort_keys=True) + "\n"
 
 
 def _optional(node: Any) -> Any:
@@ -117,8 +132,6 @@ def _check_sizes(study: Study) -> None:
             raise UserError(f"data.test: {study.data.test} images are asked for, but {dataset} has {testing}")
         tested = study.data.test or testing
         limits = {f"attacks.{key}.images": (one.images, tested) for key, one in study.attacks.items() if one}
-        if name == study.particles.dataset:
-            limits["particles.images"] = (study.particles.images, tested)
         chosen_on = tested if study.selection.split == "test" else study.data.validation
         limits["selection.attack.images"] = (study.selection.attack.images, chosen_on)
         for path, (asked_for, there) in limits.items():

@@ -41,8 +41,8 @@ def explain(
         if problem["type"] == "too_short" and any(one["loc"][:-1] == problem["loc"] for one in problems):
             continue  # for want of those that are told by themselves
         entry = tuple(map(str, location[:2]))
-        if entry in unlike and problem["type"] in ("missing", "no_kind"):
-            lacking = [str(one["loc"][-1]) for one in problems if one["type"] == "missing" and one["loc"][:2] == entry]
+        if entry in unlike and (problem["type"] == "no_kind" or (problem["type"] == "missing" and len(location) == 3)):
+            lacking = [str(one["loc"][2]) for one in problems if one["type"] == "missing" and one["loc"][:-1] == entry]
             near = nearest(entry[1], unlike[entry])
             lines.append(f"{where}: {'.'.join(entry)} is new and lacks its {', '.join(lacking) or 'kind'}{near}")
             continue

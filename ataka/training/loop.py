@@ -5,9 +5,9 @@ teachers (ARD, IAD, RSLAD), a student that replays a tape (AT-AKA), and networks
 teachers, CAT-AKA).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 from ataka.attacks import acceleration
 from ataka.attacks.check import AttackError
@@ -112,7 +112,13 @@ def _step(training: Training, objective: Objective, batch: Batch, watch: Watch) 
     """
     ends = suffixes(len(training.networks))
     try:
-        for position, loss in enumerate(objective.losses(training.networks, batch)):
+        losses = objective.losses(training.networks, batch)
+        if not isinstance(losses, Iterable) or isinstance(losses, Tensor):
+            raise UserError(
+                f"{type(objective).__module__}: losses returns a {type(losses).__name__}, where it should yield a loss "
+                "for each network: write yield in place of return"
+            )
+        for position, loss in enumerate(losses):
             training.descend(position, loss)
             batch.log(f"loss{ends[position]}", loss.detach())
             watch.see(loss.detach())

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
@@ -127,6 +127,16 @@ class AccuracyTable(Table):
     def _distinct_columns(cls, columns: tuple[Column, ...]) -> tuple[Column, ...]:
         refuse_twice([column.attack or column.field or column.label for column in columns])
         return columns
+
+    @field_validator("rows", mode="before")
+    @classmethod
+    def _rows_are_groups(cls, given: Any) -> Any:
+        alone = [row for row in given if not isinstance(row, list)] if isinstance(given, list) else []
+        if alone:
+            raise ValueError(
+                f"rows stand in groups, each a list: write [{alone[0]}] for {alone[0]}, or [{given}] for one"
+            )
+        return given
 
     @field_validator("rows")
     @classmethod

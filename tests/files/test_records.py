@@ -121,6 +121,7 @@ def test_the_nearest_name_is_suggested_or_all_are_listed() -> None:
     assert nearest("stpes", ["steps", "eps"]) == "; did you mean 'steps'?"
     assert nearest("zzz", ["b", "a"]) == "; known: a, b"
     assert nearest("zzz", []) == "; known: none"
+    assert nearest("zzz", map(str, range(60))).endswith(" and 48 more")
 
 
 def test_a_disk_too_small_is_named_with_what_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,6 +80,7 @@ def test_a_table_of_ones_own(tmp_path: Path, study: Study) -> None:
         ({"columns": "[clean, clean]"}, "columns: 'clean' is listed twice"),
         ({"rows": "[[natural], [natural]]"}, "rows: 'natural' is listed twice"),
         ({"rows": "[]"}, "rows: "),
+        ({"rows": "[natural, en-sat]"}, "rows: rows stand in groups, each a list: write [natural] for natural, or [["),
         ({"number": "two"}, "number: "),
         ({"rows": "[[{mean_of: [natural, natural], label: M}]]"}, "rows.0.0: 'natural' is listed twice"),
         ({"rows": "[[{mean_of: [natural]}]]"}, "rows.0.0: label is missing"),

@@ -1,5 +1,6 @@
 """Is every mistake refused before any job runs, with the key's path and what would be right?"""
 
+import hashlib
 import itertools
 import json
 import math
@@ -207,6 +208,37 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     "missing": (
         {"setups": {"new": {"epochs": 1}}},
         "setups.new is new and lacks its batch_size, learning_rate, momentum",
+    ),
+    "a digest": (
+        {
+            "methods": {
+                "mine": {"label": "M", "checkpoints": [{"dataset": "digits", "arch": "resnet10-w8", "path": "x"}]}
+            }
+        },
+        "config (smoke): methods.mine.checkpoints.0: sha256 is missing, and there is no file x",
+    ),
+    "a path": (
+        {"methods": {"mine": {"label": "M", "checkpoints": [{"dataset": "digits", "arch": "resnet10-w8"}]}}},
+        "config (smoke): methods.mine.checkpoints.0.path: is missing",
+    ),
+    "channels": (
+        {
+            "methods": {
+                "mine": {
+                    "label": "M",
+                    "checkpoints": [
+                        {
+                            "dataset": "digits",
+                            "arch": "resnet10-w8",
+                            "path": "x",
+                            "sha256": "0" * 64,
+                            "normalise": {"mean": [0.5, 0.5, 0.5], "std": [0.2]},
+                        }
+                    ],
+                }
+            }
+        },
+        "methods.mine.checkpoints.0.normalise.mean: [0.5, 0.5, 0.5], but images of digits have 1 channels",
     ),
     "eps by zero": ({"eps": "8/0"}, "config (smoke): eps: '8/0' divides by zero"),
     "eps in words": ({"eps": "8/abc"}, "eps: '8/abc' is no number; write it like '8/255' or 0.003"),
@@ -758,3 +790,48 @@ def test_an_objective_that_breaks_on_import_is_named_with_the_line(
         config.load("smoke", {"methods": {"natural": {"objective": name}}})
     assert f"methods.natural.objective: can't import '{name}': " in str(caught.value)
     assert reason in str(caught.value)
+
+
+def test_a_missing_digest_is_offered(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pt"
+    file.write_bytes(b"weights")
+    entry = {"dataset": "digits", "arch": "resnet10-w8", "path": str(file)}
+    with pytest.raises(UserError) as caught:
+        config.load("smoke", {"methods": {"mine": {"label": "Mine", "checkpoints": [entry]}}})
+    assert hashlib.sha256(b"weights").hexdigest() in str(caught.value)
+    assert len(str(caught.value)) < 250
+
+
+def test_a_scale_is_like_another_but_for_what_it_states(home: Path) -> None:
+    (home / "mine.yaml").write_text("like: pocket\nseeds: [7]\nattacks: {pgd: {steps: 3}}\n")
+    (home / "yours.yaml").write_text("like: mine\neps: 4/255\n")
+    pocket, mine, yours = (config.load(scale) for scale in ("pocket", "mine", "yours"))
+    same = pocket.model_dump()
+    assert mine.model_dump() == same | {
+        "scale": "mine",
+        "seeds": (7,),
+        "attacks": same["attacks"] | {"pgd": mine.model_dump()["attacks"]["pgd"]},
+    }
+    assert mine.attack("pgd").options["steps"] == yours.attack("pgd").options["steps"] == 3
+    assert (yours.eps, yours.seeds, mine.eps) == ("4/255", (7,), pocket.eps)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("like: pockets", r"config/mine.yaml: like: no scale 'pockets'; did you mean 'pocket'\?"),
+        ("like: mine", r"config/mine.yaml: like goes in a circle: mine -> mine"),
+        ("like: [pocket]", r"config/mine.yaml: like: no scale"),
+    ],
+)
+def test_a_scale_is_like_one_that_is_there(text: str, message: str, home: Path) -> None:
+    (home / "mine.yaml").write_text(text)
+    with pytest.raises(UserError, match=message):
+        config.load("mine")
+
+
+def test_particles_ask_for_no_more_images_than_there_are_only_where_they_are_measured() -> None:
+    study = config.load("smoke", {"particles": {"images": 100}})
+    plan.require_known(study, plan.Run("digits", "resnet10-w8", "natural", 0))
+    with pytest.raises(UserError, match=r"particles.images: 100 images are asked for, but the split of digits has 16"):
+        plan.require_known(study, plan.Particles("digits", "resnet10-w8", "natural", 0, "pgd"))

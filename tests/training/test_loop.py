@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from ataka import datasets, training
 from ataka.attacks.check import AttackError
 from ataka.attacks.finite import NotFinite
 from ataka.datasets import views
+from ataka.errors import UserError
 from ataka.objectives.teachers import Teachers
 from ataka.training import Batch, Collapsed, Diverged, loop, meters, sgd, watchers
 from ataka.training.epoch import cuts, streams_of
@@ -477,3 +479,12 @@ def test_the_probe_disturbs_nothing() -> None:
         states.append(tiny.state(network))
     assert tiny.same(*states)
     assert all(1 <= row["classes"] <= tiny.CLASSES for row in history)
+
+
+def test_losses_that_return_are_told_to_yield() -> None:
+    class Returns:
+        def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Any:
+            return torch.zeros((), requires_grad=True)
+
+    with pytest.raises(UserError, match=r"losses returns a Tensor, where it should yield a loss for each network"):
+        train([tiny.convolutional()], Returns(), epochs=1, milestones=())
