@@ -20,6 +20,7 @@ from ataka.errors import UserError
 from ataka.machine.progress import duration
 from ataka.plan import Cell, Node, Particles, Run, Tape
 from ataka.study import Ensemble, Study, config
+from ataka.study.notes import notes
 
 ATTACK_STEP, UPDATE = 2, 3
 """Forwards in a step of an attack (one, and a backward to the images) and in an update (one, and a full backward)."""
@@ -48,6 +49,8 @@ def announce(study: Study, nodes: Sequence[Node], *, local: bool) -> None:
         by_question.setdefault(question.rstrip("]"), []).append(f"{setting} {chosen}")
     for question, settings in sorted(by_question.items()):
         print(textwrap.fill(f"  {question:<4}{', '.join(settings)}", 110, subsequent_indent=6 * " "))
+    for note in notes(study):
+        print(f"note: {note}")
     print(flush=True)
     if local and not gpu and study.without_gpu == "stop" and seconds > PATIENCE:
         smaller = ", ".join(f"results/{scale}/" for scale in config.scales() if scale != config.DEFAULT_SCALE)

@@ -1,9 +1,9 @@
 """The typed settings of a study: what may stand in config/*.yaml, and which values are possible."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from ataka import datasets
 from ataka.datasets import Dataset
@@ -85,6 +85,19 @@ class Study(Settings):
     particles: Particles
     resources: dict[Stage, Resources]
     methods: dict[str, Method]
+
+    _left_out: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Variants that the settings of their method rule out, and why (variants.py); they count as planned."""
+        return self._left_out
+
+    def without(self, left_out: Mapping[str, str]) -> "Study":
+        """This study, which says why these of its methods are left out."""
+        study = self.model_copy()
+        study._left_out = {**self._left_out, **left_out}
+        return study
 
     @field_validator("seeds")
     @classmethod

@@ -14,11 +14,10 @@ from pydantic import ValidationError
 
 from ataka.errors import UserError, nearest
 from ataka.files.provenance import HOME as HOME
-from ataka.study import Study
+from ataka.study import Study, variants
 from ataka.study.explain import explain
 from ataka.study.layers import inherit, overlay, spread_budget, unlike, without_other_kinds
 from ataka.study.networks import check as check_networks
-from ataka.study.options import check as check_options
 from ataka.study.options import facts as facts
 from ataka.study.options import options as options
 from ataka.study.strict_yaml import once_each, read_mapping, require_plain
@@ -57,8 +56,10 @@ def load(scale: str = DEFAULT_SCALE, overrides: Mapping[str, Any] | None = None)
     require_plain(overrides, "--config")
     layers.append(deepcopy(dict(overrides or {})))  # filled in below, for this scale alone
     new: dict[tuple[str, ...], list[str]] = {}
+    derived: set[str] = set()
     for layer in layers:
         new |= unlike(raw, layer)
+        derived = variants.of_changed(raw["methods"], layer.get("methods"), derived)
         raw = overlay(without_other_kinds(raw, layer), layer)
     raw["scale"] = scale
     for group in ("setups", "generators", "methods"):
@@ -69,7 +70,7 @@ def load(scale: str = DEFAULT_SCALE, overrides: Mapping[str, Any] | None = None)
     except ValidationError as error:
         raise UserError(explain(error, f"config ({scale})", unlike=new)) from None
     _check_numbers(study.model_dump(), f"config ({scale}): ")
-    check_options(study)
+    study = variants.check(study, derived)
     _check_sizes(study)
     check_networks(study)
     return study

@@ -38,11 +38,21 @@ def inherit(entries: Any, group: str) -> None:
             raise UserError(f"{group}.{name}.like: no {group[:-1]} '{base}'{nearest(str(base), entries)}")
         if base in seen:
             raise UserError(f"{group}.{name}.like goes in a circle: {' -> '.join((*seen, str(base)))}")
-        own = {key: value for key, value in entry.items() if key != "like"}
-        found = resolve(base, (*seen, base))
-        return overlay(found, own) if isinstance(found, dict) else found
+        inherited = resolve(base, (*seen, base))
+        stated = {key: value for key, value in entry.items() if key != "like" or group == "methods"}
+        return overlay(_without_other_psi(inherited, stated), stated) if isinstance(inherited, dict) else inherited
 
     entries |= {name: resolve(name, (name,)) for name in list(entries)}
+
+
+def _without_other_psi(base: Mapping[str, Any], variant: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``base`` without the options of its psi where ``variant`` names another: they say nothing to that one."""
+    below, above = base.get("options"), variant.get("options")
+    if not isinstance(below, dict) or not isinstance(above, dict) or "amalgamation" not in above:
+        return base
+    if below.get("amalgamation") == above["amalgamation"]:
+        return base
+    return {**base, "options": {name: value for name, value in below.items() if name != "psi"}}
 
 
 def without_other_kinds(base: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,8 @@ class Facts:
     """Those that the digest of a run's settings holds (fields.plain)."""
     readings: list[tuple[str, str, str]]
     """(path, question, value) of each reading among them."""
+    idle: list[str]
+    """The options that are stated, but decide nothing beside the others."""
     sources: list[str]
     """The modules that the options bring into the method's code, as that of its psi."""
     create: list[str] | None
@@ -51,13 +53,32 @@ def options(study: Study, method: str, dataset: str = "", arch: str = "") -> Any
     return _options(study, method, study.at(dataset, arch, study.method(method).where))
 
 
-def check(study: Study) -> None:
-    """UserError for the first method whose options, or whose entry, don't fit its objective."""
-    for name, method in study.methods.items():
-        if method.objective is not None:
-            _check(study, name, method, facts(study, name))
-            for difference in method.where:
-                _check_heeded(study, name, method, _facts(study, name, [difference]))
+def check(study: Study, name: str) -> None:
+    """UserError where the options of the method ``name``, or its entry, don't fit its objective."""
+    method = study.methods[name]
+    if method.objective is not None:
+        _check(study, name, method, facts(study, name))
+        _check_idle(study, name)
+        for difference in method.where:
+            _check_idle(study, name, difference)
+            _check_heeded(study, name, method, _facts(study, name, [difference]))
+
+
+def _check_idle(study: Study, name: str, difference: str = "") -> None:
+    """Each option decides something, but for those that a variant inherits: it may have another psi, say."""
+    method = study.methods[name]
+    stated, inherited = _stated(method, difference), _stated(study.methods.get(method.like or ""), difference)
+    for option in _facts(study, name, [difference] if difference else []).idle:
+        if option in stated and stated[option] != inherited.get(option):
+            path = ".".join(("methods", name, *(("where", difference) if difference else ()), "options", option))
+            raise UserError(f"config ({study.scale}): {path}: decides nothing beside the other options; leave it out")
+
+
+def _stated(method: Method | None, difference: str) -> dict[str, Any]:
+    """The options of a method, or those that differ where it says ``difference``."""
+    if method is None or (difference and difference not in method.where):
+        return {}
+    return method.where[difference].options if difference else method.options
 
 
 def _facts(study: Study, method: str, where: Sequence[str]) -> Facts:
@@ -73,6 +94,7 @@ def _read(study: Study, method: str, where: Sequence[str]) -> dict[str, Any]:
         "options": asdict(given),
         "settings": plain(given),
         "readings": [(path, question, str(value)) for path, question, value in readings_of(given)],
+        "idle": [name for name in _values(study, method, where) if name in unused(given)],
         "sources": list(getattr(given, "sources", ())),
         "create": create and list(inspect.signature(create).parameters),
         "teachers": list(module.teachers(given)) if hasattr(module, "teachers") else [],
@@ -86,13 +108,9 @@ def _options(study: Study, method: str, where: Sequence[str]) -> Any:
         values.setdefault("eps", study.eps)
     place = ("methods", method, *(step for name in where for step in ("where", name)), "options")
     try:
-        checked = TypeAdapter(kind).validate_python(values)
+        return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         raise UserError(explain(error, f"config ({study.scale})", kind.__dataclass_fields__, place)) from None
-    if idle := [name for name in values if name in unused(checked)]:
-        path = ".".join((*place, idle[0]))
-        raise UserError(f"config ({study.scale}): {path}: decides nothing beside the other options; leave it out")
-    return checked
 
 
 def _kind(study: Study, method: str) -> Any:
@@ -112,6 +130,8 @@ def _kind(study: Study, method: str) -> Any:
 
 def _objective(study: Study, method: str) -> str:
     objective = study.method(method).objective
+    if reason := study.left_out.get(method):
+        raise UserError(f"method '{method}' is left out, as the settings of its method rule it out: {reason}")
     if objective is None:
         raise UserError(f"method '{method}' is planned, not implemented: methods.{method}.objective is null")
     return objective

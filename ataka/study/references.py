@@ -17,9 +17,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]*(\.[a-z0-9-]+)*")
 
 
 def check(study: "Study") -> None:
-    """Raise ValueError, with the nearest name, for the first name that nothing defines."""
-    for name, method in study.methods.items():
-        _check_method(study, name, method)
+    """Raise ValueError, with the nearest name, for the first name outside a method that nothing defines."""
     _check_differences(study, "setups", {name: setup.where for name, setup in study.setups.items()})
     _check_differences(study, "methods", {name: method.where for name, method in study.methods.items()})
     for measured in study.particles.networks:
@@ -49,7 +47,9 @@ def _check_differences(study: "Study", group: str, where: Mapping[str, Mapping[s
                 raise ValueError(f"{group}.{entry}.where: '{key}' is neither a data set of the tables nor a network")
 
 
-def _check_method(study: "Study", name: str, method: Method) -> None:
+def check_method(study: "Study", name: str) -> None:
+    """Raise ValueError where the method ``name`` mentions what nothing defines, or contradicts itself."""
+    method = study.methods[name]
     if not _NAME.fullmatch(name):
         raise ValueError(f"methods.{name}: a name is lower case, digits and '-', variants after a '.'")
     _known(method.setup, study.setups, f"methods.{name}.setup")

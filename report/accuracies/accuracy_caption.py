@@ -191,12 +191,14 @@ def _shared(table: AccuracyTable, study: Study) -> Iterator[str]:
 def _dashes(table: AccuracyTable, study: Study, measurements: Sequence[Measurement], layout: Layout) -> Iterator[str]:
     if not layout.has_dash:
         return
-    planned = [
-        names.method(row.heading(study))
-        for row in table.lines
-        if any(study.method(name).planned for name in row.methods)
-    ]
-    reasons = [f"not implemented yet ({names.listed(planned)})"] if planned else []
+    reasons = []
+    for reason, left_out in (("left out at these settings", True), ("not implemented yet", False)):
+        planned = [
+            names.method(row.heading(study))
+            for row in table.lines
+            if any(study.method(name).planned and (name in study.left_out) == left_out for name in row.methods)
+        ]
+        reasons += [f"{reason} ({names.listed(planned)})"] if planned else []
     measured = {(m.cell.dataset, m.cell.arch, m.cell.method, m.cell.attack) for m in measurements}
     if any((c.dataset, c.arch, c.method, c.attack) not in measured for c in table.cells(study)):
         reasons.append("not measured yet")

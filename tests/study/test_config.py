@@ -77,7 +77,7 @@ def test_like_inherits_all_but_what_is_stated() -> None:
     study = config.load("smoke")
     naive, soft = study.methods["n-at-aka"], study.methods["s-at-aka"]
     assert (soft.label, soft.options) == ("(S)AT-AKA", {"amalgamation": "soft"})
-    assert naive.model_copy(update={"label": soft.label, "options": soft.options}) == soft
+    assert naive.model_copy(update={"label": soft.label, "options": soft.options, "like": "n-at-aka"}) == soft
     overrides = {
         "methods": {"s2": {"like": "s-at-aka", "options": {"psi": {"beta": 2.0}}}, "s3": {"like": "s2", "alpha": 0.5}}
     }
