@@ -3,8 +3,10 @@
 Every number in it comes from the measurements or the settings. Plain Unicode text; each format escapes it.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ataka.study import Study
 from report import names
@@ -57,6 +59,14 @@ def selection(table: Table, study: Study) -> Iterator[str]:
             if split:
                 label = names.method(study.method(method).label)
                 yield f"That of {label} ({method}) was chosen on the {split} split."
+
+
+def versions(table: Table, measurements: Sequence[Any]) -> Iterator[str]:
+    """With which versions of torch the numbers were measured, where these are several."""
+    counts = Counter(row["torch"].partition("+")[0] for one in measurements for row in one.rows[:1])
+    if len(counts) > 1:
+        parts = names.listed([f"{version} ({count} {table.noun})" for version, count in sorted(counts.items())])
+        yield f"Measured under several versions of torch, whose gradients differ (docs/reproducibility.md): {parts}."
 
 
 def selected_by(study: Study, flattered: str) -> str:

@@ -28,6 +28,8 @@ FEW = 64
 """Images that are attacked without a bound."""
 VANISHED = 1e-12
 """A gradient whose largest entry is no larger has no direction."""
+INWARDS = 1e-4
+"""How far images are drawn into [0,1] to see whether a pixel lacks its gradient at the bound alone."""
 UNBOUNDED = {"eps": 1.0, "step_size": 0.1, "steps": 20}
 """Every image lies within eps = 1 of every other."""
 
@@ -43,6 +45,9 @@ def of_pgd(network: nn.Module, attack: Mapping[str, Any], split: Split, *, seed:
     """What is to be said of PGD under the settings ``attack`` on ``split``.
 
     zero_gradient_share  share of the images whose gradient of the cross-entropy is 0 (at most VANISHED in any pixel)
+    clamped_share        share of the pixels at exactly 0 or 1 whose gradient is exactly 0, and is not once the image is
+                         drawn in by INWARDS: so it is where a network clamps its images. Over those of the first SOME
+                         images that have a gradient elsewhere
     loss_rise            what the last tenth of the steps brings, as a share of all that the mean cross-entropy gains
                          from the clean images to the last step: 0.1 where it grows evenly; the first SOME images, from
                          the evaluation's own starts
@@ -56,6 +61,7 @@ def of_pgd(network: nn.Module, attack: Mapping[str, Any], split: Split, *, seed:
             classes = network(to_unit(split.images[:1])).shape[1]
         return {
             "zero_gradient_share": _zero_gradients(network, split) / len(split),
+            "clamped_share": _clamped(network, split.first(min(SOME, len(split)))),
             "loss_rise": _loss_rise(network, attack, split.first(min(SOME, len(split))), seed),
             "accuracy_at_eps_1": _unbounded(network, split.first(min(FEW, len(split))), seed),
             "classes": classes,
@@ -69,6 +75,19 @@ def _zero_gradients(network: nn.Module, split: Split) -> int:
         return int((~(gradient.abs().flatten(1).amax(1) > VANISHED)).sum())  # written so that NaN has vanished, too
 
     return sum(in_pieces(vanished, len(split)))
+
+
+def _clamped(network: nn.Module, split: Split) -> float:
+    def counted(piece: slice) -> tuple[int, int]:
+        x, y = to_unit(split.images[piece]), split.labels[piece]
+        bound = (x == 0) | (x == 1)
+        alive = input_gradient(network, x, y) != 0
+        bound &= (alive & ~bound).flatten(1).any(1).reshape(-1, 1, 1, 1)
+        inside = input_gradient(network, x.clamp(INWARDS, 1 - INWARDS), y) != 0
+        return int((bound & ~alive & inside).sum()), int(bound.sum())
+
+    still, pixels = map(sum, zip(*in_pieces(counted, len(split)), strict=True))
+    return still / pixels if pixels else 0.0
 
 
 def _loss_rise(network: nn.Module, attack: Mapping[str, Any], split: Split, seed: int) -> float:

@@ -18,6 +18,13 @@ CHECKS = (
     Check("gap", "more than 6 points above AutoAttack on the same images", "points", above=6, against="aa"),
     Check("zero-gradient", "no gradient at more than 1% of the images", "zero_gradient_share", above=0.01),
     Check(
+        "clamped",
+        "no gradient at more than 1% of the pixels that are exactly 0 or 1, though there is one a hair further in: the "
+        "network clamps its images, and torch lets no gradient pass at a bound",
+        "clamped_share",
+        above=0.01,
+    ),
+    Check(
         "rising",
         "the loss still rises: the last tenth of the steps brings more than 5% of its gain",
         "loss_rise",

@@ -13,7 +13,7 @@ from report.accuracies.accuracy_table import AccuracyTable
 from report.accuracies.differences import Differences
 from report.accuracies.health import Marks
 from report.accuracies.measurements import Measurement
-from report.caption import Caption, opening, selected_by, selection, stand_ins
+from report.caption import Caption, opening, selected_by, selection, stand_ins, versions
 from report.layout import DASH, UNCERTAIN, Layout
 
 
@@ -43,6 +43,7 @@ def compose(
         *_shared(table, study),
         *_intervals(table, study, measurements),
         *selection(table, study),
+        *versions(table, measurements),
         *Differences(measurements).notes(),
         *Marks(measurements, study).notes(),
         *(_published(table, study, layout) if beside_published else ()),

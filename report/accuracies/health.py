@@ -39,7 +39,8 @@ def examine(measurements: Sequence[Measurement], study: Study, bits: Mapping[Cel
             quantity = _quantity(check, one, bits.get(one.cell), others)
             limit = _number(one, check.above) if isinstance(check.above, str) else check.above
             if quantity is not None and limit is not None:
-                made[check.name] = quantity > limit and (check.at_zero or one.fields["correct"] != "0")
+                # written so that NaN raises it
+                made[check.name] = not quantity <= limit and (check.at_zero or one.fields["correct"] != "0")
         columns = {"checks": ";".join(made), "health": ";".join(name for name, raised in made.items() if raised)}
         examined.append(replace(one, fields=one.fields | columns))
     return examined

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from ataka.study import Generator, Study
 from ataka.study.fields import number
 from report import names
-from report.caption import Caption, opening, selection, stand_ins
+from report.caption import Caption, opening, selection, stand_ins, versions
 from report.layout import DASH, Layout
 from report.particles.particle_rows import ParticleSet
 from report.particles.particle_table import ParticleTable
@@ -35,6 +35,7 @@ def compose(
     notes = [
         *_readings(table, study),
         *selection(table, study),
+        *versions(table, measurements),
         *(_published() if beside_published else ()),
     ]
     return Caption(text, notes)

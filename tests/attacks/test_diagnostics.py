@@ -57,6 +57,7 @@ def split(network: nn.Module) -> Split:
 def test_a_sound_network_and_attack(network: nn.Module, split: Split) -> None:
     found = diagnostics.of_pgd(network, PGD, split, seed=0)
     assert found["zero_gradient_share"] == 0
+    assert found["clamped_share"] == 0
     assert 0 < found["loss_rise"] < 0.05
     assert found["accuracy_at_eps_1"] == 0
     assert found["classes"] == tiny.CLASSES
@@ -66,6 +67,36 @@ def test_masked_gradients_show(network: nn.Module, split: Split) -> None:
     found = diagnostics.of_pgd(Masked(network), PGD, split, seed=0)
     assert found["zero_gradient_share"] == 1
     assert found["accuracy_at_eps_1"] > 100 / tiny.CLASSES
+
+
+class Clamping(nn.Module):
+    """A network that clamps its images, with a gradient of 0 at the bounds under every version of torch."""
+
+    def __init__(self, network: nn.Module, low: float = 0.0, high: float = 1.0) -> None:
+        super().__init__()
+        self.network, self.low, self.high = network, low, high
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(functional.hardtanh(x, self.low, self.high))
+
+
+def test_a_network_that_clamps_its_images_shows(network: nn.Module, split: Split) -> None:
+    some = Split(split.images.clone(), split.labels)
+    some.images[::2, :, :2] = 255  # of every other image two rows in white, of the others one in black
+    some.images[1::2, :, 3] = 0
+    bounds = (some.pixels() == 0) | (some.pixels() == 1)
+    assert 0.1 < bounds.double().mean() < 0.3
+
+    def share(clamping: nn.Module, images: Split = some) -> float:
+        return diagnostics.of_pgd(clamping.eval(), PGD, images, seed=0)["clamped_share"]
+
+    assert share(network) == 0
+    assert share(Clamping(network)) > 0.9  # all but those that the rectifier leaves without a gradient anyway
+    black = float((some.pixels() == 0).sum() / bounds.sum())
+    assert share(Clamping(network, high=2.0)) == pytest.approx(black, abs=0.05)
+    assert share(Clamping(network, -1.0, 2.0)) == 0
+    assert share(Masked(network)) == 0  # a gradient that is 0 everywhere is another check's
+    assert share(Clamping(network), Split(some.images.clamp(1, 254), some.labels)) == 0
 
 
 def test_zero_gradients_are_counted_image_by_image(network: nn.Module, split: Split) -> None:

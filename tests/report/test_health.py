@@ -21,7 +21,8 @@ from tests.report import studies
 from tests.report.test_render import compare, compose, text_of
 
 RUN = Run("digits", "resnet10-w8", "en-sat", 0)
-HEALTHY = {"zero_gradient_share": "0.0", "loss_rise": "0.03", "accuracy_at_eps_1": "0.0", "chance": "10.0"}
+HEALTHY = {"zero_gradient_share": "0.0", "clamped_share": "0.0", "loss_rise": "0.03", "accuracy_at_eps_1": "0.0"}
+HEALTHY |= {"chance": "10.0"}
 
 
 def cell(attack: str, method: str = RUN.method) -> Cell:
@@ -52,7 +53,7 @@ def test_a_healthy_run_raises_nothing(study: Study) -> None:
     assert examined(study, GOOD, **DIAGNOSED) == {
         "clean": {"checks": "", "health": ""},
         "fgsm": {"checks": "order", "health": ""},
-        "pgd": {"checks": "order;gap;zero-gradient;rising;unbounded", "health": ""},
+        "pgd": {"checks": "order;gap;zero-gradient;clamped;rising;unbounded", "health": ""},
         "aa": {"checks": "order;subset;square;warning", "health": ""},
     }
 
@@ -70,6 +71,9 @@ def test_a_healthy_run_raises_nothing(study: Study) -> None:
         ("pgd", first(46 + 7), {}, "gap"),
         ("pgd", first(50), {"zero_gradient_share": "0.011"}, "zero-gradient"),
         ("pgd", first(50), {"zero_gradient_share": "0.01"}, ""),
+        ("pgd", first(50), {"zero_gradient_share": "nan"}, "zero-gradient"),
+        ("pgd", first(50), {"clamped_share": "0.011"}, "clamped"),
+        ("pgd", first(50), {"clamped_share": "0.01"}, ""),
         ("pgd", first(50), {"loss_rise": "0.051"}, "rising"),
         ("pgd", first(50), {"loss_rise": "0.05"}, ""),
         ("pgd", first(0), {"loss_rise": "0.2"}, ""),

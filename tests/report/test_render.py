@@ -258,3 +258,16 @@ def pdflatex(tex: Path, pages: str = "1 page") -> None:
     assert run.returncode == 0, run.stdout[-2000:]
     assert "Overfull \\hbox" not in run.stdout
     assert f"({pages}," in run.stdout
+
+
+def test_several_versions_of_torch_in_one_table_are_named(root: Path, study: Study) -> None:
+    """A build for another device is the same version."""
+    whole = compose(root, study)
+    assert "versions of torch" not in text_of(whole)
+    cells = [Cell("digits", "resnet10-w8", "s-at-aka", 0, attack) for attack in ("fgsm", "pgd", "aa")]
+    for cell, version in zip(cells, ("2.13.0+cpu", "2.14.1+cu126", "2.14.1"), strict=True):
+        studies.write_cell(root, study, cell, {"torch": version})
+    (note,) = [note for note in compose(root, study).caption.notes if "versions of torch" in note]
+    assert "2.13.0 (1 cells)" in note
+    assert "2.14.1 (" in note
+    assert "+" not in note
