@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ataka import plan
 from ataka.errors import UserError
+from ataka.files.records import COST
 from rules.mistakes import mistakes_stop
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from snakemake.persistence import Persistence
     from snakemake.workflow import Workflow
 
-_BESIDE = {"manifest.json": ("run.json", "history.csv")}
-"""What belongs to an output and is not declared: a tape that shares another's teachers has none."""
+_BESIDE = {"manifest.json": ("run.json", "history.csv", f"manifest{COST}"), "choice.json": (f"choice{COST}",)}
+"""What belongs to an output and is not declared: a tape that shares another's teachers has its cost alone."""
 
 
 class Rollback:

@@ -4,6 +4,7 @@ from ataka import networks, plan
 from ataka.errors import UserError
 from ataka.files import tape
 from ataka.files.disk import require_space, sweep
+from ataka.files.records import COST
 from ataka.machine.meter import Meter
 from ataka.objectives.teachers import Teachers
 from ataka.plan import Tape
@@ -46,6 +47,8 @@ def record(study: Study, root: str, node: Tape) -> None:
             shared = tape.share(source.manifest(root), folder, ensemble.n, about)
             if shared:
                 write_cost(node.manifest(root), meter)
+                for name in ("run.json", "history.csv"):  # of teachers that were trained here before
+                    (folder / name).unlink(missing_ok=True)
         if shared:
             progress.say(f"the kernel of {source.ensemble} was exactly the identity: its first {ensemble.n} serve here")
             return
@@ -82,3 +85,4 @@ def record(study: Study, root: str, node: Tape) -> None:
         diagnostics = diagnosed(generator, teachers, validation.to(device), node.seed)
         write_run(study, root, node, states.usage, status="finished", resumed=states.resumed)
         writer.finish(about | {"threads": study.threads, "diagnostics": diagnostics} | peaks)
+        node.manifest(root).with_suffix(COST).unlink(missing_ok=True)  # of a manifest that was shared before

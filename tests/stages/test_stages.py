@@ -20,7 +20,7 @@ from ataka.cli import main
 from ataka.files import resume
 from ataka.files.disk import sha256
 from ataka.files.prepared import load_split
-from ataka.files.records import read_json, read_rows, write_json
+from ataka.files.records import COST, read_json, read_rows, write_json
 from ataka.files.tensors import load_into, load_tensors, save_tensors
 from ataka.models import build
 from ataka.plan import Cell, Run
@@ -179,6 +179,20 @@ def test_a_tape_holds_teachers_checksums_and_the_kernels_maximum(tape: Path) -> 
     assert manifest["settings_sha256"] == plan.digest(manifest["settings"])
     split = load_split(Path(ROOT, "data", D, "train.safetensors"), "train")
     assert manifest["data_sha256"] == split.digest()
+
+
+def test_a_tape_has_one_record_of_its_cost_whether_it_shares_or_not(tape: Path) -> None:
+    shared = Path(TAPE.replace("-x3-", "-x2-"))
+    made("record", str(shared))
+    assert json.loads(shared.read_text())["shared"]
+    for name in ("run.json", "history.csv"):  # as of teachers that were trained here before
+        shutil.copyfile(tape.with_name(name), shared.with_name(name))
+    made("record", str(shared))
+    assert sorted(path.name for path in shared.parent.iterdir()) == ["manifest.cost.json", "manifest.json"]
+    shutil.copyfile(shared.with_suffix(COST), tape.with_suffix(COST))
+    made("record", str(tape))
+    assert not tape.with_suffix(COST).exists()
+    assert tape.with_name("run.json").exists()
 
 
 def test_a_stale_tape_is_refused(tape: Path, refused: Callable[..., str]) -> None:
