@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from ataka import plan
 from ataka.errors import UserError, nearest
+from ataka.files.locate import expanded
 from ataka.plan import Particles
 from ataka.study import Study, config
 from ataka.study.strict_yaml import read_mapping
@@ -29,7 +30,7 @@ _GIVEN = ("name", "path")
 
 def folders(study: Study) -> tuple[Path, ...]:
     """The folders that hold a study's tables, the paper's first; UserError if one is not there."""
-    own = [config.HOME / Path(folder).expanduser() for folder in study.tables]
+    own = [config.HOME / expanded(folder) for folder in study.tables]
     for folder in own:
         if not folder.is_dir():
             raise UserError(f"config ({study.scale}): tables: there is no folder {folder}")

@@ -14,6 +14,7 @@ from tests import tiny
 
 FETCHING = {"urllib", "requests", "http", "ftplib", "huggingface_hub", "aiohttp", "httpx"}
 FETCHING_CALLS = {"hub", "load_state_dict_from_url", "download_url", "urlopen", "urlretrieve"}
+FETCHES_CIFAR = "download_and_extract_archive"
 
 
 def modules() -> Iterator[Path]:
@@ -33,7 +34,7 @@ def test_every_requirement_is_pinned_with_a_hash_and_names_no_address() -> None:
 
 
 def test_no_module_of_ours_knows_how_to_fetch() -> None:
-    """But for torchvision's CIFAR in ataka.datasets.cifar, whose files are checked against the official md5."""
+    """But for torchvision's CIFAR in ataka.files.official, whose files are checked against the official md5."""
     for path in modules():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = []
@@ -44,9 +45,11 @@ def test_no_module_of_ours_knows_how_to_fetch() -> None:
             assert not {name.split(".")[0] for name in names} & FETCHING, path
             if isinstance(node, ast.Attribute) and node.attr in FETCHING_CALLS:
                 pytest.fail(f"{path}: {node.attr}")
+            if isinstance(node, ast.Attribute) and node.attr == FETCHES_CIFAR:
+                assert path == HOME / "ataka/files/official.py", path
             if isinstance(node, ast.keyword) and node.arg == "download":
-                fetches = not isinstance(node.value, ast.Constant) or node.value.value is not False
-                assert not fetches or path == HOME / "ataka/datasets/cifar.py", path
+                assert isinstance(node.value, ast.Constant), path
+                assert node.value.value is False, path
             if isinstance(node, ast.keyword) and node.arg == "pretrained":
                 assert isinstance(node.value, ast.Constant), path
                 assert node.value.value is False, path

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ataka.datasets.specification import Specification
 from ataka.errors import UserError, nearest, reason, unknown
+from ataka.files.locate import expanded
 from ataka.machine.modules import plugin, source
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Dataset:
 
 def archive_folder(folder: str | Path) -> Path:
     """Where archives are looked for: ATAKA_DATA if it is set, else the configured folder."""
-    return Path(os.environ.get("ATAKA_DATA") or folder)
+    return expanded(os.environ.get("ATAKA_DATA") or folder)
 
 
 def names() -> list[str]:

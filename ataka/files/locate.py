@@ -7,6 +7,14 @@ from pathlib import Path, PurePosixPath
 from ataka.errors import UserError
 
 
+def expanded(path: str | Path) -> Path:
+    """``path``, with ``~`` as the user's home and ``~name`` as that of ``name``; UserError for a name unknown here."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"'{path}': this machine knows no user of that name; give the folder's whole path") from None
+
+
 def locate(path: str) -> Path:
     """The file called ``path``: ``package:resource`` lies inside an installed package, which isn't imported.
 
@@ -14,9 +22,10 @@ def locate(path: str) -> Path:
     """
     if match := re.fullmatch(r"([^\W\d]\w*):(.+)", path):
         return _resource(path, *match.groups())
-    if not Path(path).is_file():
-        raise UserError(f"there is no file {path}: put it there, or correct its path")
-    return Path(path)
+    file = expanded(path)
+    if not file.is_file():
+        raise UserError(f"there is no file {file}: put it there, or correct its path")
+    return file
 
 
 def _resource(path: str, package: str, resource: str) -> Path:

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from ataka.datasets import Dataset, Specification
 from ataka.errors import UserError
+from ataka.files.locate import expanded
 from ataka.study.fields import Settings
 
 
@@ -32,7 +33,7 @@ class Archive(Settings):
         """The data set, whose file lies below ``folder``; UserError if there is no such file, or it is damaged."""
         from ataka.datasets import npz  # loads NumPy
 
-        path = folder / Path(self.file).expanduser()
+        path = folder / expanded(self.file)
         if not path.is_file():
             raise UserError(
                 f"data set '{name}': there is no file {path} (datasets.{name}.file below data.folder, or ATAKA_DATA)"

@@ -15,11 +15,11 @@ from torchvision import datasets as theirs
 
 from ataka import datasets, streams, training
 from ataka.datasets import splits
-from ataka.datasets.cifar import damaged_files
 from ataka.datasets.images import Split, to_unit
 from ataka.datasets.splits import stratified
 from ataka.datasets.views import View, view
 from ataka.errors import UserError
+from ataka.files.official import damaged_files
 from ataka.models import build
 from ataka.objectives.teachers import Teachers
 from baselines import sat
@@ -265,7 +265,7 @@ def no_download(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object, **named: object) -> None:
         raise OSError("no route to host")
 
-    monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", fail)
+    monkeypatch.setattr("torchvision.datasets.utils.download_and_extract_archive", fail)
     monkeypatch.setattr("socket.socket.connect", fail)
 
 
@@ -298,6 +298,16 @@ def test_the_environment_names_the_folder(tmp_path: Path, monkeypatch: pytest.Mo
         tiny.cut("cifar10", "data")
     monkeypatch.setenv("ATAKA_DATA", "")
     assert datasets.archive_folder("data") == Path("data")
+
+
+def test_a_tilde_is_ones_home_wherever_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("ATAKA_DATA", raising=False)
+    assert datasets.archive_folder("~/data") == tmp_path / "data"
+    with pytest.raises(UserError, match="'~nobody-of-this-name/data': this machine knows no user"):
+        datasets.archive_folder("~nobody-of-this-name/data")
+    monkeypatch.setenv("ATAKA_DATA", "~/archives")
+    assert datasets.archive_folder("data") == tmp_path / "archives"
 
 
 def test_a_damaged_file_is_named_with_its_md5_and_not_overwritten(

@@ -857,13 +857,17 @@ def test_relu_weights_do_not_reach_a_silu_network(file: Path) -> None:
 # ---- where files are
 
 
-def test_a_path_is_as_given(file: Path) -> None:
+def test_a_path_is_as_given(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.touch()
     assert locate(str(file)) == file
     with pytest.raises(UserError, match=r"there is no file absent\.pt: put it there"):
         locate("absent.pt")
     with pytest.raises(UserError, match="there is no file"):
         locate(str(file.parent))
+    monkeypatch.setenv("HOME", str(file.parent))
+    assert locate(f"~/{file.name}") == file
+    with pytest.raises(UserError, match=r"'~nobody-of-this-name/x\.pt': this machine knows no user of that name"):
+        locate("~nobody-of-this-name/x.pt")
 
 
 def test_a_resource_is_found_without_importing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
