@@ -55,6 +55,7 @@ def evaluate(
     that they depend neither on the cut nor on the device. An attack in chunks (``attack_chunk``) gets each chunk whole.
     The network is left exactly as it was found. With ``states`` an interrupted evaluation resumes after the last batch
     or chunk, or the last point within a chunk, that was kept.
+    A network that draws random numbers in evaluation mode draws from streams of each piece.
     The attack sees ``attacked``, where it is given, in place of the network (E1). Raises NotFinite where logits or
     gradients are not finite.
     """
@@ -81,7 +82,8 @@ def evaluate(
         return ensure_checked(module.attack)(attacked, x, y, **options, **given)
 
     def predict(piece: slice) -> Tensor:
-        with _chunk_in_memory(size) if chunked else nullcontext():
+        of_piece = streams.global_stream(seed, "evaluate", attack["kind"], "forward", piece.start)
+        with of_piece, _chunk_in_memory(size) if chunked else nullcontext():
             x_adv = attack_piece(piece)
             with torch.no_grad(), attack_mode(network), finite(attack["kind"], network):
                 predicted: Tensor = network(x_adv).argmax(1)

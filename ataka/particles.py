@@ -53,8 +53,9 @@ def measure(
 
     def measured(piece: slice) -> list[dict[str, float]]:
         x, y = to_unit(split.images[piece]), split.labels[piece]
-        x_adv = particles(generator, network, x, y, start[:, piece])
-        return list(rows(network, x, y, x_adv, bandwidth=generator.bandwidth))
+        with streams.global_stream(seed, "particles", "forward", piece.start):  # of a network that draws
+            x_adv = particles(generator, network, x, y, start[:, piece])
+            return list(rows(network, x, y, x_adv, bandwidth=generator.bandwidth))
 
     for several in in_pieces(measured, len(split), say=progress.say):
         found += [{"image": len(found) + place, **row} for place, row in enumerate(several)]

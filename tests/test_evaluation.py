@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ataka import streams, training
 from ataka.attacks import aa
 from ataka.datasets.images import Split
 from ataka.errors import UserError
 from ataka.evaluation import evaluate
+from ataka.files.resume import State
 from ataka.machine import memory
 from ataka.models.mixture import Mixture
 from baselines.natural import Natural
@@ -283,3 +284,47 @@ def test_another_error_of_torch_is_its_own() -> None:
     hungry = Hungry(tiny.convolutional().eval(), 4, "CPU: a defect")
     with pytest.raises(RuntimeError, match="a defect"):
         evaluate(hungry, {"kind": "fgsm", "eps": "16/255", "images": None}, tiny.split(8), seed=0)
+
+
+class Randomised(torch.nn.Module):
+    """A defence that draws in evaluation mode, too."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.network(x + 0.2 * torch.randn_like(x))
+        return logits
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+def test_a_randomised_defence_gets_the_same_verdicts_each_time_and_after_an_interruption(
+    network: nn.Module, split: Split, attack: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "BATCH", 8)
+    defended, kept = Randomised(network), list[State]()
+    torch.seed()
+    first = evaluate(defended, attack, split, seed=0).correct
+
+    class States:
+        """The checkpoints of an evaluation that is interrupted after 8 images, which the next one restores."""
+
+        def restore(self, take: Any) -> None:
+            for state in kept:
+                take(state)
+
+        def keep(self, _where: str, state: Any) -> None:
+            tensors, facts = state()
+            if len(tensors["predicted"]) == 8 and not kept:
+                kept.append(State("", tensors, facts))
+                raise KeyboardInterrupt
+
+    torch.rand(1)
+    before = torch.get_rng_state()
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(defended, attack, split, seed=0, states=States())
+    assert torch.equal(evaluate(defended, attack, split, seed=0, states=States()).correct, first)
+    assert torch.equal(torch.get_rng_state(), before)
+    others = [evaluate(defended, attack, split, seed=seed).correct for seed in range(1, 6)]
+    assert any(not torch.equal(other, first) for other in others)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ataka import streams
 from ataka.attacks import aa, aa_log
 from ataka.attacks.finite import finite
 from ataka.attacks.mode import attack_mode
@@ -26,7 +27,7 @@ def diagnose(
     """
     verdicts = run()
     warnings = aa.warnings_in(verdicts.counts)
-    with aa_log.heard(warnings):
+    with aa_log.heard(warnings), streams.global_stream(seed, "diagnostics", "forward"):
         check(network, to_unit(split.images[: attack["chunk"]]))
     before, warnings = verdicts.counts["before_square"], aa_log.merged(warnings)
     return verdicts, {

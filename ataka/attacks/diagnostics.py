@@ -25,7 +25,9 @@ from ataka.study.fields import number
 SOME = 512
 """Images whose loss is followed to PGD's last step."""
 FEW = 64
-"""Images that are attacked without a bound."""
+"""Images that are attacked without a bound, and that a network is shown twice."""
+SHIFT = 1e-4
+"""Between two forwards of one image, the limit of AutoAttack's own check of randomised defences."""
 VANISHED = 1e-12
 """A gradient whose largest entry is no larger has no direction."""
 INWARDS = 1e-4
@@ -44,6 +46,8 @@ def diagnose(
 def of_pgd(network: nn.Module, attack: Mapping[str, Any], split: Split, *, seed: int) -> dict[str, float]:
     """What is to be said of PGD under the settings ``attack`` on ``split``.
 
+    random_share         share of the first FEW images for which a logit changes by more than SHIFT from one forward to
+                         the next
     zero_gradient_share  share of the images whose gradient of the cross-entropy is 0 (at most VANISHED in any pixel)
     clamped_share        share of the pixels at exactly 0 or 1 whose gradient is exactly 0, and is not once the image is
                          drawn in by INWARDS: so it is where a network clamps its images. Over those of the first SOME
@@ -56,10 +60,12 @@ def of_pgd(network: nn.Module, attack: Mapping[str, Any], split: Split, *, seed:
     chance               100 / classes, in per cent
     """
     split = split.first(attack["images"])
-    with attack_mode(network), finite("diagnostics", network):
+    of_forwards = streams.global_stream(seed, "diagnostics", "forward")
+    with of_forwards, attack_mode(network), finite("diagnostics", network):
         with torch.no_grad():
             classes = network(to_unit(split.images[:1])).shape[1]
         return {
+            "random_share": _random(network, split.first(min(FEW, len(split)))),
             "zero_gradient_share": _zero_gradients(network, split) / len(split),
             "clamped_share": _clamped(network, split.first(min(SOME, len(split)))),
             "loss_rise": _loss_rise(network, attack, split.first(min(SOME, len(split))), seed),
@@ -67,6 +73,15 @@ def of_pgd(network: nn.Module, attack: Mapping[str, Any], split: Split, *, seed:
             "classes": classes,
             "chance": 100 / classes,
         }
+
+
+def _random(network: nn.Module, split: Split) -> float:
+    def moved(piece: slice) -> int:
+        x = to_unit(split.images[piece])
+        with torch.no_grad():
+            return int(((network(x) - network(x)).abs().amax(1) > SHIFT).sum())
+
+    return sum(in_pieces(moved, len(split))) / len(split)
 
 
 def _zero_gradients(network: nn.Module, split: Split) -> int:

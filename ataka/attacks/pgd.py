@@ -16,6 +16,7 @@ LABEL = "PGD"
 BEATS = ("fgsm", "clean")
 CHECKS = (
     Check("gap", "more than 6 points above AutoAttack on the same images", "points", above=6, against="aa"),
+    Check("random", "the network's outputs are random: they differ for the same image", "random_share", above=0),
     Check("zero-gradient", "no gradient at more than 1% of the images", "zero_gradient_share", above=0.01),
     Check(
         "clamped",

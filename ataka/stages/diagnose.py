@@ -27,7 +27,8 @@ DIAGNOSED = 64
 def diagnosed(generator: Generator, teachers: Sequence[nn.Module], images: Split, seed: int) -> dict[str, float]:
     """``diagnose`` on the first DIAGNOSED of ``images``."""
     few = images.first(min(DIAGNOSED, len(images)))
-    return diagnose(generator, teachers, few.pixels(), few.labels, seed=seed)
+    with streams.global_stream(seed, "diagnose", "forward"):
+        return diagnose(generator, teachers, few.pixels(), few.labels, seed=seed)
 
 
 def diagnose(

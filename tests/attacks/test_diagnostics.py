@@ -99,6 +99,18 @@ def test_a_network_that_clamps_its_images_shows(network: nn.Module, split: Split
     assert share(Clamping(network), Split(some.images.clamp(1, 254), some.labels)) == 0
 
 
+def test_a_network_that_draws_shows_and_is_measured_alike_each_time(network: nn.Module, split: Split) -> None:
+    class Noisy(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return network(x) + torch.randn(len(x), tiny.CLASSES)
+
+    first = diagnostics.of_pgd(Noisy(), PGD, split, seed=0)
+    torch.rand(1)
+    assert first["random_share"] == 1
+    assert diagnostics.of_pgd(Noisy(), PGD, split, seed=0) == first
+    assert diagnostics.of_pgd(network, PGD, split, seed=0)["random_share"] == 0
+
+
 def test_zero_gradients_are_counted_image_by_image(network: nn.Module, split: Split) -> None:
     class HalfMasked(Masked):
         def forward(self, x: Tensor) -> Tensor:

@@ -631,7 +631,7 @@ def test_a_cell_is_one_row_and_a_bit_an_image(natural: Path, averaged: Path, met
     assert row["model_sha256"] == sha256(Path(RUNS, method, "seed0/model.safetensors"))
     assert row["config_sha256"] == plan.digest(plan.cell_settings(study(), Cell(D, A, method, 0, attack)))
     assert row["threads"] == "1"
-    diagnosed = {"zero_gradient_share", "clamped_share", "loss_rise", "accuracy_at_eps_1", "classes"}
+    diagnosed = {"random_share", "zero_gradient_share", "clamped_share", "loss_rise", "accuracy_at_eps_1", "classes"}
     assert set(row) & diagnosed == (diagnosed if attack == "pgd" else set())
 
 
