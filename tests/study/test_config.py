@@ -538,7 +538,7 @@ def test_every_drop_of_a_shipped_scale_is_reached(scale: str) -> None:
             lambda study: study.attacks["pgd"].options["clamp_start"] is True,
         ),
     ],
-    ids=str,
+    ids=lambda value: None if callable(value) else str(value),  # a function's name is its place in memory
 )
 def test_what_can_be_meant_in_one_way_is_read_so(overrides: dict[str, Any], read: Callable[[Study], bool]) -> None:
     assert read(config.load("smoke", overrides))
