@@ -17,7 +17,7 @@ from rules.params import RuleParams, missing
 from rules.resources import RuleResources
 from rules.rollback import Rollback
 from rules.scales import Scales
-from rules.settings import settings_of
+from rules.overrides import settings_of
 from rules.targets import refuse_unknown
 
 scales = Scales(settings_of(workflow.config_settings))

@@ -8,7 +8,7 @@ from snakemake.cli import parse_config
 from snakemake.settings.types import ConfigSettings
 
 from ataka.study import config
-from rules.settings import settings_of
+from rules.overrides import settings_of
 
 
 def given(*files: Path, **settings: str) -> dict[str, Any]:
