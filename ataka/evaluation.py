@@ -36,7 +36,7 @@ class Point(Protocol):
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Numbers of this chunk; those of the chunks' last points are added up."""
+        """Numbers of this chunk. An evaluation adds up the numbers of each chunk's last point."""
 
 
 def evaluate(
@@ -167,7 +167,7 @@ class Done:
             states.keep(self.message(count), self._state)
 
     def message(self, count: int) -> str:
-        """Where it stands in ``count`` images, for a person to read."""
+        """The image, of ``count``, that the evaluation attacks next, for a person to read."""
         return f"image {len(self.predicted)} of {count}" + (f", before {self.point.message}" if self.point else "")
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -66,15 +66,15 @@ def measure(
 def rows(
     network: nn.Module, x: Tensor, y: Tensor, x_adv: Tensor, *, bandwidth: svgd.Bandwidth
 ) -> Iterator[dict[str, float]]:
-    """What is to be said of each image x (B,C,H,W) with label y (B,) and its particles x_adv (n,B,C,H,W).
+    """A row for each image x (B,C,H,W) with label y (B,) and particles x_adv (n,B,C,H,W).
 
     l1, l2, linf          mean distance of two particles, in units of [0,1], l_1 and l_2 over all pixels and channels
     ce_mean, ce_std,      cross-entropy (nats) over particles; the deviation is the sample's, with n - 1 (B4)
     ce_max, ce_min
     fooled                number of particles that are misclassified
     ce_clean              cross-entropy of the image itself
-    kernel_offdiagonal_*  mean and max of svgd.kernel of two particles where they have come to lie (PGD, which has no
-                          kernel, is measured with the same ``bandwidth``)
+    kernel_offdiagonal_*  mean and maximum of svgd.kernel of two particles, at their last positions (PGD has no kernel
+                          and is measured with the same ``bandwidth``)
     """
     with torch.no_grad(), attack_mode(network), finite("particles", network):
         logits = torch.stack([network(particle) for particle in x_adv]).double()

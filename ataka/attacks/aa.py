@@ -109,7 +109,7 @@ class Point:
     before_square: int = 0
     """Images that stand when Square begins, the only component without gradients."""
     warned: Mapping[str, int] = field(default_factory=dict)
-    """What the package has warned of in this chunk, and how often."""
+    """The package's warnings in this chunk, and how often each came."""
 
     @property
     def message(self) -> str:
@@ -183,10 +183,11 @@ def attack_chunk(
     point: Point | None = None,
     keep: Callable[[Point], None] = _ignore,
 ) -> Tensor:
-    """Chunk ``index`` of ``attack``, whose images are x; the same by whomever and in whatever order.
+    """Chunk ``index`` of ``attack``, whose images are x.
 
-    ``keep`` is shown each point at which the chunk arrives, the last included. Given such a ``point``, the chunk
-    resumes there with the same result.
+    The result doesn't depend on the process that runs the chunk, nor on the order of the chunks. ``keep`` is called
+    with each point at which the chunk arrives, the last included. Given such a ``point``, the chunk resumes there, with
+    the same result.
     """
     settings = _settings(version, {"iterations": iterations, "target_classes": target_classes, "queries": queries})
     if eps == 0:  # Square would look for ever for a change that shows
@@ -273,7 +274,8 @@ def _run(
 ) -> Tensor:
     """The loop of both packages' run_standard_evaluation over the chunk as one batch, from ``point`` on.
 
-    Which images a component has fooled, the plain network says: what it still gets right, the next one attacks.
+    The plain network decides which images a component has fooled: the next component attacks the images that the
+    network still gets right.
     """
     with torch.no_grad():
         if point is None:

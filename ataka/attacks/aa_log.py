@@ -1,4 +1,4 @@
-"""What AutoAttack's package logs while it attacks: its own warnings, counted so that an interruption loses none."""
+"""Counts the warnings that AutoAttack's package logs while it attacks, so that an interruption loses none."""
 
 import logging
 import re
@@ -21,7 +21,7 @@ def heard(warnings: Counter[str]) -> Iterator[None]:
 
 
 def merged(warnings: Mapping[str, int]) -> Counter[str]:
-    """Texts that differ only in their numbers as one: the first of them, with the sum of their counts."""
+    """Counts of ``warnings``, where texts that differ only in their numbers are joined under the first of them."""
     firsts: dict[str, str] = {}
     sums: Counter[str] = Counter()
     for text, count in warnings.items():

@@ -1,4 +1,4 @@
-"""What AutoAttack itself warns of, while it attacks and from its own checks of a network, for a cell's health."""
+"""AutoAttack's own warnings, from its attacks and from its checks of a network, for a cell's health."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module

@@ -44,7 +44,7 @@ def diagnose(
 
 
 def of_pgd(network: nn.Module, attack: Mapping[str, Any], split: Split, *, seed: int) -> dict[str, float]:
-    """What is to be said of PGD under the settings ``attack`` on ``split``.
+    """The measurements that show masked gradients, for a cell of PGD under the settings ``attack`` on ``split``.
 
     random_share         share of the first FEW images for which a logit changes by more than SHIFT from one forward to
                          the next
@@ -52,9 +52,9 @@ def of_pgd(network: nn.Module, attack: Mapping[str, Any], split: Split, *, seed:
     clamped_share        share of the pixels at exactly 0 or 1 whose gradient is exactly 0, and is not once the image is
                          drawn in by INWARDS: so it is where a network clamps its images. Over those of the first SOME
                          images that have a gradient elsewhere
-    loss_rise            what the last tenth of the steps brings, as a share of all that the mean cross-entropy gains
-                         from the clean images to the last step: 0.1 where it grows evenly; the first SOME images, from
-                         the evaluation's own starts
+    loss_rise            the gain of the mean cross-entropy in the last tenth of the steps, as a share of its gain from
+                         the clean images to the last step: 0.1 for a loss that grows evenly; measured on the first
+                         SOME images, from the evaluation's own starts
     accuracy_at_eps_1    per cent of the first FEW images that an attack without a bound leaves right
     classes              of the network
     chance               100 / classes, in per cent

@@ -97,7 +97,7 @@ def package(arch: str) -> str | None:
 
 
 def settings(arch: str) -> dict[str, Any]:
-    """What its name says to the module of ``arch``, as a depth or a width."""
+    """The settings that the name ``arch`` states for its module, such as a depth or a width."""
     return _find(arch)[1].settings
 
 

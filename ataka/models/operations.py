@@ -1,4 +1,4 @@
-"""What a forward costs, counted by torch's own flop counter on the meta device: no memory, no arithmetic."""
+"""The cost of a forward, counted by torch's own flop counter on the meta device: no memory, no arithmetic."""
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode

@@ -136,7 +136,7 @@ class Student:
         yield self.mean_loss(self.says(student, batch), batch)
 
     def says(self, student: nn.Module, batch: Batch) -> list[Tensor]:
-        """Its logits (B, C) on x, or on each of the particles."""
+        """The student's logits (B, C) on x, or on each of the particles."""
         inputs = [batch.x] if self.options.input == "clean" else batch.recorded["particles"].unbind()
         return [student(x) for x in inputs]
 
@@ -178,11 +178,11 @@ class Online:
         yield from self.student.losses(networks[-1:], replace(batch, recorded=recorded))
 
     def live_losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
-        """Of teacher i its cross-entropy and the student's loss, of the student its own (C5).
+        """Teacher i descends its cross-entropy plus the student's loss; the student descends the student's loss (C5).
 
-        All others' logits are held, so that a loss reaches its own network alone: what the gradient of the sum of all
-        cross-entropies and the student's loss is, exactly, since the networks share no weights. It needs what all of
-        them say first: n + 1 graphs are alive at once.
+        In each loss the logits of all other networks are detached, so that the loss reaches its own network alone. The
+        networks share no weights: each gradient is exactly that of the sum of all cross-entropies and the student's
+        loss. All logits are needed before the first loss, so n + 1 graphs are alive at once.
         """
         *teachers, student = networks
         particles = generate(self.teachers.generator, teachers, batch)

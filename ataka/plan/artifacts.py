@@ -16,7 +16,7 @@ BEFORE = ".before"
 
 @dataclass(frozen=True)
 class Tape:
-    """What an ensemble of teachers said about every image in every epoch."""
+    """The logits of an ensemble of teachers for every training image in every epoch."""
 
     dataset: str
     ensemble: str
@@ -60,7 +60,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Particles:
-    """What a network says of one generator's particles: a row of Table 1."""
+    """Measurements of one generator's particles on a network: a row of Table 1."""
 
     dataset: str
     arch: str

@@ -108,7 +108,7 @@ def code_digest(modules: Iterable[str], *, words: bool = False) -> str:
 
 
 def is_plumbing(module: str) -> bool:
-    """Whether a module, or what it is called there, lies in a room of ``ataka`` that is never hashed."""
+    """Whether a module, or a name within one, lies in a room of ``ataka`` that is never hashed."""
     top, _, below = module.partition(".")
     return top == "ataka" and below.split(".")[0] in PLUMBING
 

@@ -30,7 +30,7 @@ def digest(settings: Any) -> str:
 
 
 def data_settings(study: Study, dataset: str, split: str) -> dict[str, Any]:
-    """What decides one prepared split: ``train`` (with validation) or ``test``."""
+    """The settings that decide one prepared split: ``train`` (with validation) or ``test``."""
     data = study.data
     settings: dict[str, Any] = {"dataset": dataset, "split": split, "split_seed": data.split_seed}
     if file := study.dataset(dataset).file:
@@ -46,14 +46,14 @@ def _sha256(file: Path, _mtime: int) -> str:
 
 
 def facts_settings(study: Study, dataset: str) -> dict[str, Any]:
-    """What decides a training on a data set beside the images: the views, the networks' shape and normalisation."""
+    """Facts of a data set that decide a training, beside the images: views, the networks' shape and normalisation."""
     facts = study.dataset(dataset).specification
     names = ("classes", "channels", "shift", "flip", "mean", "std")
     return {name: getattr(facts, name) for name in names}
 
 
 def tape_settings(study: Study, tape: Tape) -> dict[str, Any]:
-    """What decides a tape, whoever replays it."""
+    """The settings that decide a tape. They are the same for each student that replays the tape."""
     ensemble = ensemble_of(study, tape)
     return {
         "format": formats.TAPE,
@@ -91,7 +91,7 @@ def _without(settings: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def run_settings(study: Study, run: Run) -> dict[str, Any]:
-    """What decides a trained network: method, readings, set-up, data, seed, and whatever it learns from."""
+    """The settings that decide a trained network: method, readings, set-up, data, seed, and whatever it learns from."""
     method = study.method(run.method)
     settings: dict[str, Any] = {"arch": run.arch, "part": run.part, "facts": facts_settings(study, run.dataset)}
     if method.members > 1 and (method.joint or not run.part):
@@ -134,7 +134,7 @@ def run_settings(study: Study, run: Run) -> dict[str, Any]:
 
 
 def selection_settings(study: Study, method: str) -> dict[str, Any]:
-    """What decides which alpha of a method is chosen."""
+    """The settings that decide which alpha of a method is chosen."""
     selection = study.selection_of(method)
     settings: dict[str, Any] = plain(selection) | {"seed": study.seeds[0]}
     if selection.split == "test":
@@ -143,7 +143,7 @@ def selection_settings(study: Study, method: str) -> dict[str, Any]:
 
 
 def cell_settings(study: Study, cell: Cell) -> dict[str, Any]:
-    """What decides a cell: the run, the test images and the attack."""
+    """The settings that decide a cell: the run, the test images and the attack."""
     method = study.method(cell.method)
     settings = {
         "run": run_settings(study, cell.run),
@@ -155,7 +155,7 @@ def cell_settings(study: Study, cell: Cell) -> dict[str, Any]:
 
 
 def particles_settings(study: Study, node: Particles) -> dict[str, Any]:
-    """What decides the measurements of one generator's particles: the network, the images, the generator."""
+    """The settings that decide the measurements of a generator's particles: network, images and generator."""
     if node.generator not in study.generators:
         raise UserError(f"no generator '{node.generator}' in config/{nearest(node.generator, study.generators)}")
     return {
@@ -169,7 +169,7 @@ def particles_settings(study: Study, node: Particles) -> dict[str, Any]:
 
 
 def settings_of(study: Study, node: Node) -> dict[str, Any]:
-    """What decides an artifact's bytes."""
+    """The settings that decide an artifact's bytes."""
     if isinstance(node, Tape):
         return tape_settings(study, node)
     if isinstance(node, Run):

@@ -8,7 +8,7 @@ from ataka.study.fields import Budget, Factor, Settings, StepSize, nested, readi
 
 
 class _AlongSigns(Settings):
-    """What holds of a generator's steps where they are along signs."""
+    """The limits of a generator's steps along signs."""
 
     step_size: StepSize
 

@@ -29,7 +29,7 @@ class Ensemble(Settings):
 
 
 class Normalisation(Settings):
-    """What a network's images are normalised by, one number a channel, in [0, 1] units."""
+    """The normalisation of a network's images: one number a channel, in [0, 1] units."""
 
     mean: tuple[float, ...] = Field(min_length=1)
     std: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
@@ -65,13 +65,13 @@ class Checkpoint(Settings):
 
     @property
     def content(self) -> str | dict[str, Any]:
-        """What decides the network: the file by its digest, with what it is told of it."""
+        """The part of the settings that decides the network: the file's digest, and how the file is read."""
         told = self.model_dump(mode="json", include={"weights", "normalise"}, exclude_none=True)
         return {"sha256": self.sha256, **told} if told else self.sha256
 
 
 class Where(Settings):
-    """What differs for one data set or network."""
+    """The differences for one data set or network."""
 
     options: dict[str, Any]
 
@@ -131,7 +131,7 @@ class Method(Settings):
 
     @property
     def planned(self) -> bool:
-        """Nothing says yet how to make it."""
+        """Whether the method is a row of a table that nothing trains yet."""
         return self.objective is None and not self.checkpoints and self.member_of is None
 
     @property

@@ -1,4 +1,4 @@
-"""What Table 1 measures."""
+"""The networks, images and generators that Table 1 measures."""
 
 from pydantic import Field
 

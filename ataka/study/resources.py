@@ -1,4 +1,4 @@
-"""What the jobs of a stage ask of a cluster."""
+"""Resources that the jobs of a stage ask of a cluster."""
 
 from typing import Literal
 
@@ -13,7 +13,7 @@ MOST_DAYS = 30
 
 
 class Resources(Settings):
-    """What one job of a stage asks of a cluster."""
+    """Resources that one job of a stage asks of a cluster."""
 
     gpu: int = Field(0, ge=0)
     mem_mb: int = Field(4000, ge=1)

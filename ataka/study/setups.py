@@ -186,8 +186,8 @@ class Setup(Settings):
     def _rate_drops_before_the_end(self) -> "Setup":
         if late := [milestone for milestone in self.milestones if milestone >= self.epochs]:
             raise ValueError(
-                f"the learning rate would never drop at {', '.join(map(str, late))}, as training ends after "
-                f"{self.epochs} epochs: give milestones below that, or [] for a rate that stays"
+                f"the learning rate would never drop at {', '.join(map(str, late))}, as training ends after epoch "
+                f"{self.epochs}: give milestones below that, or [] for a rate that stays"
             )
         return self
 

@@ -35,7 +35,7 @@ class Epoch:
     def batches(
         self, reader: tape.Reader | None, writer: tape.Writer | None, update: Callable[[float], None]
     ) -> Iterator[Batch]:
-        """What the objective sees, step by step; a batch lets it read one tape, write another, and ``update`` early.
+        """The epoch's batches, as the objective sees them: a batch reads a tape, writes another, may ``update`` early.
 
         ``update`` takes the learning rate.
         """

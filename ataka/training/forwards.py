@@ -1,4 +1,4 @@
-"""What is drawn from global generators in a training, as by dropout and stochastic depth: from streams of the epoch."""
+"""Streams for the numbers that a training draws from global generators, as dropout and stochastic depth do."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

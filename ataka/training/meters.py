@@ -1,4 +1,4 @@
-"""What is read off each step without waiting for the device: scalars for the history, and whether losses are finite."""
+"""Measurements of each step that don't wait for the device: scalars for the history, and whether losses are finite."""
 
 import math
 from collections.abc import Sequence

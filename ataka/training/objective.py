@@ -1,4 +1,4 @@
-"""What the loop asks of a method: losses of a batch and, of one that trains on adversarial images, its budgets."""
+"""The interface of a method to the loop: the losses of a batch and, for adversarial training, the budgets."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,16 +11,16 @@ from ataka.study.fields import number
 
 
 def ignore(name: str, value: Tensor) -> None:
-    """Where nothing is recorded or logged."""
+    """A ``record`` or ``log`` that drops its arguments: nothing is recorded or logged."""
 
 
 def stay() -> None:
-    """Where no loop updates any network."""
+    """An ``update`` without effect: no loop updates any network."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What an objective sees of a step: x (B, channels, H, W) in [0, 1], y (B,), the images' index (B,)."""
+    """A step as an objective sees it: x (B, channels, H, W) in [0, 1], y (B,), the images' index (B,)."""
 
     x: Tensor
     y: Tensor
@@ -43,10 +43,11 @@ class Batch:
 
 
 class Objective(Protocol):
-    """What a method computes in a step.
+    """The computation of a method in a step.
 
     ``losses`` yields one scalar for each network to train, in order. Each is back-propagated as it is yielded, so that
-    only one network's graph is alive at a time; the updates follow after the last, or when it calls ``batch.update``.
+    only one network's graph is alive at a time. The networks are updated after the last scalar, or when the objective
+    calls ``batch.update``.
     An objective keeps nothing from one epoch to the next: an interrupted training resumes with a new one.
     """
 

@@ -1,5 +1,6 @@
 """Is the estimate made of the work that is there, and does it stop only what would take days?"""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from ataka import datasets
 from ataka.errors import UserError
 from ataka.machine.progress import Progress, duration
+from ataka.models.operations import multiply_accumulates
 from ataka.plan import Cell, Run, Tape
 from ataka.stages import cost
 from ataka.study import config
@@ -166,3 +168,20 @@ def test_silence_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     progress.end_epoch(1, {"loss": 1.0})
     progress.say("anything")
     assert capsys.readouterr() == ("", "")
+
+
+def test_at_the_papers_scale_the_teachers_are_over_95_per_cent_of_a_tables_training() -> None:
+    """One tape, and a student for each amalgamation and alpha, counted by multiply-accumulates instead of seconds."""
+    paper = config.load()
+
+    def work(node: Tape | Run) -> float:
+        ((arch, _, forwards),) = cost._passes(paper, node)
+        return forwards * multiply_accumulates(arch, classes=10, channels=3, size=32)
+
+    alphas = [f"alpha{alpha}" for alpha in paper.selection.alphas]
+    students = [
+        Run("cifar10", "resnet18", f"{psi}-at-aka", 0, alpha) for psi, alpha in itertools.product("nlsp", alphas)
+    ]
+    tape = work(Tape("cifar10", "wrn34-10-x3-svgd", 0))
+    assert len(students) == 20
+    assert round(100 * tape / (tape + sum(map(work, students)))) == 96

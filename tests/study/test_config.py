@@ -298,12 +298,12 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "fewer epochs": (
         {"setups": {"natural": {"epochs": 50, "milestones": [49, 75, 90]}}},
-        "setups.natural: the learning rate would never drop at 75, 90, as training ends after 50 epochs: "
+        "setups.natural: the learning rate would never drop at 75, 90, as training ends after epoch 50: "
         "give milestones below that, or [] for a rate that stays",
     ),
     "a drop after the end": (
         {"setups": {"table2": {"milestones": [1]}}},
-        "would never drop at 1, as training ends after 1 ",
+        "would never drop at 1, as training ends after epoch 1",
     ),
     "fewer epochs somewhere": (
         {"setups": {"sat": {"epochs": 9, "milestones": [5], "where": {"cifar100": {"epochs": 5}}}}},
@@ -505,7 +505,7 @@ def test_fewer_epochs_need_milestones_of_their_own_at_every_scale() -> None:
     """The paper's stay otherwise, and the rate never drops; a variant's line is not repeated."""
     for scale in SCALES:
         message = complaint({"setups": {"table2": {"epochs": 1, "milestones": [200, 250, 270]}}}, scale)
-        assert message.count("would never drop at 200, 250, 270, as training ends after 1 epochs") == 1
+        assert message.count("would never drop at 200, 250, 270, as training ends after epoch 1") == 1
     assert (
         config.load("paper", {"setups": {"table2": {"epochs": 50, "milestones": [30]}}}).setups["table2-best"].epochs
         == 50
