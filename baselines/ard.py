@@ -48,7 +48,7 @@ def teachers(options: Options) -> tuple[str, ...]:
 
 def heeds(options: Options) -> tuple[str, ...]:
     """The options of a set-up that this loss heeds."""
-    return ("smoothing",) if options.alpha < 1 else ()
+    return ("awp", "smoothing") if options.alpha < 1 else ("awp",)
 
 
 def create(options: Options, *, teachers: Mapping[str, Mixture]) -> "ARD":
@@ -86,7 +86,7 @@ class ARD:
         (student,) = networks
         x_adv = inner.attack(self.options, student, batch, start="uniform")
         with torch.no_grad():
-            teacher_logits = self.teacher(batch.x)
+            teacher_logits = batch.once("taught", lambda: self.teacher(batch.x))
         adversarial_logits = student(x_adv)
         yield loss(
             teacher_logits,

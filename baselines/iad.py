@@ -82,7 +82,7 @@ def teachers(options: Options) -> tuple[str, ...]:
 def heeds(options: Options) -> tuple[str, ...]:
     """The options of a set-up that this loss heeds."""
     others = options.alpha if options.version == "I" else options.alpha_robust + options.alpha_standard
-    return ("smoothing",) if others < 1 else ()
+    return ("awp", "smoothing") if others < 1 else ("awp",)
 
 
 def create(options: Options, *, teachers: Mapping[str, Mixture]) -> "IAD":
@@ -165,7 +165,8 @@ class IAD:
 
     def first(self, student: nn.Module, x_adv: Tensor, batch: Batch) -> Tensor:
         with torch.no_grad():
-            on_clean, on_adversarial = self.teachers["robust"](batch.x), self.teachers["robust"](x_adv)
+            on_clean = batch.once("taught on x", lambda: self.teachers["robust"](batch.x))
+            on_adversarial = batch.once("taught on x'", lambda: self.teachers["robust"](x_adv))
         student_adversarial_logits = student(x_adv)
         if self.options.extra_forwards:
             _pass_by(student, x_adv)
@@ -188,7 +189,8 @@ class IAD:
 
     def second(self, student: nn.Module, x_adv: Tensor, batch: Batch) -> Tensor:
         with torch.no_grad():
-            robust, standard = self.teachers["robust"](x_adv), self.teachers["standard"](x_adv)
+            robust = batch.once("taught", lambda: self.teachers["robust"](x_adv))
+            standard = batch.once("taught by N", lambda: self.teachers["standard"](x_adv))
         adversarial_logits = student(x_adv)
         return loss_ii(
             robust,

@@ -60,22 +60,26 @@ def attack(
 ) -> Tensor:
     """x' (B, channels, H, W), up ``loss`` from x + U(-eps, eps), as SAT and ARD start, or x + 0.001 N(0, 1), as TRADES.
 
-    ``clamp_start`` and ``loss`` are ascent.ascend's.
+    ``clamp_start`` and ``loss`` are ascent.ascend's. A step makes x' once.
     """
-    eps, source = number(options.eps), batch.stream("start", 0)
-    if start == "uniform":
-        begun = linf.uniform_start(batch.x, eps=eps, generator=source)
-    else:
-        begun = linf.gaussian_start(batch.x, deviation=0.001, generator=source)
-    return ascent.ascend(
-        network,
-        batch.x,
-        batch.y,
-        eps=eps,
-        step_size=number(options.step_size),
-        steps=options.steps,
-        start=begun,
-        clamp_start=clamp_start,
-        loss=loss,
-        batchnorm=options.batchnorm,
-    )
+
+    def make() -> Tensor:
+        eps, source = number(options.eps), batch.stream("start", 0)
+        if start == "uniform":
+            begun = linf.uniform_start(batch.x, eps=eps, generator=source)
+        else:
+            begun = linf.gaussian_start(batch.x, deviation=0.001, generator=source)
+        return ascent.ascend(
+            network,
+            batch.x,
+            batch.y,
+            eps=eps,
+            step_size=number(options.step_size),
+            steps=options.steps,
+            start=begun,
+            clamp_start=clamp_start,
+            loss=loss,
+            batchnorm=options.batchnorm,
+        )
+
+    return batch.once("x_adv", make)

@@ -34,7 +34,7 @@ class Options(inner.Options):
 
 def heeds(options: Options) -> tuple[str, ...]:
     """The options of a set-up that this loss heeds; smoothing is that of the cross-entropy in BCE."""
-    return ("smoothing",)
+    return ("smoothing", "awp")
 
 
 def create(options: Options) -> "MART":

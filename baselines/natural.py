@@ -16,7 +16,7 @@ class Options:
 
 def heeds(options: Options) -> tuple[str, ...]:
     """The options of a set-up that this loss heeds."""
-    return ("smoothing",)
+    return ("smoothing", "awp")
 
 
 def create(options: Options) -> "Natural":

@@ -76,6 +76,11 @@ def teachers(options: Options) -> tuple[str, ...]:
     return ("robust",)
 
 
+def heeds(options: Options) -> tuple[str, ...]:
+    """The options of a set-up that this loss heeds."""
+    return ("awp",)
+
+
 def create(options: Options, *, teachers: Mapping[str, Mixture]) -> "RSLAD":
     """``teachers["robust"]`` is frozen and in evaluation mode."""
     return RSLAD(options, teachers["robust"])
@@ -107,12 +112,7 @@ class RSLAD:
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         (student,) = networks
-        taught = self.taught(batch.x)
-        label = self.soft_label(taught, taught, student, batch.x, batch.y)
-        leaving = divergence_from(functional.log_softmax(label, 1))
-        x_adv = inner.attack(self.options, student, batch, start="gaussian", loss=leaving)
-        if self.options.amalgamate_on == "adversarial":
-            label = self.soft_label(taught, self.taught(x_adv), student, x_adv, batch.y)
+        x_adv, label = batch.once("x_adv and label", lambda: self.lesson(student, batch))
         yield loss(
             label,
             student(x_adv),
@@ -121,6 +121,16 @@ class RSLAD:
             scale=self.options.scale,
             kl=self.options.kl,
         )
+
+    def lesson(self, student: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """x' (B, channels, H, W) and the soft label, logits (B, C)."""
+        taught = self.taught(batch.x)
+        label = self.soft_label(taught, taught, student, batch.x, batch.y)
+        leaving = divergence_from(functional.log_softmax(label, 1))
+        x_adv = inner.attack(self.options, student, batch, start="gaussian", loss=leaving)
+        if self.options.amalgamate_on == "adversarial":
+            label = self.soft_label(taught, self.taught(x_adv), student, x_adv, batch.y)
+        return x_adv, label
 
     @torch.no_grad()
     def taught(self, x: Tensor) -> Tensor:

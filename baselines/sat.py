@@ -29,7 +29,7 @@ class Options(inner.Options):
 
 def heeds(options: Options) -> tuple[str, ...]:
     """The options of a set-up that this loss heeds."""
-    return ("smoothing",)
+    return ("smoothing", "awp")
 
 
 def create(options: Options) -> "SAT":

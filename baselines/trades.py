@@ -39,7 +39,7 @@ class Options(inner.Options):
 
 def heeds(options: Options) -> tuple[str, ...]:
     """The options of a set-up that this loss heeds."""
-    return ("smoothing",)
+    return ("smoothing", "awp")
 
 
 def create(options: Options) -> "TRADES":
@@ -65,7 +65,7 @@ class TRADES:
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         (network,) = networks
-        x_adv = self.attack(network, batch)
+        x_adv = batch.once("x_adv", lambda: self.attack(network, batch))
         natural_logits, adversarial_logits = network(batch.x), network(x_adv)
         if self.options.extra_forward:
             with torch.no_grad():

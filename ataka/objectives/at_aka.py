@@ -203,7 +203,7 @@ class Online:
 
 def heeds(options: Options) -> tuple[str, ...]:
     """The options of a set-up that this loss heeds."""
-    return ("smoothing",)
+    return ("smoothing", "awp")
 
 
 def create(

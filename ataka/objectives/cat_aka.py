@@ -51,7 +51,7 @@ class Options(Pull):
 
 def heeds(options: Options) -> tuple[str, ...]:
     """The options of a set-up that this loss heeds."""
-    return ("smoothing",)
+    return ("smoothing", "awp")
 
 
 def create(options: Options, *, alpha: float, generator: Generator) -> "Students":

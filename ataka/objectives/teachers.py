@@ -36,7 +36,7 @@ class Teachers:
         particles = generate(self.generator, networks, batch)
         batch.record("particles", particles)
         if "eval_adv" in self.generator.channels:
-            batch.record("eval_adv", _evaluated(networks, particles))
+            batch.record("eval_adv", batch.once("eval_adv", lambda: _evaluated(networks, particles)))
         spoken = []
         for network, x_adv in zip(networks, particles, strict=True):
             logits = network(x_adv)
@@ -63,17 +63,23 @@ def _evaluated(networks: Sequence[nn.Module], particles: Tensor) -> Tensor:
 
 
 def generate(generator: Generator, networks: Sequence[nn.Module], batch: Batch) -> Tensor:
-    """The particles (n, B, ...) of eq. 2, one for each network. Starts are drawn per particle, whatever n is.
+    """The particles (n, B, ...) of eq. 2, one for each network, made once in a step.
 
     Particle i, which is network i's own in eq. 2, is given to network i, or all are dealt out anew (G10).
     """
+    found, report = batch.once("particles", lambda: _made(generator, networks, batch))
+    for name, value in report.items():
+        batch.log(name, value)
+    return found
+
+
+def _made(generator: Generator, networks: Sequence[nn.Module], batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    """The particles, and what their generator reports. Starts are drawn per particle, whatever n is."""
     sources = [batch.stream("start", index) for index in range(len(networks))]
     report: dict[str, Tensor] = {}
     start = draw(generator, batch.x, sources)
     found = particles(generator, networks, batch.x, batch.y, start, report)
-    for name, value in report.items():
-        batch.log(name, value)
     if generator.assignment == "shuffled":
         source = batch.stream("assignment")
         found = found[torch.randperm(len(found), generator=source, device=source.device)]
-    return found
+    return found, report

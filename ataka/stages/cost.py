@@ -19,7 +19,8 @@ from ataka.datasets import Specification
 from ataka.errors import UserError
 from ataka.machine.progress import duration
 from ataka.plan import Cell, Node, Particles, Run, Tape
-from ataka.study import Ensemble, Study, config
+from ataka.study import Ensemble, Setup, Study, config
+from ataka.study.fields import number
 from ataka.study.notes import notes
 
 ATTACK_STEP, UPDATE = 2, 3
@@ -39,7 +40,7 @@ def announce(study: Study, nodes: Sequence[Node], *, local: bool) -> None:
     device = torch.cuda.get_device_name() if gpu else f"{os.cpu_count()} CPU cores"
     at_once = 1 if gpu else max((os.cpu_count() or 1) // study.threads, 1)
     count = Counter(type(node).__name__.lower() for node in nodes)
-    work = ", ".join(f"{number} {_plural(kind) if number > 1 else kind}" for kind, number in sorted(count.items()))
+    work = ", ".join(f"{jobs} {_plural(kind) if jobs > 1 else kind}" for kind, jobs in sorted(count.items()))
     print(f"scale {study.scale}: {study.about}")
     print(f"to do: {work}; about {duration(seconds / at_once)} on {device} (within a factor of three)")
     print("open sentences of the paper are read as follows (docs/readings.md):")
@@ -93,13 +94,11 @@ def _passes(study: Study, node: Node) -> list[tuple[str, str, float]]:
     adopted = plan.tuned(method) and node.seed == study.seeds[0] and not node.part
     if adopted or method.objective is None or plan.members(study, node):
         return []
-    options, epochs = (
-        config.facts(study, node.method).options,
-        study.setup(method.setup, node.dataset, node.arch).epochs,
-    )
+    options, setup = config.facts(study, node.method).options, study.setup(method.setup, node.dataset, node.arch)
+    epochs = setup.epochs
     steps = study.generators[method.generator].steps if method.generator else options.get("steps", 0)
     together = method.members if method.joint else 1
-    own = (node.arch, node.dataset, float(images * epochs * together * (ATTACK_STEP * steps + UPDATE)))
+    own = (node.arch, node.dataset, float(images * epochs * together * (ATTACK_STEP * steps + _update(setup))))
     if method.online and method.ensemble:
         return [own, _teachers(study, node.dataset, method.ensemble, images)]
     speaking = sum(study.method(teacher).members for teacher in method.teachers.values())
@@ -120,8 +119,16 @@ def _teachers(study: Study, dataset: str, ensemble: Ensemble, images: int) -> tu
     feel = generator.bandwidth == "median" or generator.bandwidth > WIDE
     everywhere = generator.gradient_of == "ensemble" or (generator.gradient_of == "own" and feel)
     gradients = n * n if generator.kind == "svgd" and everywhere else n
-    each = ATTACK_STEP * generator.steps * gradients + UPDATE * n
-    return arch, dataset, float(images * study.setup(ensemble.setup, dataset, arch).epochs * each)
+    setup = study.setup(ensemble.setup, dataset, arch)
+    each = ATTACK_STEP * generator.steps * gradients + _update(setup) * n
+    return arch, dataset, float(images * setup.epochs * each)
+
+
+def _update(setup: Setup) -> float:
+    """Forwards of an image in an update, on average over the epochs: AWP adds updates, SWA a pass for statistics."""
+    perturbed = UPDATE * setup.awp.steps * (1 - number(setup.awp.begin)) if setup.awp else 0
+    estimated = 1 - number(setup.swa.begin) if setup.swa else 0
+    return UPDATE + perturbed + estimated
 
 
 def _attack(study: Study, cell: Cell) -> float:

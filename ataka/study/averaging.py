@@ -26,7 +26,7 @@ class EMA(Settings):
 
     @property
     def words(self) -> str:
-        return f"an exponential moving average of the weights, decay {self.decay:g}"
+        return f"weights averaged exponentially (EMA, decay {self.decay:g})"
 
 
 class SWA(Settings):
@@ -36,4 +36,4 @@ class SWA(Settings):
 
     @property
     def words(self) -> str:
-        return f"the mean of the weights after each epoch from {self.begin} of the training on"
+        return f"weights averaged over the epochs from {self.begin} of the training on (SWA)"

@@ -147,8 +147,13 @@ def _values(study: Study, method: str, where: Sequence[str]) -> dict[str, Any]:
 
 def _check_heeded(study: Study, name: str, method: Method, given: Facts) -> None:
     """The loss heeds what its set-up turns on, wherever that differs."""
-    smooths = any(setup.smoothing for setup in study.setups[method.setup].variants())
-    if smooths and "smoothing" not in given.heeds:
+    setups = [*study.setups[method.setup].variants()]
+    if any(setup.awp for setup in setups) and "awp" not in given.heeds:
+        raise UserError(
+            f"methods.{name}.setup: {method.setup} perturbs weights (awp), but {method.objective} does not name 'awp' "
+            "among what it heeds (CONTRIBUTING.md, A method of your own)"
+        )
+    if any(setup.smoothing for setup in setups) and "smoothing" not in given.heeds:
         raise UserError(
             f"methods.{name}.setup: {method.setup} smooths labels, but the loss of {method.objective} has no "
             "cross-entropy with the labels here, or does not name 'smoothing' among what it heeds"

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ataka.errors import nearest
 from ataka.study.averaging import EMA, SWA
+from ataka.study.awp import AWP
 from ataka.study.fields import Settings, Share, added, number, reading
 
 
@@ -137,6 +138,7 @@ class Setup(Settings):
         lt=1,
         description="label smoothing: the share of each label that all classes get alike, in a loss's cross-entropy",
     )
+    awp: AWP | None = added(None, neutral=None, description="adversarial weight perturbation; null: none")
     ema: EMA | None = added(
         None, neutral=None, description="evaluate an exponential moving average of the weights; null: no average"
     )
@@ -222,6 +224,12 @@ class Setup(Settings):
     def averaging(self) -> EMA | SWA | None:
         """The average of the weights that is evaluated, if one is."""
         return self.ema or self.swa
+
+    @property
+    def additions(self) -> list[str]:
+        """What this set-up adds to a training that changes what a row of a table is, in words."""
+        smoothing = [f"label smoothing {self.smoothing:g}"] if self.smoothing else []
+        return [option.words for option in (self.averaging, self.awp) if option] + smoothing
 
     def variants(self) -> Iterator["Setup"]:
         """This set-up as it is, and with each of its differences."""

@@ -5,9 +5,9 @@ teachers (ARD, IAD, RSLAD), a student that replays a tape (AT-AKA), and networks
 teachers, CAT-AKA).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from ataka.attacks import acceleration
 from ataka.attacks.check import AttackError
@@ -24,7 +24,7 @@ from ataka.training.epoch import Epoch, cuts
 from ataka.training.failures import Diverged, History
 from ataka.training.forwards import drawing
 from ataka.training.meters import Watch, suffixes
-from ataka.training.objective import Batch, Objective, budgets_of
+from ataka.training.objective import Batch, Objective, budgets_of, losses_of
 from ataka.training.precision import generating, updating
 from ataka.training.probe import Probes
 from ataka.training.state import Training
@@ -112,13 +112,8 @@ def _step(training: Training, objective: Objective, batch: Batch, watch: Watch) 
     """
     ends = suffixes(len(training.networks))
     try:
-        losses = objective.losses(training.networks, batch)
-        if not isinstance(losses, Iterable) or isinstance(losses, Tensor):
-            raise UserError(
-                f"{type(objective).__module__}: losses returns a {type(losses).__name__}, where it should yield a loss "
-                "for each network: write yield in place of return"
-            )
-        for position, loss in enumerate(losses):
+        batch = training.perturbation.add(objective, batch)
+        for position, loss in enumerate(losses_of(objective, training.networks, batch)):
             training.descend(position, loss)
             batch.log(f"loss{ends[position]}", loss.detach())
             watch.see(loss.detach())

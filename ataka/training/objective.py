@@ -1,17 +1,25 @@
 """The interface of a method to the loop: the losses of a batch and, for adversarial training, the budgets."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from ataka.errors import UserError
 from ataka.study.fields import number
+
+T = TypeVar("T")
 
 
 def ignore(name: str, value: Tensor) -> None:
     """A ``record`` or ``log`` that drops its arguments: nothing is recorded or logged."""
+
+
+def afresh(name: str, make: Callable[[], T]) -> T:
+    """Where nothing is remembered: what ``make`` makes."""
+    return make()
 
 
 def stay() -> None:
@@ -35,11 +43,21 @@ class Batch:
     """``log(name, scalar)`` adds to the history: its mean over the epoch, its maximum if the name ends in ``_max``."""
     update: Callable[[], None] = stay
     """``update()`` updates at once the networks whose losses have been yielded, instead of after the last (C11)."""
+    once: "Making" = afresh
+    """``once("x_adv", make)``: what ``make`` makes, or made when the step's losses were first asked for. Under AWP they
+    are asked for twice. An objective that makes so whatever is of the networks' weights as the step finds them, such as
+    adversarial images, names ``awp`` in its module's function ``heeds``."""
     smoothing: float = 0.0
     """The share of each label that all classes get alike in a cross-entropy, as torch's ``label_smoothing``. An
     objective that heeds this names ``smoothing`` in its module's function ``heeds``."""
     progress: float = 0.0
     """The share of all epochs that were completed before this one, for losses with a schedule of their own (IAD)."""
+
+
+class Making(Protocol):
+    """Calls ``make``, unless something of that ``name`` is there."""
+
+    def __call__(self, name: str, make: Callable[[], T], /) -> T: ...
 
 
 class Objective(Protocol):
@@ -68,6 +86,17 @@ class Adversarial(Objective, Protocol):
 def budgets_of(objective: Objective, count: int) -> Sequence[float]:
     """The budgets of an Adversarial objective; 0 for each of the ``count`` networks of any other."""
     return objective.budgets(count) if isinstance(objective, Adversarial) else [0.0] * count
+
+
+def losses_of(objective: Objective, networks: Sequence[nn.Module], batch: Batch) -> Iterable[Tensor]:
+    """The losses of ``objective``; UserError where it returns one in place of yielding it."""
+    losses: Any = objective.losses(networks, batch)
+    if not isinstance(losses, Iterable) or isinstance(losses, Tensor):
+        raise UserError(
+            f"{type(objective).__module__}: losses returns a {type(losses).__name__}, where it should yield a loss "
+            "for each network: write yield in place of return"
+        )
+    return losses
 
 
 class Steps(Protocol):

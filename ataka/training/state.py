@@ -12,6 +12,7 @@ from ataka.files import tape
 from ataka.files.resume import State
 from ataka.study import Setup
 from ataka.training.averaging import Averages
+from ataka.training.awp import Perturbation
 from ataka.training.epoch import Epoch
 from ataka.training.failures import History
 from ataka.training.sgd import SGD
@@ -32,20 +33,23 @@ class Training:
         writer: tape.Writer | None = None,
     ) -> None:
         self.networks, self.averages, self.best, self.writer = networks, averages, best, writer
+        self.perturbation = Perturbation(networks, setup)
         self.optimisers = [SGD(network, setup) for network in networks]
         self.history: History = []
-        self._waiting: list[SGD] = []
+        self._waiting: list[int] = []
 
     def descend(self, position: int, loss: Tensor) -> None:
         """Back-propagate the loss of the network at ``position``, whose update then waits for ``update``."""
         self.optimisers[position].zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        self._waiting.append(self.optimisers[position])
+        self._waiting.append(position)
 
     def update(self, learning_rate: float) -> None:
         """Update the networks whose losses have been back-propagated since the last update."""
         while self._waiting:
-            self._waiting.pop(0).step(learning_rate)
+            position = self._waiting.pop(0)
+            self.optimisers[position].step(learning_rate)
+            self.perturbation.remove(position)
 
     def end_epoch(self, epoch: Epoch) -> None:
         self.history.append(epoch.row())

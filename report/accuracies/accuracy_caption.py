@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
+from itertools import product
 from typing import Literal
 
 from ataka import plan
@@ -40,6 +41,7 @@ def compose(
         *_statements(table, study, "sentence"),
         *_derived(table, study),
         *_chosen(table, study),
+        *_additions(table, study),
         *_shared(table, study),
         *_intervals(table, study, measurements),
         *selection(table, study),
@@ -169,6 +171,20 @@ def _chosen(table: AccuracyTable, study: Study) -> Iterator[str]:
         if row.method and study.method(row.method).member == "chosen":
             per_seed = ", for each seed" if len(study.seeds) > 1 else ""
             yield f"{names.method(row.heading(study))}: the one with the best {selected_by(study, 'it')}{per_seed}."
+
+
+def _additions(table: AccuracyTable, study: Study) -> Iterator[str]:
+    """Weight averaging and whatever else a set-up adds, with the rows that are so, on each data set and network."""
+    rows: dict[str, dict[str, None]] = defaultdict(dict)
+    for row, block in product(table.lines, table.blocks(study)):
+        for name in row.methods:
+            method = study.method(name)
+            trained = study.method(method.member_of or method.average_of or name)
+            if not trained.planned and not trained.checkpoints:
+                for words in study.setup(trained.setup, block.dataset, block.arch).additions:
+                    rows[words][names.method(row.heading(study) if row.method else study.method(name).label)] = None
+    for words, labels in rows.items():
+        yield f"{words[0].upper()}{words[1:]}: {names.listed([*labels])}."
 
 
 def _shared(table: AccuracyTable, study: Study) -> Iterator[str]:

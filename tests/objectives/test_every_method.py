@@ -18,6 +18,7 @@ from ataka.models.mixture import Mixture
 from ataka.objectives.teachers import Teachers
 from ataka.study import Generator, Method, config
 from ataka.training import Batch
+from ataka.training.awp import Perturbation
 from tests import tiny
 from tests.baselines import oracle
 
@@ -362,3 +363,47 @@ def test_a_set_up_that_smooths_labels_is_refused_where_there_are_none(case: Case
     refused = f"methods\\.{case.name}\\.setup: smooth smooths labels, but the loss of {case.method.objective} has no"
     with pytest.raises(UserError, match=refused):
         config.load("smoke", overrides)
+
+
+def asked(objective: training.Objective, networks: list[nn.Module], batch: Batch) -> list[list[Tensor]]:
+    """What each network's forwards with a gradient see in a step, after whose losses nothing is updated."""
+    seen: list[list[Tensor]] = [[] for _ in networks]
+
+    def look(network: nn.Module, given: tuple[Tensor]) -> None:
+        if network.training and torch.is_grad_enabled():
+            seen[networks.index(network)].append(given[0].detach())
+
+    hooks = [network.register_forward_pre_hook(look) for network in networks]
+    for loss in objective.losses(networks, batch):
+        loss.backward()
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+@pytest.mark.parametrize("batchnorm", ["eval", "train"])
+@every_method
+def test_perturbed_weights_descend_on_the_images_of_the_weights_themselves(case: Case, batchnorm: str) -> None:
+    """AWP: attacks are made at w; batch statistics move as without it; what is logged is logged once."""
+    assert "awp" in heeds(case)
+    changed = case.attacking(batchnorm, 2)
+    logged: list[list[str]] = [[], []]
+    steps = []
+    for awp, names in zip((None, {"gamma": 0.01}), logged, strict=True):
+        networks = [network.train() for network in case.networks()]
+        before = [tiny.state(network) for network in networks]
+        batch = case.batch(progress=0.9, log=lambda name, _, names=names: names.append(name))
+        perturbation = Perturbation(networks, tiny.setup(awp=awp))
+        objective = case.objective(case.teachers(), **changed)
+        batch = perturbation.add(objective, batch)
+        for network, state in zip(networks, before, strict=True):
+            assert torch.equal(network[2].weight, state["2.weight"]) == (awp is None)
+        seen = asked(objective, networks, batch)
+        counts = [int(network[0][1].num_batches_tracked) for network in networks]
+        steps.append((seen, counts))
+    (plain, counts), (perturbed, others) = steps
+    assert counts == others
+    assert logged[0] == logged[1]
+    for mine, theirs in zip(plain, perturbed, strict=True):
+        assert len(mine) == len(theirs)
+        assert all(map(torch.equal, mine, theirs))

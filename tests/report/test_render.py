@@ -134,6 +134,20 @@ def test_the_caption_says_when_autoattack_is_cut_short_and_budgets_differ(tmp_pa
     assert "Budget ‖ε‖∞ ≤ 26/255 (FGSM and PGD) and 8/255 (AA)." in text
 
 
+def test_the_caption_names_the_rows_whose_set_up_averages_weights_or_adds_more(tmp_path: Path) -> None:
+    """An option for another network than the table's is none of its rows."""
+    setups = {
+        "natural": {"swa": {"begin": "1/2"}, "smoothing": 0.1},
+        "sat": {"swa": {"begin": "1/2"}, "awp": {"gamma": 0.005}},
+        "mart": {"where": {"wrn34-10": {"ema": {}}}},
+    }
+    text = text_of(build(tmp_path, studies.study(setups=setups)))
+    assert "Weights averaged over the epochs from 1/2 of the training on (SWA): Natural and en-SAT." in text
+    assert "Adversarial weight perturbation, γ = 0.005: en-SAT." in text
+    assert "Label smoothing 0.1: Natural." in text
+    assert "EMA" not in text
+
+
 def test_the_caption_admits_a_choice_by_test_accuracy(tmp_path: Path) -> None:
     study = studies.study(selection=studies.SMALL["selection"] | {"split": "test"})
     assert "on the test split itself, which flatters" in text_of(build(tmp_path, study))

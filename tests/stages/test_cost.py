@@ -54,6 +54,15 @@ def test_training_on_all_images_costs_those_that_validation_holds_out_too() -> N
     assert cost.seconds_of(everything, Run(D, A, "natural", 0)) == cost.WARM_JOB_SECONDS + (64 + 64) * 3
 
 
+@pytest.mark.parametrize(
+    ("option", "forwards"),
+    [({"awp": {"gamma": 0.01}}, 6), ({"awp": {"gamma": 0.01, "begin": "1/2"}}, 4.5), ({"swa": {"begin": "3/4"}}, 3.25)],
+)
+def test_perturbed_weights_cost_another_update_and_averaged_ones_a_pass(option: Any, forwards: float) -> None:
+    changed = study(setups={"natural": option})
+    assert cost.seconds_of(changed, Run(D, A, "natural", 0)) == cost.WARM_JOB_SECONDS + 64 * forwards
+
+
 def test_training_beside_teachers_costs_them_too() -> None:
     online = {"like": "s-at-aka", "online": True, "alpha": 0.5}
     beside = study(methods={"s-at-aka.online": online})

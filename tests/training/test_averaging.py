@@ -277,6 +277,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "cosine": {"schedule": "cosine", "warmup": "1/4"},
     "cyclic": {"schedule": "cyclic"},
     "smoothing": {"smoothing": 0.2},
+    "awp": {"awp": {"gamma": 0.01, "begin": "2/5"}},
 }
 SHAPES: dict[str, Callable[[], tuple[training.Objective, list[nn.Module]]]] = {
     "independent": lambda: (
