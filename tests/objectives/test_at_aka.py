@@ -396,7 +396,7 @@ def test_a_live_target_changes_the_teachers_unless_alpha_is_0(psi: str) -> None:
             networks = [*map(tiny.convolutional, range(N)), tiny.dense(7)]
             options = Options(amalgamation=psi, target=target)
             objective = at_aka.create(options, alpha=alpha, generator=tiny.generator(), online=True)
-            setup = tiny.setup(epochs=1, batch_size=14)
+            setup = tiny.setup(epochs=1, batch_size=14, milestones=())
             training.train(networks, objective, tiny.split(14), tiny.FACTS, setup, seed=0)
             trained.append([tiny.state(network) for network in networks])
         (*before, student), (*after, same) = trained
