@@ -10,6 +10,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from ataka.errors import UserError
+
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _POLL = 1.0
 """Seconds between two looks for a free GPU."""
@@ -36,20 +38,42 @@ def gpu() -> None:
 
 
 def first_free(devices: Sequence[str]) -> tuple[FileLock | None, str]:
-    """A lease on the first free device of ``devices``, after waiting for it; no lease where there are no devices."""
-    folder = Path(tempfile.gettempdir(), f"ataka-gpus-{os.getuid()}")
-    folder.mkdir(exist_ok=True)
-    announced = False
-    while devices:
+    """A lease on the first free device of ``devices``, after waiting for it; no lease where there are no devices.
+
+    UserError where the folder of the leases can't be used.
+    """
+    if not devices:
+        return None, ""
+    folder, announced = _folder(), False
+    while True:
         for device in devices:
             lock = FileLock(folder / f"{re.sub(r'[^A-Za-z0-9-]', '_', device)}.lock")
             try:
                 lock.acquire(timeout=0)
             except Timeout:
                 continue
+            except OSError as error:
+                raise UserError(_message(folder, error.strerror or str(error))) from None
             return lock, device
         if not announced:
             print(f"waiting for a GPU: other jobs hold {', '.join(devices)}", file=sys.stderr, flush=True)
             announced = True
         time.sleep(_POLL)
-    return None, ""
+
+
+def _folder() -> Path:
+    """This user's folder of leases, which all jobs on this machine share."""
+    folder = Path(tempfile.gettempdir(), f"ataka-gpus-{os.getuid()}")
+    try:
+        folder.mkdir(exist_ok=True)
+        owner = folder.stat().st_uid
+    except OSError as error:
+        reason = "it is a file" if folder.is_file() else error.strerror
+        raise UserError(_message(folder, str(reason))) from None
+    if owner != os.getuid():
+        raise UserError(_message(folder, f"it belongs to user {owner}"))
+    return folder
+
+
+def _message(folder: Path, reason: str) -> str:
+    return f"can't lease a GPU in {folder}: {reason}; remove it, or set TMPDIR to a folder that all your jobs share"

@@ -26,6 +26,8 @@ from typing import Any, NoReturn
 ADDRESS = "ATAKA_WARM"
 """The environment variable that holds the server's address."""
 _LENGTH = 8
+_LONGEST = 103
+"""Bytes of a socket's path under every system; Linux allows 107."""
 
 
 def run(module: str, arguments: Sequence[str]) -> int:
@@ -84,7 +86,8 @@ class Server:
     """A process with ``modules`` loaded, which forks jobs until this one ends; ``environment`` holds its address."""
 
     def __init__(self, *modules: str) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="ataka-")  # removed when this process ends
+        # removed when this process ends
+        self._folder = tempfile.TemporaryDirectory(prefix="ataka-", dir=_short(tempfile.gettempdir()))
         address = Path(self._folder.name, "socket")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "ataka.machine.warm", str(address), *modules],
@@ -103,6 +106,11 @@ class Server:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
+
+
+def _short(folder: str) -> str:
+    """``folder``, or /tmp where the path of a socket below ``folder`` would be longer than the system allows."""
+    return folder if len(os.fsencode(folder)) + len("/ataka-12345678/socket") <= _LONGEST else "/tmp"
 
 
 def serve(address: str, *modules: str) -> None:

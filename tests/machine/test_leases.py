@@ -6,10 +6,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from ataka.errors import UserError
 from ataka.machine import leases
 from ataka.study.config import HOME
 
@@ -95,3 +97,38 @@ def test_without_gpus_nothing_is_leased(monkeypatch: pytest.MonkeyPatch) -> None
     leases.gpu()
     assert leases._held == []
     assert leases.VISIBLE not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("file", "it is a file"), ("another's", "it belongs to user 4321"), ("closed", "denied")]
+)
+def test_a_folder_that_cannot_hold_leases_is_named_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, reason: str
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    user = os.getuid()
+    place = tmp_path / f"ataka-gpus-{user}"
+    if kind == "file":
+        place.touch()
+    if kind == "another's":
+        place.mkdir()
+        place = place.rename(tmp_path / "ataka-gpus-4321")
+        monkeypatch.setattr(os, "getuid", lambda: 4321)
+        monkeypatch.setattr(Path, "stat", lambda *_, **__: SimpleNamespace(st_uid=user, st_mode=0o40700))
+        reason = reason.replace("4321", str(user))
+    if kind == "closed":
+
+        def refuse(*_: object, **__: object) -> None:
+            raise PermissionError(13, "denied")
+
+        monkeypatch.setattr(leases.FileLock, "acquire", refuse)
+    with pytest.raises(UserError) as caught:
+        leases.first_free(["0"])
+    assert str(caught.value).startswith(f"can't lease a GPU in {place}: ")
+    assert reason in str(caught.value)
+    assert "set TMPDIR" in str(caught.value)
+
+
+def test_a_machine_without_gpus_needs_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
+    assert leases.first_free([]) == (None, "")

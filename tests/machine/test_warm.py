@@ -164,3 +164,23 @@ def test_the_server_ends_with_its_owner(cold: dict[str, str], tmp_path: Path) ->
         assert not gone(server)
         process.kill()
     until(lambda: gone(server))
+
+
+@pytest.mark.parametrize("length", [80, 82, 200])
+def test_a_long_folder_for_temporary_files_is_no_obstacle(
+    cold: dict[str, str], folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, length: int
+) -> None:
+    place = Path("/tmp", f"ataka-test-{os.getpid()}-{length}".ljust(length - len("/tmp/"), "x"))
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    monkeypatch.setenv("PYTHONPATH", cold["PYTHONPATH"])
+    server = warm.Server("worker")
+    try:
+        until(Path(server.environment[warm.ADDRESS]).exists)
+        job = start(cold | server.environment, folder, "words")
+        assert job.communicate(timeout=30)[0].split()[1:] == ["words", "mine"]
+        assert job.returncode == 5
+    finally:
+        server.close()
+        server._folder.cleanup()
+        place.rmdir()
