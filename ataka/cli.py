@@ -19,11 +19,13 @@ from typing import Any
 from ataka import plan
 from ataka.errors import UserError
 from ataka.files import provenance
+from ataka.machine import terminal
 from ataka.plan import digests
 from ataka.study import Study, config
 
 
 def main(arguments: list[str] | None = None) -> int:
+    terminal.show_what_it_can()
     given = _parser().parse_args(arguments)
     try:
         with _terminable():

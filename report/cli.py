@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ataka import plan
 from ataka.errors import UserError
 from ataka.files.disk import replacing
+from ataka.machine import terminal
 from ataka.study import Study, config
 from report import catalogue
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    terminal.show_what_it_can()
     options = _parser().parse_args(arguments)
     try:
         options.verb(options)

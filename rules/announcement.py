@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, get_args
 
 from ataka import plan
 from ataka.errors import UserError
-from ataka.machine import warm
+from ataka.machine import terminal, warm
 from ataka.plan import Node
 from ataka.study import Stage
 from rules.mistakes import mistakes_stop
@@ -23,6 +23,7 @@ def announce(scales: Scales, workflow: "Workflow") -> None:
     """Print the cost of all due jobs, scale by scale, and open a warm server where the scale says `warm_start`."""
     from ataka.stages import cost  # measures this machine, so it needs torch
 
+    terminal.show_what_it_can()
     paths = [str(job.output[0]) for job in workflow.dag.needrun_jobs() if job.output]
     for root, study in scales.studies.items():
         nodes = [node for node in map(_parsed, paths) if node and node[0] == root]

@@ -119,7 +119,10 @@ def serve(address: str, *modules: str) -> None:
         importlib.import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(address)
+        try:
+            listener.bind(address)
+        except FileNotFoundError:  # Snakemake had ended before the modules were loaded, and its folder is gone
+            return
         listener.listen(128)
         while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
             connection, _ = listener.accept()

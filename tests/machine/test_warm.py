@@ -153,6 +153,13 @@ def test_the_bytes_are_the_same(server: warm.Server, cold: dict[str, str], tmp_p
     assert written[0] == written[1]
 
 
+def test_a_server_whose_owner_was_quicker_ends_in_silence(cold: dict[str, str], tmp_path: Path) -> None:
+    """As under Snakemake's --touch, which is done before torch is loaded."""
+    command = [sys.executable, "-m", "ataka.machine.warm", str(tmp_path / "gone" / "socket")]
+    ended = subprocess.run(command, cwd=tmp_path, env=cold, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_the_server_ends_with_its_owner(cold: dict[str, str], tmp_path: Path) -> None:
     owner = (
         "import time; from ataka.machine.warm import Server; s = Server(); print(s.process, flush=True); time.sleep(60)"

@@ -1,6 +1,7 @@
 """``python -m report``: what it prints, what it writes, and exit code 2 without a traceback on a mistake."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -136,3 +137,17 @@ def test_a_damaged_record_is_no_cost(root: Path, capsys: pytest.CaptureFixture[s
     assert f"{path} is another's file: it has no 'cpu_seconds'" in capsys.readouterr().err
     assert main(["cost", "--root", str(root / "data")]) == 2
     assert "holds no job's record" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_every_verb_that_prints_does_so_on_any_terminal(root: Path, encoding: str) -> None:
+    """The en dash of a missing number, the epsilon of a caption, the line below a heading."""
+    assert main(["collect", "table2", "--root", str(root), "--config", CONFIG]) == 0
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONPATH": str(HOME)}
+    for verb in (["show", "table2", "--root", str(root), "--config", CONFIG], ["cost", "--root", str(root)]):
+        command = [sys.executable, "-m", "report", *verb]
+        answer = subprocess.run(command, cwd=HOME, env=environment, capture_output=True, check=False)
+        assert (answer.returncode, answer.stderr) == (0, b"")
+        shown = answer.stdout.decode(encoding)
+        assert ("\N{EN DASH}" in shown) is (encoding == "utf-8")
+        assert "?" in shown or encoding == "utf-8"
