@@ -36,44 +36,44 @@ class Collection:
 
 def gather(table: Table, study: Study, root: str) -> Collection:
     """Every valid measurement and choice of ``table`` below ``root``, and the reason against each of the others."""
-    found = Collection()
+    collection = Collection()
     for source in table.sources(study):
         path = source.csv(root)
         remedy = f"re-run it: {_snakemake(root, table)} --forcerun {path}"
-        measurement = _attempt(path, partial(_measurement, table, study, source, root, remedy), found)
+        measurement = _attempt(path, partial(_measurement, table, study, source, root, remedy), collection)
         if measurement is not None:
-            found.measurements.append(measurement)
-    found.measurements = table.examined(found.measurements, study, root)
+            collection.measurements.append(measurement)
+    collection.measurements = table.examined(collection.measurements, study, root)
     for run in table.tuned_runs(study):
         path = run.choice(root)
         remedy = f"choose again: {_snakemake(root, table)} --forcerun {path}"
-        found.choices += _attempt(path, partial(candidates.rows, root, study, run, remedy), found) or []
-    return found
+        collection.choices += _attempt(path, partial(candidates.rows, root, study, run, remedy), collection) or []
+    return collection
 
 
-def insist(found: Collection, table: Table, root: str) -> None:
+def insist(collection: Collection, table: Table, root: str) -> None:
     """Raise UserError unless everything is there and valid."""
-    problems = found.refused + [f"{path} is missing" for path in found.missing]
+    problems = collection.refused + [f"{path} is missing" for path in collection.missing]
     if not problems:
         return
     remedy = (
         [f"measure what is missing: {_snakemake(root, table)} (or see what there is: --partial)"]
-        if found.missing
+        if collection.missing
         else []
     )
     more = [f"... and {len(problems) - _LISTED} more"] if len(problems) > _LISTED else []
     raise UserError("\n".join([*problems[:_LISTED], *more, *remedy]))
 
 
-def write(found: Collection, table: Table, stem: Path) -> tuple[Path, Path]:
+def write(collection: Collection, table: Table, stem: Path) -> tuple[Path, Path]:
     """``{stem}.csv``, unless there is nothing to write, and ``{stem}.choices.csv``."""
     path, chosen = Path(f"{stem}.csv"), Path(f"{stem}.choices.csv")
-    rows = [row for one in found.measurements for row in one.rows]
+    rows = [row for one in collection.measurements for row in one.rows]
     if rows:
         write_rows(path, collected(rows), table.csv_columns)
     else:
         path.unlink(missing_ok=True)
-    write_rows(chosen, collected(found.choices), candidates.COLUMNS)
+    write_rows(chosen, collected(collection.choices), candidates.COLUMNS)
     return path, chosen
 
 
@@ -84,17 +84,17 @@ def read(path: Path, table: Table, study: Study, root: str, *, remedy: str = "")
     remedy = remedy or f"collect again: python -m report collect {table.name} --root {root}"
     expected = {tuple(identity(source).values()): source for source in table.sources(study)}
     columns = list(identity(next(iter(expected.values()))))
-    found: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    by_key: dict[tuple[str, ...], list[dict[str, str]]] = {}
     rows = read_rows(path, table.csv_columns, remedy)
     for line, fields in enumerate(rows, start=2):
         key = tuple(fields[name] for name in columns)
         if key not in expected:
             raise UserError(f"{path}, line {line}, is none of {table.name}'s {table.noun}: {' '.join(key)}; {remedy}")
-        found.setdefault(key, []).append(fields)
+        by_key.setdefault(key, []).append(fields)
     measurements = [
-        table.check(found[key], study, source, f"{path}: {' '.join(key)}", remedy)
+        table.check(by_key[key], study, source, f"{path}: {' '.join(key)}", remedy)
         for key, source in expected.items()
-        if key in found
+        if key in by_key
     ]
     require_collected(rows, path, remedy)
     return measurements
@@ -106,9 +106,9 @@ def write_all(root: str) -> tuple[Path, int]:
     rows = []
     for path in paths:
         remedy = f"re-run it: snakemake --cores all --force {path}"
-        found = read_rows(path, measurements.COLUMNS, remedy)
-        require_sealed(found, path, remedy)
-        rows += found
+        sealed = read_rows(path, measurements.COLUMNS, remedy)
+        require_sealed(sealed, path, remedy)
+        rows += sealed
     if not rows:
         raise UserError(f"there are no cells below {root}; make some: snakemake --cores all {root}/table2.tex")
     target = Path(root, "cells.csv")
@@ -125,14 +125,14 @@ def _measurement(table: Table, study: Study, source: Source, root: str, remedy: 
     return measurement
 
 
-def _attempt(path: Path, read_one: Callable[[], T], found: Collection) -> T | None:
+def _attempt(path: Path, read_one: Callable[[], T], collection: Collection) -> T | None:
     if not path.exists():
-        found.missing.append(str(path))
+        collection.missing.append(str(path))
         return None
     try:
         return read_one()
     except UserError as error:
-        found.refused.append(str(error))
+        collection.refused.append(str(error))
         return None
 
 

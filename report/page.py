@@ -49,10 +49,10 @@ def compose(table: Table, study: Study, root: str, *, partial: bool = False, bes
     if not partial:
         measurements = collect.read(Path(f"{collected}.csv"), table, study, root)
         return of(table, study, root, measurements, beside_published=beside_published)
-    found = collect.gather(table, study, root)
-    collect.write(found, table, collected)
-    made = of(table, study, root, found.measurements, partial=True, beside_published=beside_published)
-    return replace(made, notes=_notes(found))
+    collection = collect.gather(table, study, root)
+    collect.write(collection, table, collected)
+    made = of(table, study, root, collection.measurements, partial=True, beside_published=beside_published)
+    return replace(made, notes=_notes(collection))
 
 
 def of(
@@ -85,10 +85,11 @@ def stem(table: Table, root: str, *, partial: bool) -> Path:
     return Path(root, f"{table.name}.partial" if partial else table.name)
 
 
-def _notes(found: collect.Collection) -> list[str]:
-    return [f"left out: {reason}" for reason in found.refused] + (
-        [f"missing: {len(found.missing)} files, the first is {found.missing[0]}"] if found.missing else []
-    )
+def _notes(collection: collect.Collection) -> list[str]:
+    notes = [f"left out: {reason}" for reason in collection.refused]
+    if collection.missing:
+        notes.append(f"missing: {len(collection.missing)} files, the first is {collection.missing[0]}")
+    return notes
 
 
 def _commits(measurements: Sequence[Any]) -> str:

@@ -21,17 +21,17 @@ def readings_in(study: Study, node: Tape | Run) -> dict[str, str]:
         member = f"{study.method(node.method).member} [D4]"
         return readings_in(study, joint) | {"member": member}
     method = study.method(node.method)
-    found = {"average": f"{method.average} [E1]", "attacked": f"{method.attacked} [E1]"} if method.members > 1 else {}
+    texts = {"average": f"{method.average} [E1]", "attacked": f"{method.attacked} [E1]"} if method.members > 1 else {}
     if method.checkpoints:
-        return found
-    found |= _texts(config.facts(study, node.method, node.dataset, node.arch).readings, "options.")
+        return texts
+    texts |= _texts(config.facts(study, node.method, node.dataset, node.arch).readings, "options.")
     groups: dict[str, Any] = {"setup": study.setup(method.setup, node.dataset, node.arch), "data": study.data}
     generator = method.generator or (method.ensemble.generator if method.ensemble else None)
     if generator is not None:
         groups["generator"] = study.generators[generator]
     if tuned(method):
         groups["selection"] = study.selection_of(node.method)
-    return found | _texts(readings_of(groups))
+    return texts | _texts(readings_of(groups))
 
 
 def _texts(readings: Iterable[tuple[str, str, Any]], below: str = "") -> dict[str, str]:
@@ -43,15 +43,15 @@ def all_readings(study: Study) -> dict[str, str]:
 
     Hyper-parameters that several methods share under one value are listed once.
     """
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for path, number, value in readings_of(study):
         group, _, name = path.partition(".")
         if group in ("generators", "setups", "attacks"):  # what they share is listed once
             entry, _, field = name.partition(".")
-            if found.setdefault(f"{group}.*.{field}", f"{value} [{number}]") != f"{value} [{number}]":
-                found[f"{group}.{entry}.{field}"] = f"{value} [{number}]"
+            if texts.setdefault(f"{group}.*.{field}", f"{value} [{number}]") != f"{value} [{number}]":
+                texts[f"{group}.{entry}.{field}"] = f"{value} [{number}]"
         elif group != "methods":
-            found[path] = f"{value} [{number}]"
+            texts[path] = f"{value} [{number}]"
     for name, method in study.methods.items():
         if method.objective is not None:
             owner = method.objective.rsplit(".", 1)[-1]
@@ -59,10 +59,10 @@ def all_readings(study: Study) -> dict[str, str]:
             if method.members > 1:
                 given += [("average", "E1", method.average), ("attacked", "E1", method.attacked)]
             if method.chosen_on is not None:
-                found[f"{name}.chosen_on"] = f"{method.chosen_on} [C1]"
+                texts[f"{name}.chosen_on"] = f"{method.chosen_on} [C1]"
             for path, number, value in given:
                 text = f"{value} [{number}]"
-                shared = found.setdefault(f"{owner}.{path}", text) == text
+                shared = texts.setdefault(f"{owner}.{path}", text) == text
                 if not shared:  # a variant's own reading
-                    found[f"{name}.{path}"] = text
-    return found
+                    texts[f"{name}.{path}"] = text
+    return texts

@@ -77,8 +77,8 @@ def _message(problem: Any) -> str:
             return "must not be empty"
         case "no_attack":
             return message
-    told = "input" not in problem or isinstance(given, dict) or repr(given) in message
-    return message if told else f"{message} (it is {given!r})"
+    stated = "input" not in problem or isinstance(given, dict) or repr(given) in message
+    return message if stated else f"{message} (it is {given!r})"
 
 
 def _is_branch(step: int | str) -> bool:

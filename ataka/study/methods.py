@@ -66,8 +66,8 @@ class Checkpoint(Settings):
     @property
     def content(self) -> str | dict[str, Any]:
         """The part of the settings that decides the network: the file's digest, and how the file is read."""
-        told = self.model_dump(mode="json", include={"weights", "normalise"}, exclude_none=True)
-        return {"sha256": self.sha256, **told} if told else self.sha256
+        options = self.model_dump(mode="json", include={"weights", "normalise"}, exclude_none=True)
+        return {"sha256": self.sha256, **options} if options else self.sha256
 
 
 class Where(Settings):

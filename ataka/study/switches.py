@@ -44,10 +44,10 @@ class Switch(NamedTuple):
 
 def document(defaults: Study) -> str:
     """The page, with the defaults of the study ``defaults``."""
-    found = sorted(switches(defaults), key=lambda one: _order(one.question))
+    ordered = sorted(switches(defaults), key=lambda one: _order(one.question))
     lines = [_HEAD]
     question = sentence = ""
-    for one in found:
+    for one in ordered:
         if one.question != question:
             lines.append(f"## {one.question}\n")
             question, sentence = one.question, ""

@@ -180,7 +180,7 @@ Verdict = Judged | NotMeasured
 def gather(study: Study, root: str, claims: Sequence[Claim], *, partial: bool = False) -> Evidence:
     """What the claims need, checked; UserError for what is missing or stale, unless ``partial`` leaves it out."""
     target = f"snakemake --cores all {root}/claims.csv"
-    found: dict[Source, Any] = {}
+    results: dict[Source, Any] = {}
     problems = []
     for source in sources_of(study, list(claims)):
         lost = [path for path in evidence.files(root, source) if not path.exists()]
@@ -188,22 +188,24 @@ def gather(study: Study, root: str, claims: Sequence[Claim], *, partial: bool = 
             if lost:
                 problems.append(f"{lost[0]} is missing")
             else:
-                found[source] = evidence.load(study, root, source, f"re-run it: {target} --forcerun {source.csv(root)}")
+                results[source] = evidence.load(
+                    study, root, source, f"re-run it: {target} --forcerun {source.csv(root)}"
+                )
         except UserError as error:
             problems.append(str(error))
     if problems and not partial:
         more = [f"... and {len(problems) - _LISTED} more"] if len(problems) > _LISTED else []
         remedy = f"measure what is missing: {target} (or judge what there is: --partial)"
         raise UserError("\n".join([*problems[:_LISTED], *more, remedy]))
-    return found
+    return results
 
 
-def judge(study: Study, claims: Sequence[Claim], found: Evidence) -> list[Verdict]:
+def judge(study: Study, claims: Sequence[Claim], results: Evidence) -> list[Verdict]:
     """A verdict on each claim, in their order."""
     judged: dict[Claim, Judged] = {}
     families: dict[int, list[Measured]] = {}
     for claim in claims:
-        if one := _measured(study, claim, found):
+        if one := _measured(study, claim, results):
             families.setdefault(claim.sentence.table, []).append(one)
     for family in families.values():
         judged |= {one.claim: one for one in correct(family)}
@@ -221,17 +223,17 @@ def _why(study: Study, claim: Claim) -> str:
     return f"this scale leaves out {', '.join(left_out)}" if left_out else "not measured yet"
 
 
-def _measured(study: Study, claim: Claim, found: Evidence) -> Measured | None:
+def _measured(study: Study, claim: Claim, results: Evidence) -> Measured | None:
     sources = claim.sources(study)
-    if not sources or not all(source in found for source in sources):
+    if not sources or not all(source in results for source in sources):
         return None
     sample = _particles if claim.sentence.network is not None else _accuracies
-    return Measured(claim, [[sample(study, claim, one, found) for one in case] for case in claim.cases])
+    return Measured(claim, [[sample(study, claim, one, results) for one in case] for case in claim.cases])
 
 
-def _accuracies(study: Study, claim: Claim, contrast: Contrast, found: Evidence) -> Outcome:
+def _accuracies(study: Study, claim: Claim, contrast: Contrast, results: Evidence) -> Outcome:
     def weigh(cells: Sequence[Source]) -> Any:
-        bits = [found[cell] for cell in cells]
+        bits = [results[cell] for cell in cells]
         if len({len(one) for one in bits}) > 1:
             raise UserError(f"{claim.id}: its cells under {contrast.under} are over different images")
         return 100 * sum(weight * one for (_, weight), one in zip(contrast.weights, bits, strict=True))
@@ -249,8 +251,8 @@ def paired(seeds: Sequence[Any], contrast: Contrast) -> Paired:
     return PairedBits(seeds[0], contrast.reach, pair=len(contrast.weights) == 2)
 
 
-def _particles(study: Study, claim: Claim, contrast: Contrast, found: Evidence) -> Outcome:
+def _particles(study: Study, claim: Claim, contrast: Contrast, results: Evidence) -> Outcome:
     (sources,) = claim.samples(study, contrast)
-    values = [found[source][contrast.under] for source in sources]
+    values = [results[source][contrast.under] for source in sources]
     differences = sum(weight * one for (_, weight), one in zip(contrast.weights, values, strict=True))
     return Outcome(claim.sentence, contrast, PairedT(differences, continuous=True), len(differences), 1)
