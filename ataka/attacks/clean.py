@@ -1,12 +1,29 @@
 """No attack: natural accuracy is the column of this one."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 
 from ataka.attacks.check import checked
-from ataka.study.attacks import AttackOptions
+from ataka.attacks.mode import attack_mode
+from ataka.attacks.verdicts import Verdicts
+from ataka.datasets.images import Split, to_unit
+from ataka.study.attacks import AttackOptions, Check
 
 LABEL = "Clean"
 BEATS = ()
+CHECKS = (
+    Check(
+        "chance",
+        "its 95% interval reaches down to chance (100% / classes): weights, order of the classes or normalisation may "
+        "be others than the network's",
+        "chance",
+        above="ci_low",
+    ),
+)
+DIAGNOSIS = "ataka.attacks.clean"
 
 
 class Options(AttackOptions):
@@ -21,3 +38,12 @@ def forwards(_options: Options) -> float:
 def attack(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """``x`` itself."""
     return x.detach()
+
+
+def diagnose(
+    run: Callable[[], Verdicts], network: nn.Module, _attack: Mapping[str, Any], split: Split, *, seed: int
+) -> tuple[Verdicts, dict[str, float]]:
+    """The verdicts, and ``chance``: what guessing gets right, 100 / classes, in per cent."""
+    verdicts = run()
+    with torch.no_grad(), attack_mode(network):
+        return verdicts, {"chance": 100 / network(to_unit(split.images[:1])).shape[1]}
