@@ -165,8 +165,8 @@ class IAD:
 
     def first(self, student: nn.Module, x_adv: Tensor, batch: Batch) -> Tensor:
         with torch.no_grad():
-            on_clean = batch.once("taught on x", lambda: self.teachers["robust"](batch.x))
-            on_adversarial = batch.once("taught on x'", lambda: self.teachers["robust"](x_adv))
+            on_clean = batch.once("on_clean", lambda: self.teachers["robust"](batch.x))
+            on_adversarial = batch.once("on_adversarial", lambda: self.teachers["robust"](x_adv))
         student_adversarial_logits = student(x_adv)
         if self.options.extra_forwards:
             _pass_by(student, x_adv)
@@ -190,7 +190,7 @@ class IAD:
     def second(self, student: nn.Module, x_adv: Tensor, batch: Batch) -> Tensor:
         with torch.no_grad():
             robust = batch.once("taught", lambda: self.teachers["robust"](x_adv))
-            standard = batch.once("taught by N", lambda: self.teachers["standard"](x_adv))
+            standard = batch.once("standard", lambda: self.teachers["standard"](x_adv))
         adversarial_logits = student(x_adv)
         return loss_ii(
             robust,

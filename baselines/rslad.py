@@ -112,7 +112,7 @@ class RSLAD:
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         (student,) = networks
-        x_adv, label = batch.once("x_adv and label", lambda: self.lesson(student, batch))
+        x_adv, label = batch.once("lesson", lambda: self.lesson(student, batch))
         yield loss(
             label,
             student(x_adv),
