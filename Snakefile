@@ -9,16 +9,20 @@ Data flows as the includes are listed. What a rule runs is a verb of `python -m 
 
 import sys
 
-sys.path.insert(0, str(workflow.basedir))
+sys.path.insert(0, str(workflow.current_basedir))
 
-from rules.announcement import announce
+from ataka.machine.modules import require
+
+require("rules", str(workflow.current_basedir))
+
+from rules.announcement import announce, note_what_a_module_lacks
 from rules.inputs import RuleInputs
 from rules.params import RuleParams, missing
 from rules.resources import RuleResources
 from rules.rollback import Rollback
 from rules.scales import Scales
 from rules.overrides import settings_of
-from rules.targets import refuse_unknown
+from rules.targets import menu, refuse_unknown
 
 scales = Scales(settings_of(workflow.config_settings))
 inputs, params, resources = (
@@ -41,6 +45,11 @@ wildcard_constraints:
     generator=r"[^/]+",
 
 
+rule menu:  # where no target is named
+    message:
+        menu(scales)
+
+
 include: "rules/data.smk"
 include: "rules/teachers.smk"
 include: "rules/train.smk"
@@ -51,6 +60,7 @@ include: "rules/report.smk"
 
 
 refuse_unknown(scales, workflow)
+note_what_a_module_lacks(workflow)
 rollback.recover(workflow, scales.roots)
 
 

@@ -1,6 +1,7 @@
 """Before the first job: print the jobs and their cost; stop a study of days on a machine without a GPU."""
 
 import os
+import sys
 from typing import TYPE_CHECKING, get_args
 
 from ataka import plan
@@ -40,3 +41,13 @@ def _parsed(path: str) -> tuple[str, Node] | None:
         return plan.parse(path)
     except UserError:
         return None
+
+
+def note_what_a_module_lacks(workflow: "Workflow") -> None:
+    """Print what a workflow lacks that imports this one by `module`: Snakemake runs no hooks of a module."""
+    if workflow.is_main_process and not workflow.modifier.is_main_snakefile():
+        print(
+            "note: under `module` a failed job's previous result is not restored, days of work without a GPU are not "
+            "stopped, and no job starts warm; `include:` this Snakefile to have all three",
+            file=sys.stderr,
+        )

@@ -61,8 +61,8 @@ class Rollback:
 
     @mistakes_stop()
     def begin(self, workflow: "Workflow") -> None:
-        """Keep the files that the jobs are about to make again."""
-        self._jobs = list(workflow.dag.needrun_jobs())
+        """Keep the files that the jobs are about to make again, but for the jobs of an outer workflow's own rules."""
+        self._jobs = [job for job in workflow.dag.needrun_jobs() if hasattr(job.wildcards, "root")]
         for folder in {Path(job.wildcards.root, plan.BEFORE) for job in self._jobs}:
             if folder in self._stuck:
                 raise UserError(

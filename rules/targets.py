@@ -17,15 +17,36 @@ if TYPE_CHECKING:
 
 @mistakes_stop()
 def refuse_unknown(scales: Scales, workflow: "Workflow") -> None:
-    """Stop at a target below a results folder that no rule of ``workflow`` makes."""
+    """Stop at a target below a results folder that no rule of ``workflow`` makes, and at a name of a rule of files."""
+    of_files = {rule.name for rule in workflow.rules if rule.has_wildcards()}
 
     def unknown(target: str) -> bool:
         path = os.path.normpath(target)
-        return Path(path).parts[:1] == ("results",) and not any(rule.is_producer(path) for rule in workflow.rules)
+        below = Path(path).parts[:1] == ("results",) or Path(path).is_relative_to(Path.cwd() / "results")
+        return target in of_files or (below and not any(rule.is_producer(path) for rule in workflow.rules))
 
     if any(map(unknown, sys.argv)):  # a target, or another option's value
         for target in filter(unknown, targets(sys.argv)):
-            raise UserError(f"no rule makes '{target}'{_advice(scales, os.path.normpath(target))}")
+            path = os.path.normpath(target)
+            if Path(path).is_absolute():
+                raise UserError(f"no rule makes '{target}'; name it as '{os.path.relpath(path)}'")
+            if target in of_files:
+                raise UserError(f"'{target}' is a rule of many files, and no target.\n{menu(scales)}")
+            raise UserError(f"no rule makes '{target}'{_advice(scales, path)}")
+
+
+def menu(scales: Scales) -> str:
+    """The targets that a newcomer may want, a line each."""
+    smaller = [root for root in scales.roots if root != "results"]
+    return "\n".join(
+        [
+            "Name a target:",
+            *(f"  {root}/all: every table at the scale {root.removeprefix('results/')}" for root in smaller),
+            f"  results/TABLE.tex, or results/SCALE/TABLE.tex: one table, of {', '.join(scales.tables)}",
+            "  results/SCALE/claims.md, union.csv, cells.csv: verdicts on the paper's claims, worst cases, every cell",
+            f"  one file: {plan.forms('results/SCALE')}",
+        ]
+    )
 
 
 def targets(arguments: Sequence[str]) -> list[str]:

@@ -71,6 +71,20 @@ def snakemake(root: Path) -> Any:
     return SimpleNamespace(dag=dag, persistence=persistence, is_main_process=True)
 
 
+def test_jobs_of_an_outer_workflow_are_left_to_it(root: Path, snakemake: Any) -> None:
+    outer = root / "outer.txt"
+    outer.write_text("theirs")
+    jobs = [SimpleNamespace(output=[str(outer)], wildcards=SimpleNamespace()), *snakemake.dag.needrun_jobs()]
+    snakemake.dag.needrun_jobs = lambda: jobs
+    write(root, "before")
+    rollback = Rollback()
+    rollback.begin(snakemake)
+    (root / "cells" / NAMES[0]).unlink()
+    rollback.settle(snakemake)
+    assert (root / "cells" / NAMES[0]).read_text() == "before"
+    assert outer.read_text() == "theirs"
+
+
 def write(root: Path, text: str, *names: str) -> None:
     for name in names or NAMES:
         path = root / "cells" / name

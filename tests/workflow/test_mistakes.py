@@ -68,6 +68,7 @@ TARGETS = {
         "s-at-aka/seed0/alpha0.5/model.safetensors: use that one",
     ),
     "a data set's images": ("results/smoke/data/digit/test.safetensors", 2, "no data set 'digit'", "'digits'"),
+    "a rule's name": ("train", 2, "'train' is a rule of many files, and no target", "results/demo/all"),
     "what is none of ours": ("table2.tex", 1, "No rule to produce table2.tex", "MissingRuleException"),
 }
 
@@ -89,6 +90,8 @@ def refused(fresh: Checkout) -> dict[str, Answer]:
             "the second of two": lambda: fresh.snakemake("-n", TABLE, "results/smoke/tabel2.tex"),
             "to be made anew": lambda: fresh.snakemake("-n", TABLE, "--forcerun", "results/smoke/tabel2.tex"),
             "another option's": lambda: fresh.snakemake("-n", TABLE, "--wrapper-prefix", "results/no/file"),
+            "none": lambda: fresh.snakemake("-n"),
+            "an absolute path": lambda: fresh.snakemake("-n", str(fresh.folder / TABLE)),
             "right for another": lambda: fresh.snakemake("-n", "results/demo/table2.tex", "--config", alone),
         }
     )
@@ -121,6 +124,19 @@ def test_a_misspelt_target_says_what_is_wrong(refused: dict[str, Answer], mistak
     assert all(part in answer.text for part in said), answer.text
     assert "Traceback" not in answer.text
     assert not answer.jobs
+
+
+def test_without_a_target_there_is_a_menu(refused: dict[str, Answer]) -> None:
+    assert refused["none"].code == 0, refused["none"].text
+    assert "Name a target:" in refused["none"].text
+    for target in ("results/demo/all", "results/SCALE/TABLE.tex", "table4-fog", "union.csv"):
+        assert target in refused["none"].text
+    assert "Nothing to be done" not in refused["none"].text
+
+
+def test_an_absolute_path_is_told_as_the_target_that_it_is(refused: dict[str, Answer]) -> None:
+    assert refused["an absolute path"].code == 2, refused["an absolute path"].text
+    assert f"{TABLE}'; name it as '{TABLE}'" in refused["an absolute path"].text
 
 
 def test_one_of_several_targets_is_enough(refused: dict[str, Answer]) -> None:
