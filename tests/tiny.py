@@ -51,7 +51,8 @@ def split(count: int = 14, seed: int = 0) -> Split:
 
 def setup(**changes: Any) -> Setup:
     standard: dict[str, Any] = {"epochs": 2, "batch_size": 4, "learning_rate": 0.05, "momentum": 0.9}
-    return Setup(**standard | {"weight_decay": 5e-4, "milestones": (1,)} | changes)
+    milestones = (1,) if changes.get("epochs", 2) > 1 else ()
+    return Setup(**standard | {"weight_decay": 5e-4, "milestones": milestones} | changes)
 
 
 def generator(**changes: Any) -> Generator:

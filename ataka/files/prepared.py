@@ -3,6 +3,8 @@
 A file that holds ``train`` and ``validation`` has a third split, ``all``: the images of both, in this order.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from functools import reduce
 from pathlib import Path
@@ -23,7 +25,13 @@ def save_splits(path: Path, splits: Mapping[str, Split], about: Mapping[str, Any
         tensors |= {f"{name}.images": part.images, f"{name}.labels": part.labels}
     everything = {"all": splits["train"].joined(splits["validation"])} if "validation" in splits else {}
     digests = {name: part.digest() for name, part in {**splits, **everything}.items()}
-    save_tensors(path, tensors, {"settings": about, "sha256": digests})
+    facts = {"settings": about, "sha256": digests}
+    save_tensors(path, tensors, {**facts, "seal": _seal(facts)})
+
+
+def _seal(facts: Mapping[str, Any]) -> str:
+    """SHA-256 of what a file states of itself: a job that reads one split would not notice another's digest."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def load_split(path: Path, name: str, about: Mapping[str, Any] | None = None) -> Split:
@@ -31,6 +39,8 @@ def load_split(path: Path, name: str, about: Mapping[str, Any] | None = None) ->
     tensors, metadata = load_tensors(path), load_about(path)
     if not isinstance(metadata, dict) or not isinstance(metadata.get("sha256"), dict):
         raise UserError(f"{path} has no digests of its splits; delete it and run again")
+    if metadata.get("seal") != _seal({name: metadata.get(name) for name in ("settings", "sha256")}):
+        raise UserError(f"{path} is damaged: its digests are not those written; delete it and run again")
     if about is not None and metadata.get("settings") != about:
         raise UserError(
             f"{path} was cut under other settings than those in force; prepare it again: snakemake --force {path}"

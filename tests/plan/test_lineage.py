@@ -174,7 +174,7 @@ def test_where_the_kernel_is_the_identity_the_first_teachers_serve(tape: Path, n
     """And they are what a recording of their own would be: bit for bit, in every epoch."""
     node = Tape(D, f"{TEACHER}-{name}", 0)
     shared = made("record", node.manifest(ROOT).as_posix())
-    assert [path.name for path in shared.iterdir()] == ["manifest.json"]
+    assert {path.name for path in shared.iterdir()} == {"manifest.json", "manifest.cost.json"}
     manifest = read_json(shared / "manifest.json")
     origin = {"of": f"../../{TEACHER}-x3-svgd/seed0/manifest.json", "sha256": sha256(tape / "manifest.json")}
     assert manifest["shared"] == origin | {"first": count}

@@ -159,7 +159,7 @@ REFUSED = {
         "methods.s-cat-aka.x: alpha: tuned is a choice on validation images",
     ),
     "the network that is chosen": (
-        {"methods": {"s-cat-aka": {"setup": "everything", "alpha": 0.5}}},
+        {"methods": {"s-cat-aka": {"setup": "everything", "alpha": 0.5}, "s-cat-aka.chosen": {"member": "chosen"}}},
         "methods.s-cat-aka.chosen: member: chosen is a choice on validation images, but set-up 'everything' trains on "
         "all images; give the member's number, or setups.everything.images: rest",
     ),
