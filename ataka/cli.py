@@ -2,8 +2,8 @@
 
     python -m ataka train results/demo/runs/digits/resnet10-w8/natural/seed0/model.safetensors
 
-The scale is the results folder's: ``results`` is the paper's, ``results/demo`` the demo's. What Snakemake runs is
-exactly this, so any job can be run by hand. Mistakes that the user can mend end with exit code 2 and a message.
+The scale is the results folder's: ``results`` is the paper's, ``results/demo`` the demo's. Snakemake runs these same
+commands, so any job can be run by hand. Mistakes that the user can mend end with exit code 2 and a message.
 """
 
 import argparse

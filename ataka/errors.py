@@ -1,4 +1,4 @@
-"""What the user can mend: one exception, one exit code, one way to suggest the name that was meant."""
+"""Mistakes that the user can mend: one exception, one exit code, one way to suggest the name that was meant."""
 
 import importlib
 import traceback
@@ -24,12 +24,12 @@ def unknown(name: str, known: Iterable[str]) -> str:
 
 
 def missing(error: Exception, module: str) -> bool:
-    """Whether an import failed because ``module`` itself isn't there, not one that it imports."""
+    """Whether an import failed because ``module`` itself isn't there, rather than a module that ``module`` imports."""
     return isinstance(error, ModuleNotFoundError) and bool(error.name) and f"{module}.".startswith(f"{error.name}.")
 
 
 def reason(error: Exception) -> str:
-    """What went wrong in a module of the user's, and where: ``NameError: name 'x' is not defined (my.py, line 3)``."""
+    """The error and its place in a user's module: ``NameError: name 'x' is not defined (my.py, line 3)``."""
     text = f"{type(error).__name__}: {error}"
     called = traceback.extract_tb(error.__traceback__)[1:]  # from the import on, without the line that asked for it
     own = [frame for frame in called if not frame.filename.startswith("<") and frame.filename != importlib.__file__]

@@ -28,7 +28,7 @@ from ataka.study.fields import arguments
 
 
 class Point(Protocol):
-    """Where an attack can be interrupted within a chunk: a dataclass of tensors and numbers."""
+    """A point within a chunk where an attack can be interrupted: a dataclass of tensors and numbers."""
 
     @property
     def message(self) -> str:
@@ -118,7 +118,7 @@ def _starts(module: ModuleType, options: Mapping[str, Any], split: Split, source
 
 
 def _named(function: Callable[..., Tensor], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of ``values`` that ``function`` takes by name."""
+    """The items of ``values`` that ``function`` takes by name."""
     parameters = inspect.signature(function).parameters
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     return {name: value for name, value in values.items() if takes_all or name in parameters}
@@ -140,14 +140,14 @@ def _chunk_in_memory(size: int) -> Iterator[None]:
 
 @dataclass
 class Done:
-    """How far an evaluation has come: the classes predicted so far, and where its attack stands in the next chunk."""
+    """The progress of an evaluation: the classes predicted so far, and the attack's point in the next chunk."""
 
     module: ModuleType
     predicted: Tensor
     point: Point | None = None
     """None between two pieces of the test set."""
     counts: Counter[str] = field(default_factory=Counter)
-    """Of the finished chunks."""
+    """Sums of the counts of finished chunks."""
     _of_this_chunk: Counter[str] = field(default_factory=Counter)
 
     def take(self, state: State) -> None:

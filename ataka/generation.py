@@ -15,7 +15,7 @@ from ataka.study import Generator
 from ataka.study.fields import number
 
 DEVIATION = 0.001
-"""Of the Gaussian start, in units of [0,1], as TRADES has it (B3)."""
+"""The standard deviation of the Gaussian start, in units of [0,1], as in TRADES (B3)."""
 
 
 def draw(generator: Generator, x: Tensor, sources: Sequence[torch.Generator]) -> Tensor:

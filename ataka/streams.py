@@ -41,7 +41,7 @@ def undisturbed() -> Iterator[None]:
 
 
 def seed_globally(seed: int, *name: str | int) -> None:
-    """From here on the global generators draw from the stream ``name``; for use where they are left ``undisturbed``."""
+    """Seed the global generators with the stream ``name``; for use within ``undisturbed``."""
     number = seed_of(seed, *name)
     torch.manual_seed(number)
     numpy.random.seed(number % 2**32)  # noqa: NPY002

@@ -1,4 +1,4 @@
-"""The Kullback-Leibler divergence between two softmaxes: what all the losses beside cross-entropy are made of."""
+"""The Kullback-Leibler divergence between two softmaxes, of which all losses beside cross-entropy are made."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 Reduction = Literal["mean", "sum"]
-"""Over classes. ``mean``: what torch's KLDivLoss does when not told otherwise, the divergence divided by C."""
+"""The reduction over classes. ``mean`` is the default of torch's KLDivLoss: the divergence divided by C."""
 
 
 def kl(target_logits: Tensor, logits: Tensor, *, temperature: float = 1.0) -> Tensor:

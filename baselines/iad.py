@@ -1,7 +1,7 @@
 """IAD: Zhu et al., "Reliable adversarial distillation with unreliable teachers", 2022.
 
 IAD stands for introspective adversarial distillation. Each image has a trust in the teacher, A = (p_y of the teacher
-on x')^beta; what is missing of it, the student takes from what it says itself of the clean image. x' is made as in
+on x')^beta; with weight 1 - A the student learns from its own output on the clean image. x' is made as in
 ARD. With the softmaxes at temperature t, version I is
 
     alpha (A t^2 KL(T(x) || S(x')) + (1 - A) KL(S(x) || S(x'))) + (1 - alpha) CE(S(x), y)

@@ -1,6 +1,6 @@
 """The inner attack, which all baselines but natural training share: PGD on the network that is being trained.
 
-They differ in where it starts, what it ascends, and whether batch statistics move meanwhile (A12).
+The baselines differ in the attack's start and loss, and in whether batch statistics move meanwhile (A12).
 """
 
 from typing import Annotated, Any, Literal

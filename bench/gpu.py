@@ -55,7 +55,7 @@ class Line:
 
 
 class Sizes:
-    """What is measured: the paper's networks, or the smallest that run everywhere."""
+    """The networks and sizes to measure: the paper's, or the smallest that run everywhere."""
 
     def __init__(self, *, tiny: bool) -> None:
         self.tiny = tiny
@@ -125,7 +125,7 @@ class Bench:
         yield Line("correctness", "verdicts that differ with the switches on", different, "images", note=note)
 
     def same_bits_twice(self) -> Iterator[Line]:
-        """Equal trainings end in equal weights under deterministic algorithms; what they cost."""
+        """Equality of the weights after equal trainings under deterministic algorithms, and the cost of these."""
         seconds = {}
         for deterministic in (False, True):
             torch.use_deterministic_algorithms(deterministic, warn_only=True)
@@ -275,7 +275,7 @@ class Bench:
             return batch / min(self._seconds(lambda: step(networks), rounds=1 if self.sizes.tiny else 3))
 
     def _seconds(self, work: Callable[[], object], rounds: int) -> list[float]:
-        """Of each round, after one that is not counted."""
+        """The seconds of each round, after a first round that is not counted."""
         seconds = []
         for _ in range(rounds + 1):
             self._wait()

@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent.parent / "docs" / "performance"
 
 @dataclass(frozen=True)
 class Timing:
-    """How long a contestant took, seconds: the median, and the quartiles of all rounds."""
+    """The seconds that a contestant took: the median, and the quartiles of all rounds."""
 
     contestant: str
     median: float
@@ -34,7 +34,7 @@ class Row:
     low: str
     high: str
     speed: str
-    """How many times as fast as the contestant that is the measure."""
+    """The speed as a multiple of the speed of the contestant ``measure``."""
     note: str = ""
 
 

@@ -1,7 +1,7 @@
-"""From cells to pages: what a study measured, collected, checked and set as tables. Knows files, never torch.
+"""From cells to pages: the measurements of a study, collected, checked and set as tables. Knows files, never torch.
 
-paper/         what the paper shows, says and printed: tables, claims, published numbers
-catalogue.py   a table by its name; table.py: what every kind of table has
+paper/         the contents of the paper: tables, claims, published numbers
+catalogue.py   a table by its name; table.py: the parts of every kind of table
 accuracies/    Tables 2 to 5: which cells they need, a cell's check, their health, layout, caption
 particles/     Table 1: the same of measured particles
 sources.py     a measurement's CSV, read and checked against the settings now in force
@@ -13,7 +13,7 @@ union.py       each network's worst case over all attacks
 cost.py        the time and memory that jobs took
 claims/        verdicts on the paper's sentences
 layout.py      rows, panels and groups, for every format alike
-caption.py     what a reader must know about any table's numbers, in words
+caption.py     sentences about any table's numbers, for readers
 page.py        a table's layout, caption and files
 render.py      {root}/table2.csv to table2.tex and table2.md, through templates/
 show.py        the same for a terminal

@@ -18,7 +18,7 @@ def load(root: str | Path, study: Study, run: Run, remedy: str) -> choices.Choic
 
 
 def rows(root: str | Path, study: Study, run: Run, remedy: str) -> list[dict[str, object]]:
-    """One row for each candidate of ``load``."""
+    """A row for each candidate of ``load``."""
     choice = load(root, study, run, remedy)
     return [
         {

@@ -1,6 +1,6 @@
-"""What a reader must know about the numbers of a table, in words: what can be said of every kind of table.
+"""Captions of every kind of table: the facts about its numbers that a reader must know, in words.
 
-Every number in it comes from the measurements or the settings. Plain Unicode text; each format escapes it.
+Every number in a caption comes from the measurements or the settings. Plain Unicode text; each format escapes it.
 """
 
 from collections import Counter
@@ -35,7 +35,7 @@ def opening(table: Table, study: Study, measured: int) -> Iterator[str]:
 def stand_ins(
     study: Study, datasets: Sequence[str], archs: Sequence[str], also_left_out: Sequence[str] = ()
 ) -> Iterator[str]:
-    """What this scale uses in place of the paper's data sets and networks, and what it leaves out."""
+    """This scale's stand-ins for the paper's data sets and networks, and those that it leaves out."""
     pairs = [
         (names.dataset(paper, study), used and names.dataset(used, study)) for paper, used in _replaced(study, datasets)
     ]
@@ -49,7 +49,7 @@ def stand_ins(
 
 
 def selection(table: Table, study: Study) -> Iterator[str]:
-    """How alpha was chosen, if it was."""
+    """Sentences on the choice of alpha, if alpha was chosen."""
     if table.tuned_runs(study):
         alphas = names.listed([f"{alpha:g}" for alpha in study.selection.alphas])
         by = selected_by(study, "the rows that have one")

@@ -21,7 +21,7 @@ from report.table import Table
 FOLDER = Path(__file__).with_name("paper") / "tables"
 SCHEMA = FOLDER / "schema.json"
 KINDS: dict[str, type[Table]] = {"accuracies": AccuracyTable, "particles": ParticleTable}
-"""What a table's ``kind`` may be; the first is the default."""
+"""The kinds of tables, by the ``kind`` in their YAML; the first is the default."""
 _TAKEN = {"cells", "claims", "union"}
 """Names of other files of a results folder, which no table may have."""
 _GIVEN = ("name", "path")

@@ -16,7 +16,7 @@ _RECORDS = {
     "evaluate": ("cells", "*.csv"),
     "particles": ("particles", "*.csv"),
 }
-"""Each stage's room, and the names of its records there."""
+"""The folder of each stage, and the names of the stage's records there."""
 _TIMES, _PEAKS = ("cpu_seconds", "seconds"), ("memory_mb", "gpu_memory_mb")
 _HEADER = ["stage", "jobs", "CPU time (min)", "time (min)", "memory (MB)", "GPU memory (MB)"]
 

@@ -71,7 +71,7 @@ class Tabular:
 
     @property
     def groups(self) -> list[tuple[int, str]]:
-        """How many columns of the tabular each group takes, and its title."""
+        """The number of columns of the tabular that each group takes, and its title."""
         return [(self.width * len(group.columns), group.title) for group in self._layout.groups]
 
     @property
@@ -88,7 +88,7 @@ class Tabular:
 
     @property
     def head(self) -> str:
-        """How a column's name is set: over both parts of a number, or flush with it."""
+        """The alignment of a column's name: centred over both parts of a number, or flush with it."""
         return "c" if self.width == 2 else "r"
 
     def number(self, entry: Entry) -> str:

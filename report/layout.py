@@ -1,4 +1,4 @@
-"""What a table shows where, for every kind of table and every format alike.
+"""The contents and places of a table's parts, for every kind of table and every format alike.
 
 A *panel* is a titled part of the rows, a *group* a headed part of the columns.
 """
@@ -16,7 +16,7 @@ LETTERS = "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖ"
 
 @dataclass(frozen=True)
 class Entry:
-    """One number as it is printed; a dash where there is none."""
+    """A number as printed; a dash where there is none."""
 
     text: str = DASH
     spread: str = ""
@@ -94,7 +94,7 @@ class Layout:
 
     @property
     def spans(self) -> list[slice]:
-        """Where each group's entries lie in a row."""
+        """The slice of each group's entries in a row."""
         ends = [sum(len(group.columns) for group in self.groups[:at]) for at in range(len(self.groups) + 1)]
         return [slice(*pair) for pair in pairwise(ends)]
 

@@ -1,4 +1,4 @@
-"""How data sets, networks, attacks and methods are written in print."""
+"""The printed names of data sets, networks, attacks and methods."""
 
 import re
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ def arch(name: str) -> str:
 
 
 def labels(study: Study, names: Iterable[str]) -> dict[str, str]:
-    """How data sets and networks are printed, by their names."""
+    """The printed names of data sets and networks, by their names."""
 
     def label(name: str) -> str:
         try:

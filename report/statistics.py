@@ -20,7 +20,7 @@ Floats = NDArray[numpy.float64]
 ALPHA = 0.05
 """The level of every verdict, over all claims of a table."""
 POWER = 0.8
-"""What a study must have so that it would settle a claim."""
+"""The power that a study must have to settle a claim."""
 _MOST = 10**7
 """More units than anyone will measure."""
 
@@ -79,11 +79,11 @@ class Paired(ABC):
 
     @abstractmethod
     def p_above(self, bound: float = 0.0) -> float:
-        """One-sided p: evidence that the mean is above ``bound``."""
+        """The one-sided p-value of the evidence that the mean is above ``bound``."""
 
     @abstractmethod
     def p_below(self, bound: float = 0.0) -> float:
-        """One-sided p: evidence that the mean is below ``bound``."""
+        """The one-sided p-value of the evidence that the mean is below ``bound``."""
 
     @abstractmethod
     def interval(self, confidence: float) -> tuple[float, float]:
@@ -156,7 +156,7 @@ class PairedT(Paired):
 
 @dataclass(frozen=True)
 class PairedBits(Paired):
-    """One network each, compared on every image: what an image adds to the difference, in points.
+    """A comparison of networks on every image; ``contrasts``: each image's share of the difference, in points.
 
     A ``pair`` of networks against 0: McNemar's exact test; no discordant image, no difference. Against another
     bound, of several networks, and for the interval: the Wald statistic of the mean with one more image at each
@@ -192,7 +192,7 @@ class PairedBits(Paired):
         return max(float(low), -self.reach), min(float(high), self.reach)
 
     def needed(self, bound: float, level: float, power: float = POWER) -> float:
-        """At the observed rate of discordant images (Connor 1987)."""
+        """The number of images needed at the observed rate of discordant images (Connor 1987)."""
         from statsmodels.stats.power import normal_sample_size_one_tail
 
         if self._is_exact(bound):

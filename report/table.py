@@ -40,15 +40,15 @@ class Table(Settings):
     """A table of the paper, a supplement to one, or one of your own."""
 
     noun: ClassVar[str]
-    """What its measurements are called."""
+    """The word for the table's measurements."""
     csv_columns: ClassVar[list[str]]
-    """What the CSV of each states at least."""
+    """The columns that each measurement's CSV has at least."""
     entry_keys: ClassVar[list[str]]
-    """What may be said of a single row or column, as a key."""
+    """The keys that a single row or column may have."""
 
     name: SkipJsonSchema[str]
     path: SkipJsonSchema[str] = Field("", exclude=True)
-    """Where its YAML lies, for messages."""
+    """The path of the table's YAML, for messages."""
     number: int | None = Field(None, ge=1, description="its number in the paper; a table of your own has none")
     supplement: bool = Field(False, description="not in the paper: more about the table of that number")
     heading: str = Field("", description="as captions number it, where that is not the paper's number: A1")
@@ -80,7 +80,7 @@ class Table(Settings):
 
     @property
     def of_the_paper(self) -> bool:
-        """Whether the paper printed it, so that there are published numbers."""
+        """Whether the paper printed the table, so that there are published numbers."""
         return self.number is not None and not self.supplement
 
     @abstractmethod
@@ -103,7 +103,7 @@ class Table(Settings):
         return measurements
 
     def tuned_runs(self, study: Study) -> list[Run]:
-        """One run, of the first seed, for each whose alpha was chosen."""
+        """The runs of the first seed, one for each choice of alpha."""
         first = (replace(source.run, seed=study.seeds[0]) for source in self.sources(study))
         return [run for run in dict.fromkeys(plan.tuned_run(study, run) for run in first) if run]
 

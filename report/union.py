@@ -38,7 +38,7 @@ def write(study: Study, root: str, *, partial: bool = False) -> tuple[Path, int]
 
 
 def rows(study: Study, root: str, *, partial: bool = False) -> list[dict[str, object]]:
-    """One row for each network; UserError for a cell that doesn't hold, or if nothing is measured."""
+    """A row for each network; UserError for a cell that doesn't hold, or if nothing is measured."""
     remedy = f"re-run it: snakemake --cores all {root}/union.csv --forcerun"
     by_network: dict[Run, dict[str, Bits]] = {}
     for cell in sources(study):

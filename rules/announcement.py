@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from snakemake.workflow import Workflow
 
 _servers: list[warm.Server] = []
-"""At most one, which forks jobs for as long as Snakemake lives."""
+"""At most one server, which forks jobs for as long as Snakemake lives."""
 
 
 @mistakes_stop()

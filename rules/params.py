@@ -132,13 +132,13 @@ def missing(
 
 
 def _labels(study: Study, sources: Iterable[Source]) -> dict[str, str]:
-    """How the data sets and networks of ``sources``, and those that they stand for, are printed."""
+    """The printed names of the data sets and networks of ``sources``, and of those that they stand for."""
     used = {name for source in sources for name in (source.dataset, source.arch)}
     return names.labels(study, used.union(study.stand_ins, filter(None, study.stand_ins.values())))
 
 
 def _words(study: Study, sources: Iterable[Source]) -> dict[str, list[object]]:
-    """What the attacks' modules say for tables, and which checks of their numbers are made."""
+    """The words of the attacks' modules for tables, and the checks of the attacks' numbers."""
     attacks = sorted({source.attack for source in sources if isinstance(source, Cell)})
     return {name: study.attack(name).words for name in attacks}
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from snakemake.workflow import Workflow
 
 _BESIDE = {"manifest.json": ("run.json", "history.csv", f"manifest{COST}"), "choice.json": (f"choice{COST}",)}
-"""What belongs to an output and is not declared: a tape that shares another's teachers has its cost alone."""
+"""The undeclared files that belong to an output: a tape that shares another's teachers has its cost alone."""
 
 
 class Rollback:

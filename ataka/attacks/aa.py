@@ -95,7 +95,7 @@ def caveat(options: Options) -> str:
 
 
 def forwards(options: Options) -> float:
-    """Of the standard version 10,000 for an image that withstands it, as 40% are taken to, and 150 for the others."""
+    """Forwards for an image: 10,000 in the standard version if the image stands (40% are taken to), 150 if it falls."""
     return 0.4 * 10_000 + 0.6 * 150 if options.version == "standard" else 100.0
 
 
@@ -133,7 +133,7 @@ def warnings_in(counts: Mapping[str, int]) -> Counter[str]:
 
 
 def _ignore(point: Point) -> None:
-    """Where nobody keeps it."""
+    """A ``keep`` that drops the point."""
 
 
 @checked()
@@ -305,7 +305,7 @@ def _after_the_next(model: nn.Module, adversary: Any, point: Point, x: Tensor, y
 
 
 def _component(adversary: Any, name: str, seed: int) -> Any:
-    """One of the four, as run_standard_evaluation sets it up; each seeds itself."""
+    """The component ``name``, as run_standard_evaluation sets it up; each component seeds itself."""
     if name == "fab-t":
         adversary.fab.targeted, adversary.fab.n_restarts = True, 1
     if name == "apgd-ce":

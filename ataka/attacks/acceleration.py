@@ -27,7 +27,7 @@ Rounding is seen at 1e-6. A network that computes something else where a pair is
 
 
 class Switches(NamedTuple):
-    """Which accelerations are in force."""
+    """The accelerations that are in force."""
 
     fold: bool = False
     channels_last: bool = False
@@ -86,7 +86,7 @@ def accelerated(*networks: nn.Module, images: Tensor) -> Iterator[None]:
 
 
 def left_alone(network: nn.Module, images: Tensor) -> tuple[int, int]:
-    """How many batch normalisations of a network can't be folded, and how many there are; (0, 0) where none is."""
+    """Numbers of a network's batch normalisations: those that can't be folded, and all; (0, 0) without any."""
     norms = sum(isinstance(module, _BatchNorm) for module in network.modules())
     if not in_force().fold or not norms:
         return 0, 0
@@ -96,7 +96,7 @@ def left_alone(network: nn.Module, images: Tensor) -> tuple[int, int]:
 
 
 def _pairs(network: nn.Module, images: Tensor) -> list[folding.Pair]:
-    """What can be folded, from a forward in which it is seen and another that proves it; kept with the network."""
+    """Pairs to fold: one forward finds them, a second forward checks the folded network; kept with the network."""
     known = _known.setdefault(network, {})
     if images.shape[1:] not in known:
         pairs = folding.pairs(network, images)

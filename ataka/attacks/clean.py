@@ -1,4 +1,4 @@
-"""No attack: natural accuracy is the column of this one."""
+"""No attack: the column of natural accuracy, on clean images."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -43,7 +43,7 @@ def attack(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 def diagnose(
     run: Callable[[], Verdicts], network: nn.Module, _attack: Mapping[str, Any], split: Split, *, seed: int
 ) -> tuple[Verdicts, dict[str, float]]:
-    """The verdicts, and ``chance``: what guessing gets right, 100 / classes, in per cent."""
+    """The verdicts, and ``chance``: the accuracy of guessing, 100 / classes, in per cent."""
     verdicts = run()
     with torch.no_grad(), attack_mode(network):
         return verdicts, {"chance": 100 / network(to_unit(split.images[:1])).shape[1]}

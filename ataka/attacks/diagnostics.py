@@ -1,7 +1,7 @@
-"""Whether an evaluation can be believed: what masked gradients, or a PGD that stopped too early, would show.
+"""Signs that an evaluation can't be believed: masked gradients, or a PGD that stopped too early.
 
-After Athalye et al. (2018) and Carlini et al. (2019), as docs/health.md says. Measured beside an attack, on the network
-that was attacked; no verdict depends on it. With 20 steps and 10,000 images it adds a ninth to PGD's own cost.
+The signs follow Athalye et al. (2018) and Carlini et al. (2019); see docs/health.md. They are measured with an attack,
+on the same network; no verdict depends on them. With 20 steps and 10,000 images they add a ninth to PGD's own cost.
 """
 
 from collections.abc import Callable, Mapping

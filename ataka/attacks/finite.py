@@ -52,7 +52,7 @@ class _Counts:
         self._most: dict[str, Tensor] = {}
         """0-d, on the network's device."""
         self._images = 0
-        """Of the largest batch."""
+        """The number of images in the largest batch."""
 
     def see(self, _network: nn.Module, given: tuple[Any, ...], logits: Tensor) -> None:
         """A forward hook. ``given`` may hold a single image twice, of which ``logits`` hold one (``never_alone``)."""

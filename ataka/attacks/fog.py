@@ -91,7 +91,7 @@ def sentence(options: Options) -> str:
 
 
 AMPLITUDE = 100.0
-"""Of the first level, halved at each (``wibble`` in the authors' code, whose decay is FogAttack's 2.0)."""
+"""The first level's amplitude, halved at each level (``wibble`` in the authors' code; FogAttack's decay is 2.0)."""
 
 
 def draw(x: Tensor, *, generator: torch.Generator) -> Tensor:

@@ -16,7 +16,7 @@ def summed_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
 
 
 def divergence_from(log_probabilities: Tensor) -> Loss:
-    """sum KL(p || softmax(logits)) for fixed log p (B,C): what TRADES and RSLAD ascend. Labels are not looked at."""
+    """sum KL(p || softmax(logits)) for fixed log p (B,C): the loss that TRADES and RSLAD ascend, without labels."""
 
     def loss(logits: Tensor, _labels: Tensor) -> Tensor:
         return F.kl_div(logits.log_softmax(1), log_probabilities, reduction="sum", log_target=True)

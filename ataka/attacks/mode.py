@@ -12,7 +12,7 @@ BatchNorm = Literal["eval", "train"]
 
 
 def networks_of(models: nn.Module | Sequence[nn.Module]) -> list[nn.Module]:
-    """One network or several, as a list; an ``nn.ModuleList`` is several, an ``nn.Sequential`` is one."""
+    """The networks of ``models``, as a list; an ``nn.ModuleList`` is several, an ``nn.Sequential`` a single network."""
     if isinstance(models, nn.Module) and not isinstance(models, nn.ModuleList):
         return [models]
     return list(models)

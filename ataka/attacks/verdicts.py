@@ -8,9 +8,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Verdicts:
-    """One bit an image, (N,) bool: still classified correctly. ``constant``: the same class predicted for all.
+    """Verdicts on N images. ``correct`` (N,) bool: an image is still classified correctly under the attack.
 
-    ``counts``: what an attack counted at the last point of each chunk, added up.
+    ``constant``: the same class was predicted for all images. ``counts``: sums of the chunks' last counts.
     """
 
     correct: Tensor

@@ -47,7 +47,7 @@ class Dataset:
 
 
 def archive_folder(folder: str | Path) -> Path:
-    """Where archives are looked for: ATAKA_DATA if it is set, else the configured folder."""
+    """The folder of the archives: ATAKA_DATA if that variable is set, else the configured folder."""
     return expanded(os.environ.get("ATAKA_DATA") or folder)
 
 

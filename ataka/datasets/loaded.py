@@ -1,4 +1,4 @@
-"""Whether the images and labels that were loaded are what a data set's specification says."""
+"""The loaded images and labels of a data set, checked against its specification."""
 
 from typing import TYPE_CHECKING
 

@@ -25,7 +25,7 @@ SMALLEST = 8
 
 
 class Form(NamedTuple):
-    """What the headers and the labels of a file say of its images; ``images`` counts them: (training, test)."""
+    """The form of a file's images, from the headers and the labels; ``images`` counts them: (training, test)."""
 
     classes: int
     channels: int
@@ -99,7 +99,7 @@ def _channels_first(images: Any) -> Any:
 
 
 def _classes(path: Path, labels: dict[str, Any], counts: list[int]) -> int:
-    """How many classes there are, by the labels of the training images."""
+    """The number of classes, by the labels of the training images."""
     for (key, array), count in zip(labels.items(), counts, strict=True):
         if array.dtype.kind not in "iu" or array.shape != (count,):
             raise UserError(f"{path}: {key} is {array.dtype} of shape {array.shape}, not integers of shape ({count},)")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Specification:
-    """What networks and views need to know about a data set.
+    """The facts about a data set that networks and views need.
 
     ``label`` is printed in tables. Labels are 0 to ``classes`` - 1. Images have ``channels`` and ``size`` rows and
     columns; ``images`` counts them: (training, test). An epoch's view moves each image by at most ``shift`` pixels and,

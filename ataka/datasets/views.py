@@ -1,6 +1,6 @@
-"""The *view* of an epoch: what it does to the training images, order and augmentation.
+"""The *view* of an epoch: the order and the augmentation of the training images.
 
-A pure function of (seed, epoch), drawn on the CPU so that it is the same on every device.
+A view is a pure function of (seed, epoch), drawn on the CPU so that every device gets the same view.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from ataka import streams
 
 @dataclass(frozen=True)
 class View:
-    """What one epoch does to the training images: order (N,), shifts (N, 2) in [0, 2 * shift], flips (N,)."""
+    """An epoch's changes to the training images: order (N,), shifts (N, 2) in [0, 2 * shift], flips (N,)."""
 
     order: Tensor
     shifts: Tensor

@@ -1,1 +1,1 @@
-"""What lies on disk, and how it is written: whole, sealed, claimed and resumed. No result depends on it."""
+"""Files on disk: written whole, sealed, claimed and resumed. No result depends on this package."""

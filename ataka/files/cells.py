@@ -16,7 +16,7 @@ Perhaps = Annotated[float | None, BeforeValidator(lambda text: None if text == "
 
 
 class Row(BaseModel):
-    """One network under one attack. A row may state more than these fields, as the attack's own settings and checks.
+    """A cell's row: one network under one attack. A row may hold more fields, such as the attack's settings and checks.
 
     ValueError if the accuracy and its 95 % interval are not those of ``correct`` among ``n`` images.
     """
@@ -64,7 +64,7 @@ class Row(BaseModel):
 
 
 COLUMNS = [*Row.model_fields]
-"""What every cell states; it may state more."""
+"""The columns of every cell; a cell may have more columns."""
 
 
 def numbers(correct: int, n: int) -> dict[str, str]:

@@ -1,4 +1,4 @@
 """Numbers of file formats. The settings of each artifact in such a format include the number. Imports no torch."""
 
 TAPE = 1
-"""Of a tape: its manifest and its epochs' files (tape.py). Another number records every tape again."""
+"""The format of a tape: its manifest and its epochs' files (tape.py). Another number records every tape again."""

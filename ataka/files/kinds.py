@@ -1,4 +1,4 @@
-"""What sets the networks of others apart that none of ours can take: the words for a checkpoint that doesn't fit.
+"""Peculiarities of others' networks that ours lack: the words for a checkpoint that doesn't fit.
 
 The signs are names of tensors, as RobustBench 1.1.1's classes for CIFAR have them, and torchvision's ResNet.
 """
@@ -17,14 +17,14 @@ _SIGNS = (
     (r"^stem_conv\.|^blocks\.\d+\.layer\.", "stages whose widths or depths don't follow from two numbers"),
     (r"\b(?:cls_token|pos_embed|qkv)\b", "attention"),
 )
-"""Patterns of names, the most telling first, and what a network has that has such a tensor."""
+"""Patterns of tensors' names, the most telling first, and the peculiarity of a network with such a tensor."""
 _STEM = re.compile(r"^conv1\.weight \(\d+, \d+, 7, 7\)")
 
 
 def peculiarities(names: Iterable[str], *, lacking: Sequence[str] = (), shapes: Sequence[str] = ()) -> str:
-    """What a file's network has that the network doesn't, judged by the ``names`` of the file's tensors; perhaps "".
+    """The peculiarity of a file's network that the network lacks, by the ``names`` of the file's tensors; perhaps "".
 
-    ``lacking`` are the network's tensors that the file lacks, ``shapes`` tell those that have other shapes.
+    ``lacking`` are the network's tensors that the file lacks, ``shapes`` describe the tensors of other shapes.
     """
     listed = list(names)
     for pattern, meaning in _SIGNS:

@@ -62,7 +62,7 @@ def git_state() -> tuple[str, bool | None]:
 
 
 def _git(*arguments: str) -> str:
-    """What git answers of the checkout, whatever repository the environment names; no file is written."""
+    """Git's answer about the checkout, whatever repository the environment names; no file is written."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or "CONFIG" in name}
     command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(HOME), *arguments]
     answer = subprocess.run(command, env=kept, capture_output=True, check=True).stdout

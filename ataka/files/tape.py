@@ -125,7 +125,7 @@ def _entry(path: Path, folder: Path) -> dict[str, str]:
 
 
 def _clear(folder: Path, part: str = "") -> None:
-    """Remove the tapes that lay in ``folder`` before the one of ``part``."""
+    """Remove all tapes in ``folder`` but the tape in the subfolder ``part``."""
     for other in folder.iterdir():
         if re.fullmatch(rf"[0-9a-f]{{{_DIGITS}}}", other.name) and other.name != part:
             shutil.rmtree(other, ignore_errors=True)

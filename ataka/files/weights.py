@@ -32,11 +32,11 @@ _OTHERS = {
     b"\x1f\x8b": "a gzip archive: unpack it",
     b"\x93numpy": "an array of NumPy",
 }
-"""The first bytes of other files, whatever their case, and what begins so."""
+"""The first bytes of other kinds of files, whatever their case, and the kind that begins so."""
 _LONGEST_HEADER = 100_000_000
-"""Of a safetensors file, in bytes: its reader takes no longer one."""
+"""The longest header of a safetensors file, in bytes, that its reader takes."""
 _DAMAGE = (OSError, ValueError, RuntimeError, EOFError, struct.error, zipfile.BadZipFile, zlib.error)
-"""What Python's zipfile raises for an archive that isn't whole; NotImplementedError is a RuntimeError."""
+"""The errors of Python's zipfile for an archive that isn't whole; NotImplementedError is a RuntimeError."""
 
 
 def read(path: str, sha256: str) -> Any:
@@ -60,7 +60,7 @@ def read(path: str, sha256: str) -> Any:
 
 
 def _content(path: str, file: IO[bytes]) -> Any:
-    """What an open file holds."""
+    """The content of an open file."""
     head = file.read(64)
     file.seek(0)
     for start, kind in _OTHERS.items():
@@ -149,7 +149,7 @@ def require_real(path: str, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _problem(name: str, tensor: Tensor) -> str:
-    """What is wrong with the numbers of a tensor; an empty text for nothing."""
+    """The fault in the numbers of a tensor, for a message; an empty text if there is none."""
     if tensor.is_meta:
         return "without any numbers (saved from torch's meta device)"
     if tensor.layout != torch.strided:

@@ -17,7 +17,7 @@ _MEGABYTE = 1e6
 
 @dataclass(frozen=True)
 class Usage:
-    """What a job has taken so far.
+    """The time and memory that a job has taken so far.
 
     seconds        of work, without interruptions
     cpu_seconds    of processor time, of all threads

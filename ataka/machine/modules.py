@@ -1,4 +1,4 @@
-"""Where the source of a module lies, without importing it."""
+"""The place of a module's source, found without importing the module."""
 
 import importlib.util
 import sys

@@ -1,4 +1,4 @@
-"""What the name of a network stands for. Imports no torch."""
+"""The architecture that a network's name stands for. Imports no torch."""
 
 from typing import Any, NamedTuple
 

@@ -5,7 +5,7 @@ recognised by its keys; every tensor of the network comes from the file, and eve
 to be dead. Two exceptions: batch-norm's counters, which old torch didn't have, and a normalisation that the file
 doesn't hold stays the network's own (RSLAD's CIFAR-100 teacher: its mean and deviation are the caller's to say).
 
-What keys don't show can't be checked: an activation, a normalisation that the authors' code applies outside the file.
+Facts that no key shows can't be checked: an activation, a normalisation that the authors' code applies by itself.
 """
 
 import re
@@ -66,7 +66,7 @@ LAYOUTS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 PREFIX = re.compile(r"^(?:(?:module|model)\.)+")
 COMPILED = "_orig_mod."
-"""What torch.compile puts into the names of a module that it wraps, wherever that module stands."""
+"""The prefix that torch.compile puts into the names of a wrapped module, wherever that module stands."""
 COUNTER = "n_averaged"
 """The number of averaged networks that torch's AveragedModel keeps beside their average."""
 NORMALISATION = re.compile(r"^(?:0\.|normali[sz]er?\.)?(?:(mean|mu)|(?:std|sigma))$")
@@ -151,7 +151,7 @@ def _chosen(path: str, content: Any, network: nn.Module, wanted: str | None) -> 
 def _places(content: Any) -> Iterator[tuple[str, Any]]:
     """Mappings with tensors in them, and lists of tensors, by their keys: a state dict, an average, an optimiser's.
 
-    What stands at two places of a file comes once, at the first.
+    A mapping or list that stands at two places of a file comes once, at the first.
     """
     pending, met = [("", content, 0)], set()
     while pending:

@@ -1,4 +1,4 @@
-"""Which batch normalisations of a network can be folded into the convolution before them, and the folded weights.
+"""The batch normalisations of a network that can be folded into the convolution before them, and the folded weights.
 
 In evaluation mode a batch normalisation is an affine map of each channel, so that
 
@@ -88,14 +88,14 @@ def _memory(tensor: Tensor) -> int:
 
 
 class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """What a forward does with each tensor, by the tensor's memory."""
+    """The operations of a forward on each tensor, by the tensor's memory."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.uses: Counter[int] = Counter()
-        """In how many operations it goes in or comes out."""
+        """The number of operations that a tensor goes into or comes out of."""
         self.weight: dict[int, int] = {}
-        """Of a convolution's output, the weight."""
+        """The weight behind each convolution's output."""
         self._alive: list[Tensor] = []
         """Memory that is given back would be taken for the next tensor's."""
 

@@ -1,7 +1,7 @@
-"""The averaged ensemble, as one network: what the paper's "en-" methods are, and what attacks see.
+"""The averaged ensemble as one network: the network of the paper's "en-" methods, also under attack.
 
-The paper doesn't say what is averaged (ambiguities.md, E1). The default is the reading in which the ensemble
-predicts the mean of its members' probabilities; the mean of logits is the other one.
+The paper doesn't name the quantity that is averaged (ambiguities.md, E1). By the default reading the ensemble
+predicts the mean of its members' probabilities; by the other reading, the mean of their logits.
 """
 
 import math

@@ -10,7 +10,7 @@ EXAMPLES = ("wrn70-16-relu",)
 
 
 def named(name: str) -> Architecture | None:
-    """That name alone."""
+    """The architecture of ``wrn70-16-relu``; None for any other name."""
     settings = {"depth": 70, "width": 16}
     return Architecture(name, label="WRN-70-16 (ReLU)", settings=settings) if name == "wrn70-16-relu" else None
 

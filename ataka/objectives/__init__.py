@@ -1,1 +1,1 @@
-"""What a training step of the paper's own methods computes."""
+"""The losses of a training step of the paper's own methods."""

@@ -72,10 +72,10 @@ class Students:
         return [budget(self.generator) if self.options.input == "particle" else 0.0] * count
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
-        """Of student i: with the target detached its own term of eq. 9, with a live one the whole sum.
+        """The loss of each student i: its own term of eq. 9 with the target detached, the whole sum with a live target.
 
-        Either way the others' logits are held, so that a loss reaches its own student alone: what the sum's gradient
-        with respect to S_i is, exactly, since the students share no weights.
+        Either way the others' logits are held, so that a loss reaches its own student alone. This is exactly the sum's
+        gradient with respect to S_i, since the students share no weights.
 
         With clean input (D1) all students see x, and there are no particles.
         """

@@ -57,7 +57,7 @@ def budget(generator: Generator) -> float:
 
 
 def _evaluated(networks: Sequence[nn.Module], particles: Tensor) -> Tensor:
-    """What each network says of its particle in evaluation mode; (n, B, ...) to (n, B, C)."""
+    """The logits of each network on its particle in evaluation mode; (n, B, ...) to (n, B, C)."""
     with attack_mode(*networks), torch.no_grad():
         return torch.stack([network(x_adv) for network, x_adv in zip(networks, particles, strict=True)])
 

@@ -1,8 +1,8 @@
-"""What a study consists of: its artifacts, where each lies, what it is made from, and what decides its bytes.
+"""The artifacts of a study: the path of each, its sources, and the settings and code that decide its bytes.
 
 Four kinds of artifact have a name of their own: a `Tape` (the teachers' recorded logits), a `Run` (one training), a
 `Cell` (one number of a table) and `Particles` (the measurements behind Table 1). Each knows its path below the results
-folder and its settings; the SHA-256 of those settings is what Snakemake watches and what a table compares before it
+folder and its settings; Snakemake watches the SHA-256 of those settings, and a table compares that digest before it
 takes a cell in.
 """
 

@@ -46,7 +46,7 @@ class Run:
         return self.folder(root) / "model.safetensors"
 
     def choice(self, root: str | Path) -> Path:
-        """Where the alpha chosen for this data set, network and method is written."""
+        """The file of the alpha chosen for this data set, network and method."""
         return self.folder(root).parents[1 if self.part else 0] / "choice.json"
 
     @property
@@ -112,7 +112,7 @@ def scale_of(root: str) -> str:
 
 
 def data_file(root: str | Path, dataset: str, part: str) -> Path:
-    """Where the prepared images lie: ``part`` is train (with validation, and so all) or test."""
+    """The file of the prepared images: ``part`` is train (with validation, and so all) or test."""
     return Path(root, "data", dataset, f"{part}.safetensors")
 
 
@@ -175,7 +175,7 @@ def parse(path: str | Path) -> tuple[str, Node]:
 
 
 def forms(root: str = "ROOT") -> str:
-    """What the paths of artifacts look like."""
+    """The forms of artifacts' paths, as a clause for messages."""
     return (
         f"such are {root}/tapes/DATASET/ENSEMBLE/seedN/manifest.json, "
         f"{root}/runs/DATASET/ARCH/METHOD/seedN/model.safetensors, {root}/cells/DATASET/ARCH/METHOD/seedN/ATTACK.csv, "

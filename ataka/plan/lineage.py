@@ -1,4 +1,4 @@
-"""How the artifacts hang together: what each is made from."""
+"""The sources that each artifact is made from."""
 
 from collections.abc import Mapping
 from pathlib import Path

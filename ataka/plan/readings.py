@@ -1,4 +1,4 @@
-"""How a study, and each training of it, reads the paper's open sentences."""
+"""The readings of the paper's open sentences in a study, and in each training of the study."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -39,7 +39,7 @@ def _texts(readings: Iterable[tuple[str, str, Any]], below: str = "") -> dict[st
 
 
 def all_readings(study: Study) -> dict[str, str]:
-    """How the study reads the paper's open sentences: setting to value, with the question's number.
+    """The study's readings of the paper's open sentences: setting to value, with the question's number.
 
     Hyper-parameters that several methods share under one value are listed once.
     """

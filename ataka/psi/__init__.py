@@ -33,11 +33,11 @@ class Psi(Protocol):
     """
 
     OUTPUTS: Outputs
-    """Which outputs of the teachers and of the student it takes; its target is of the same kind."""
+    """The kind of outputs that a psi takes of the teachers and the student; its target is of the same kind."""
     NEEDS_STUDENT: bool
-    """Whether it takes the student's outputs into account."""
+    """Whether a psi takes the student's outputs into account."""
     Options: type[Any]
-    """Its hyper-parameters and readings."""
+    """The hyper-parameters and readings of a psi."""
 
     def amalgamate(self, teachers: Tensor, labels: Tensor, student: Tensor | None, options: Any) -> Tensor:
         """The target (B,C) of the teachers' outputs (n,B,C), labels (B,) and, if it needs them, the student's (B,C)."""
@@ -81,7 +81,7 @@ def average(weights: Tensor, outputs: Tensor) -> Tensor:
 
 @hyperparameters
 class Amalgamation:
-    """Which psi a method uses, and the options of that psi."""
+    """The psi of a method, and the options of that psi."""
 
     amalgamation: str | None = None
     psi: Annotated[object, Field(validate_default=True)] = None

@@ -15,7 +15,7 @@ NEEDS_STUDENT = False
 
 @hyperparameters
 class Options:
-    """How eq. 5 is read."""
+    """The readings of eq. 5."""
 
     floor: Annotated[float, Field(gt=0)] = reading(
         1e-12,

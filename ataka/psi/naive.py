@@ -1,4 +1,4 @@
-"""Eq. 4: for each image the logits of one teacher, the one of the highest cross-entropy on its own image (C4)."""
+"""Eq. 4: for each image the logits of the teacher that has the highest cross-entropy on its own image (C4)."""
 
 from typing import Literal
 
@@ -16,7 +16,7 @@ Followed = Literal["hardest", "easiest"]
 
 @hyperparameters
 class Options:
-    """How eq. 4 is read."""
+    """The readings of eq. 4."""
 
     follow: Followed = reading(
         "hardest",

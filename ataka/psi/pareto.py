@@ -23,7 +23,7 @@ Per = Literal["image", "batch", "mean_distance"]
 
 @hyperparameters
 class Options:
-    """How eq. 7 is read."""
+    """The readings of eq. 7."""
 
     weights_per: Per = reading(
         "image",

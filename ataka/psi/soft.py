@@ -15,7 +15,7 @@ NEEDS_STUDENT = False
 
 @hyperparameters
 class Options:
-    """How eq. 6 is read."""
+    """The readings of eq. 6."""
 
     beta: float = reading(
         1.0,

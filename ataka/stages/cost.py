@@ -1,7 +1,7 @@
-"""What a study will cost on this machine: a first, honest estimate before any job starts.
+"""The cost of a study on this machine: a first, honest estimate before any job starts.
 
-Work is counted in passes through a network, a backward pass as two forwards (one for the images alone, which is
-what an attack asks for), and each network's forward is timed here. Expect the truth within a factor of two or three.
+Work is counted in passes through a network, a backward pass as two forwards (as one where an attack asks for the
+images' gradient alone), and each network's forward is timed here. Expect the truth within a factor of two or three.
 """
 
 import math
@@ -28,7 +28,7 @@ ATTACK_STEP, UPDATE = 2, 3
 WIDE = 0.04
 """Kernels wider than this are taken to be felt: then a literal eq. 2 asks each network at every particle (A9)."""
 JOB_SECONDS, WARM_JOB_SECONDS = 3.0, 0.3
-"""To start a job: Python and torch; forked from a process that has loaded them."""
+"""Seconds to start a job: with Python and torch to load; forked from a process that has loaded them."""
 PATIENCE = 3 * 86400
 """Seconds of work beyond which a study without a GPU is stopped."""
 
@@ -108,7 +108,7 @@ def _passes(study: Study, node: Node) -> list[tuple[str, str, float]]:
 
 
 def _images(study: Study, node: Tape | Run) -> int:
-    """How many images an epoch of a training has."""
+    """The number of images in an epoch of a training."""
     held_out = study.data.validation
     rest = study.data.train or study.dataset(node.dataset).specification.images[0] - held_out
     return rest + held_out if plan.trained_on(study, node) == "all" else rest

@@ -34,7 +34,7 @@ def diagnosed(generator: Generator, teachers: Sequence[nn.Module], images: Split
 def diagnose(
     generator: Generator, networks: Sequence[nn.Module], x: Tensor, y: Tensor, *, seed: int
 ) -> dict[str, float]:
-    """Whether a generator attacks trained networks at all, on images x (B,C,H,W) with labels y (B,). Returns:
+    """Signs that a generator attacks trained networks at all, on images x (B,C,H,W) with labels y (B,). Returns:
 
     kernel_offdiagonal_mean  over steps, pairs and images; 0 where particles never depended on each other
     generator_gain           the rise of the mean cross-entropy from x to the particles, over PGD's from the same starts

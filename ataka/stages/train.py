@@ -132,7 +132,7 @@ def _frozen(study: Study, root: str, node: Run, device: torch.device) -> Mixture
 
 
 def _save(folder: Path, trained: Sequence[nn.Module], *, joint: bool) -> None:
-    """One network's weights, or all members' in the file of an average."""
+    """Write the weights of one network, or those of all members in the file of an average."""
     state = Mixture(trained).state_dict() if joint else trained[-1].state_dict()
     save_tensors(folder / "model.safetensors", state)
 

@@ -112,12 +112,12 @@ class Study(Settings):
         return self
 
     def selection_of(self, name: str) -> Selection:
-        """How alpha of the method ``name`` is chosen."""
+        """The selection of alpha for the method ``name``."""
         split = self.method(name).chosen_on
         return self.selection if split is None else self.selection.model_copy(update={"split": split})
 
     def stand_in(self, name: str) -> str | None:
-        """What this scale uses where the paper has ``name``; None where it leaves it out."""
+        """The name that stands at this scale for the paper's ``name``; None where the scale leaves ``name`` out."""
         return self.stand_ins.get(name, name)
 
     def dataset(self, name: str) -> Dataset:
@@ -141,7 +141,7 @@ class Study(Settings):
         return self.setups[name].at(self.at(dataset, arch, self.setups[name].where))
 
     def at(self, dataset: str, arch: str, names: Collection[str]) -> list[str]:
-        """Those of the paper's ``names`` that stand for ``dataset`` or ``arch`` at this scale."""
+        """The paper's ``names`` that ``dataset`` or ``arch`` stand in for at this scale."""
         return [name for name in names if self.stand_in(name) in (dataset, arch)]
 
     def attack(self, name: str) -> AttackEntry:

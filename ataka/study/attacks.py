@@ -1,6 +1,6 @@
-"""The attacks of a study: what its settings, tables and estimates need to know of an attack's own module.
+"""The attacks of a study: the facts of an attack's own module that settings, tables and estimates need.
 
-``ataka.attacks`` says what such a module may define. No other place knows a kind of attack by its name.
+``ataka.attacks`` lists the names that such a module may define. No other place knows a kind of attack by its name.
 """
 
 import inspect
@@ -37,13 +37,13 @@ class Check:
 
     name: str
     meaning: str
-    """What a table says of a number that raises it."""
+    """A table's words for a number that raises this check."""
     quantity: str
     above: float | str
     against: str = ""
     """The other kind."""
     at_zero: bool = True
-    """Whether it can be raised where no image is right."""
+    """Whether the check can be raised where no image is right."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class AttackEntry(Plugin):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Its entry in a YAML, with every option."""
+        """The attack's entry in a YAML, with every option."""
         return {"kind": self.kind, **self.options}
 
     @property
@@ -80,7 +80,7 @@ class AttackEntry(Plugin):
 
     @property
     def eps(self) -> str | None:
-        """Its budget in l_inf; None for an attack with another measure, or none."""
+        """The attack's budget in l_inf; None for an attack with another measure, or none."""
         return self.options.get("eps")
 
     @property
@@ -90,7 +90,7 @@ class AttackEntry(Plugin):
 
     @property
     def words(self) -> list[Any]:
-        """What tables print of it, and which signs they look for: nothing that decides its verdicts."""
+        """The attack's words in tables, and the signs that tables look for: nothing here decides a verdict."""
         checks = [asdict(check) for check in self.checks]
         return [self.label, self.sentence, self.caveat, self.paper_note, list(self.beats), checks]
 

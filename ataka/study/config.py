@@ -24,7 +24,7 @@ from ataka.study.strict_yaml import once_each, read_mapping, require_plain
 
 DEFAULT_SCALE = "paper"
 MOST = 10**9
-"""No whole number in a configuration gets there."""
+"""Every whole number in a configuration is below this bound."""
 
 
 def scales() -> tuple[str, ...]:
@@ -46,7 +46,7 @@ def overrides(text: str) -> dict[str, Any]:
 def load(scale: str = DEFAULT_SCALE, overrides: Mapping[str, Any] | None = None) -> Study:
     """The checked study of ``scale`` with ``overrides`` (a nested mapping of keys) laid over it.
 
-    Raises UserError naming the key's path, what is wrong and what would be right.
+    Raises UserError with the key's path, the mistake and the valid values.
     """
     if scale not in scales():
         raise UserError(f"no scale '{scale}' in config/{nearest(scale, scales())}")
@@ -107,7 +107,7 @@ def _optional(node: Any) -> Any:
 
 
 def _check_numbers(settings: Any, place: str) -> None:
-    """No count is so large that it can only be a slip; ``place`` says where ``settings`` stand."""
+    """Refuse a count so large that it can only be a slip; ``place`` is the path of ``settings``."""
     pairs = settings.items() if isinstance(settings, dict) else enumerate(settings)
     for key, value in pairs:
         if isinstance(value, dict | list | tuple):
@@ -117,7 +117,7 @@ def _check_numbers(settings: Any, place: str) -> None:
 
 
 def _check_sizes(study: Study) -> None:
-    """No more images are asked for than the data sets have."""
+    """Refuse to ask for more images than the data sets have."""
     for name in study.teachers:
         dataset = study.stand_in(name)
         if dataset is None:

@@ -1,4 +1,4 @@
-"""A validation error in the user's words: the key's path, what is wrong, and the nearest valid name."""
+"""A validation error in the user's words: the key's path, the mistake, and the nearest valid name."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -63,7 +63,7 @@ def _problems(error: ValidationError, known: Iterable[str] | None) -> Iterator[d
 
 
 def _message(problem: Any) -> str:
-    """What is wrong, and what would be right."""
+    """The mistake, and the valid values."""
     message, given = str(problem["msg"]).removeprefix("Value error, "), problem.get("input")
     match problem["type"]:
         case "extra_forbidden" | "unexpected_keyword_argument":

@@ -219,7 +219,7 @@ def plain(settings: Any) -> Any:
 
 
 def _described(settings: Any) -> Mapping[str, Any]:
-    """What a model or a hyper-parameter class says of its fields, by name, without those that are unused."""
+    """The field descriptions of a model or a hyper-parameter class, by name, without unused fields."""
     if isinstance(settings, BaseModel):
         return type(settings).model_fields
     described: Mapping[str, Any] = getattr(settings, "__pydantic_fields__", {})

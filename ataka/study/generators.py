@@ -1,4 +1,4 @@
-"""Where the teachers' particles come from."""
+"""The generators of the teachers' particles."""
 
 from typing import Annotated, Literal
 
@@ -144,7 +144,7 @@ class Generator(Settings):
 
     @property
     def signed(self) -> bool:
-        """Whether its steps are along signs, of ``step_size`` in units of [0, 1]."""
+        """Whether the generator's steps are along signs, of ``step_size`` in units of [0, 1]."""
         return self.kind == "pgd" or self.update == "sign"
 
     @model_validator(mode="after")

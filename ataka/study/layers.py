@@ -66,7 +66,7 @@ def without_other_kinds(base: Mapping[str, Any], upper: Mapping[str, Any]) -> di
 
 
 def _differ(entry: Any, other: Any) -> bool:
-    """Whether both are entries that state a kind, and it is not the same."""
+    """Whether both are entries that state a kind, and the kinds differ."""
     both = isinstance(entry, dict) and isinstance(other, dict) and "kind" in entry and "kind" in other
     return both and entry["kind"] != other["kind"]
 

@@ -136,5 +136,5 @@ class Method(Settings):
 
     @property
     def joint(self) -> bool:
-        """Its members train together, in one run."""
+        """Whether the ensemble's members train together, in one run."""
         return self.generator is not None

@@ -1,4 +1,4 @@
-"""What the start of a study says of its settings: they are possible, but perhaps not what was meant."""
+"""Notes at the start of a study, on settings that are possible but perhaps not meant."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from ataka.study.options import facts
 
 
 def notes(study: Study) -> Iterator[str]:
-    """One sentence each: steps that overshoot their ball, variants that are left out."""
+    """Notes of one sentence each: steps that overshoot their ball, variants that are left out."""
     large: dict[tuple[str, str], list[str]] = defaultdict(list)
     for place, settings in _with_steps(study):
         step, eps = str(settings.get("step_size")), str(settings.get("eps"))

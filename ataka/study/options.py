@@ -17,12 +17,12 @@ from ataka.study.layers import overlay
 
 @dataclass(frozen=True)
 class Facts:
-    """What settings need of a method: of its options, and of the module that its objective is."""
+    """The facts about a method that settings need: its options, and its objective's module."""
 
     options: dict[str, Any]
     """The checked hyper-parameters with their defaults, as JSON."""
     settings: dict[str, Any]
-    """Those that the digest of a run's settings holds (fields.plain)."""
+    """The hyper-parameters that the digest of a run's settings holds (fields.plain)."""
     readings: list[tuple[str, str, str]]
     """(path, question, value) of each reading among them."""
     idle: list[str]
@@ -38,7 +38,7 @@ class Facts:
 
 
 def facts(study: Study, method: str, dataset: str = "", arch: str = "") -> Facts:
-    """What settings need of ``method``, by default without what differs (``where``) for a data set and a network.
+    """The facts about ``method``, by default without the differences (``where``) for a data set and a network.
 
     Loads the objective's module, and so torch, only if it has been edited since the facts were kept (plugins.py).
     """
@@ -48,7 +48,7 @@ def facts(study: Study, method: str, dataset: str = "", arch: str = "") -> Facts
 def options(study: Study, method: str, dataset: str = "", arch: str = "") -> Any:
     """The hyper-parameters of ``method`` for its ``create``: an instance of its objective's ``Options``.
 
-    With what differs (``where``) for a data set and a network of this scale, where they are given.
+    They include the differences (``where``) for a data set and a network of this scale, where these are given.
     """
     return _options(study, method, study.at(dataset, arch, study.method(method).where))
 
@@ -161,7 +161,7 @@ def _check_heeded(study: Study, name: str, method: Method, given: Facts) -> None
 
 
 def _check(study: Study, name: str, method: Method, given: Facts) -> None:
-    """What the objective needs is there: alpha, teachers, an ensemble, a channel of its tape, the particles."""
+    """Refuse a method that lacks a need of its objective: alpha, teachers, an ensemble, a tape's channel, particles."""
     _check_heeded(study, name, method, given)
     if given.create is None:
         raise UserError(f"methods.{name}.objective: '{method.objective}' has no function create")

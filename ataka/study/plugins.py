@@ -28,11 +28,11 @@ from ataka.files.records import seal
 from ataka.machine.modules import source
 
 STORE = Path("results/.facts.json")
-"""Where facts are kept, if the folder is there."""
+"""The file that keeps facts, if its folder is there."""
 _MOST = 2000
 """Facts that are kept; beyond these, the oldest go."""
 _BEGAN = time.time() - time.process_time()
-"""When this process started, or a little later."""
+"""The time when this process started, or a little later."""
 _ENVIRONMENT = f"python {platform.python_version()}, pydantic {pydantic.VERSION}"
 _INSTALLED = Path(os.__file__).parent
 _source = cache(source)
@@ -46,7 +46,7 @@ class _Store:
     facts: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, list[str]] = field(default_factory=dict)
     seen: int = 0
-    """How many modules were loaded when ``sources`` was last brought up to date."""
+    """The number of modules loaded when ``sources`` was last brought up to date."""
     added: bool = False
     """Whether this process found facts that were not there."""
 

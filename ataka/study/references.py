@@ -1,4 +1,4 @@
-"""Whether every name that a study's settings mention is defined there: methods, set-ups, generators, networks."""
+"""Checks that a study's settings define every name that they mention: methods, set-ups, generators, networks."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -40,7 +40,7 @@ def check(study: "Study") -> None:
 
 
 def _check_differences(study: "Study", group: str, where: Mapping[str, Mapping[str, object]]) -> None:
-    """``where`` holds, for each entry of ``group``, what differs for a data set or a network."""
+    """Refuse unknown names of data sets and networks in ``where``: entries of ``group`` to their differences."""
     for entry, differences in where.items():
         for key in differences:
             if key not in study.teachers and not _is_architecture(key):
@@ -167,7 +167,7 @@ def _check_pair(name: str, method: Method, ensemble: Ensemble, teacher: Setup, s
 
 
 def _of_the_loop(setup: Setup) -> Mapping[str, object]:
-    """What is the same for all networks of a training; the others a network gets before it, or decide what is kept."""
+    """The settings shared by all networks of a training; other settings act before training or on what is kept."""
     return setup.model_dump(exclude={"initialisation", "batchnorm_momentum", "ema", "swa", "checkpoint"})
 
 

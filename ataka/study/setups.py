@@ -227,7 +227,7 @@ class Setup(Settings):
 
     @property
     def additions(self) -> list[str]:
-        """What this set-up adds to a training that changes what a row of a table is, in words."""
+        """The set-up's additions to a training that change the meaning of a table's row, in words."""
         smoothing = [f"label smoothing {self.smoothing:g}"] if self.smoothing else []
         return [option.words for option in (self.averaging, self.awp) if option] + smoothing
 

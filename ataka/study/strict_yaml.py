@@ -118,7 +118,7 @@ for _tag, _construct in {
 
 
 def _is_plain(node: Any) -> bool:
-    """Whether a word stands without quotes, so that its form decides what it is."""
+    """Whether a word stands without quotes, so that its form decides its type."""
     return node.style is None
 
 

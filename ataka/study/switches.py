@@ -33,7 +33,7 @@ switch. This page is generated: `python -m ataka readings`.
 
 
 class Switch(NamedTuple):
-    """One setting that reads a sentence."""
+    """A setting that reads a sentence of the paper."""
 
     question: str
     sentence: str

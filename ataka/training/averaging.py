@@ -90,7 +90,7 @@ def ema_share(ema: EMA, taken: int, total: int) -> float:
 
 
 def swa_count(swa: SWA, epoch: int, epochs: int) -> int:
-    """How many of the ``epochs`` up to ``epoch``, from 0, began at or after the begin."""
+    """The number of the ``epochs`` up to ``epoch``, from 0, that began at or after the begin."""
     return sum(number(swa.begin) <= earlier / epochs for earlier in range(epoch + 1))
 
 

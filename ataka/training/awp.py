@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Perturbation:
-    """What is added to the weights of ``networks`` in a step, if the set-up adds anything."""
+    """The perturbation added to the weights of ``networks`` in a step, if the set-up adds any."""
 
     def __init__(self, networks: Sequence[nn.Module], setup: Setup) -> None:
         self.networks, self.awp = networks, setup.awp

@@ -29,7 +29,7 @@ class Epoch:
         self.stream = streams_of(seed, number, self.device)
         self.cuts = cuts(len(data), setup.batch_size)
         self.learning_rate = self._rate(len(self.cuts) - 1)
-        """That of the last step."""
+        """The learning rate of the last step."""
         self.meter = Meter()
 
     def batches(

@@ -1,4 +1,4 @@
-"""How a training can come to nothing: each way has a status, and carries the history up to its last epoch."""
+"""The ways in which a training can fail: each has a status, and carries the history up to its last epoch."""
 
 History = list[dict[str, float]]
 """A row an epoch."""

@@ -53,8 +53,8 @@ def train(
 ) -> History:
     """Train ``networks`` in place on ``data`` (on their device); returns the history, a row an epoch.
 
-    Of the networks the first ``teachers`` are an ensemble's. What they draw in their forwards doesn't depend on whether
-    students train beside them (forwards.py).
+    The first ``teachers`` networks are an ensemble's. Their random draws in forwards don't depend on whether students
+    train beside them (forwards.py).
 
     In each batch of an epoch the objective yields a loss for every network, which is back-propagated at once; the
     updates follow the last. As the epoch ends, the watchers add columns to its row or raise a Failed, its tape is
@@ -154,7 +154,7 @@ def _watchers(
     eps: float,
     progress: Progress,
 ) -> tuple[list[Watcher], Watch, Best | None]:
-    """What looks at the evaluated networks as each epoch ends, in order; divergence first, so that all are sound."""
+    """The watchers of the evaluated networks as each epoch ends, in order; divergence first, so that all are sound."""
     networks = averages.networks
     probed = validation if validation and len(validation) >= PROBE else None
     probes = Probes(

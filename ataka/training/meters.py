@@ -13,7 +13,7 @@ CHECK = 50
 
 
 def suffixes(count: int) -> list[str]:
-    """How the history's columns of ``count`` networks end: with a network's number where there are several."""
+    """The endings of the history's columns for ``count`` networks: a network's number where there are several."""
     return [str(position) for position in range(count)] if count > 1 else [""]
 
 

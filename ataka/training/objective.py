@@ -18,7 +18,7 @@ def ignore(name: str, value: Tensor) -> None:
 
 
 def afresh(name: str, make: Callable[[], T]) -> T:
-    """Where nothing is remembered: what ``make`` makes."""
+    """A ``once`` that remembers nothing: the result of ``make``."""
     return make()
 
 
@@ -44,9 +44,9 @@ class Batch:
     update: Callable[[], None] = stay
     """``update()`` updates at once the networks whose losses have been yielded, instead of after the last (C11)."""
     once: "Making" = afresh
-    """``once("x_adv", make)``: what ``make`` makes, or made when the step's losses were first asked for. Under AWP they
-    are asked for twice. An objective that makes so whatever is of the networks' weights as the step finds them, such as
-    adversarial images, names ``awp`` in its module's function ``heeds``."""
+    """``once("x_adv", make)``: the result of ``make``, made now or when the step's losses were first asked for. Under
+    AWP losses are asked for twice. An objective that makes adversarial images or the like so, from the weights before
+    AWP moves them, names ``awp`` in its module's function ``heeds``."""
     smoothing: float = 0.0
     """The share of each label that all classes get alike in a cross-entropy, as torch's ``label_smoothing``. An
     objective that heeds this names ``smoothing`` in its module's function ``heeds``."""

@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from math import exp, lgamma, log
 
 LEVEL = 1e-5
-"""Of both tests of ``lost``. Were verdicts pure noise, drawn anew in each epoch, at most one training of 300 epochs in
-300 would be stopped (tests/training/test_probe.py); real ones are of the same images and starts, and vary less."""
+"""The level of both tests of ``lost``. With verdicts of pure noise, drawn anew in each epoch, at most 1 training in
+300, of 300 epochs each, would be stopped (tests/training/test_probe.py); real verdicts vary less, as their images
+and starts stay the same."""
 RECENT = 5
-"""Epochs back that robustness may have been seen in: what fades over more of them was no sudden loss."""
+"""Epochs back in which robustness may have been seen: a loss over more epochs is not sudden."""
 
 
 def lost(past: Sequence[int], robust: int, clean: int, count: int, classes: int) -> int | None:
-    """How many epochs ago the robustness was there that is lost now; None if none was lost.
+    """The number of epochs since the robustness was there that is lost now; None if none was lost.
 
     ``past``: how many of ``count`` images withstood PGD as each earlier epoch ended; ``robust`` do now, ``clean`` are
     right without it. Lost is what, in one of the RECENT epochs, was significantly above chance (binomial), of which at

@@ -38,7 +38,7 @@ class Probe:
         return cls(images, ascent.draw(images.pixels(), eps=eps, generator=source), eps, steps)
 
     def look(self, network: nn.Module) -> tuple[int, int]:
-        """How many images the network, left as it was, gets right: as they are, and after PGD with steps of eps / 4."""
+        """The numbers of images right, clean and after PGD with steps of eps / 4; leaves the network as it was."""
 
         def right(piece: slice) -> tuple[int, int]:
             x, y = to_unit(self.images.images[piece]), self.images.labels[piece]
@@ -108,7 +108,7 @@ class Probes:
         return sum(row[f"probe{name}"] for name in self._of) / len(self._of)
 
     def overfitted(self, history: Sequence[Mapping[str, float]]) -> str | None:
-        """What has been lost in the last epoch of ``history``, if it was catastrophic overfitting."""
+        """A message on catastrophic overfitting in the last epoch of ``history``; None where there is none."""
         for name in self._robust:
             _, probe = self._of[name]
             count = len(probe.images)
@@ -121,7 +121,7 @@ class Probes:
 
 
 def _message(name: str, probe: Probe, before: int, epoch: int, robust: int, clean: int) -> str:
-    """Of the network ``name``: ``before`` images withstood the probe after ``epoch``, and ``robust`` do now."""
+    """The message on the network ``name``: ``before`` images withstood the probe in ``epoch``, ``robust`` do now."""
     return (
         f"{f'network {name}' if name else 'the network'} has overfitted catastrophically: {before} of "
         f"the probe's {len(probe.images)} images withstood PGD-{probe.steps} within {probe.eps * 255:g}/255 in epoch "

@@ -26,10 +26,10 @@ def learning_rate(setup: Setup, epoch: int, step: int, steps: int) -> float:
 
 
 def _half_cosine(share: float) -> float:
-    """From 1 to 0 as ``share`` goes from 0 to 1."""
+    """The half cosine from 1 to 0 as ``share`` goes from 0 to 1."""
     return (1 + math.cos(math.pi * share)) / 2
 
 
 def _triangle(share: float, peak: float) -> float:
-    """From 0 to 1 as ``share`` goes from 0 to ``peak``, and back to 0 at 1."""
+    """The triangle from 0 to 1 as ``share`` goes from 0 to ``peak``, and back to 0 at 1."""
     return share / peak if share <= peak else (1 - share) / (1 - peak)

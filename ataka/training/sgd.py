@@ -20,7 +20,7 @@ class SGD:
         self.buffers: list[Tensor | None] = [None] * len(self.parameters)
         self.momentum = setup.momentum
         self.groups: dict[float, list[int]] = {}
-        """Which parameters decay by how much."""
+        """The places of the parameters by their weight decay."""
         for place, parameter in enumerate(self.parameters):
             spared = setup.decayed == "weights" and parameter.ndim < 2
             self.groups.setdefault(0.0 if spared else setup.weight_decay, []).append(place)

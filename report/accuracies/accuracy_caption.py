@@ -62,7 +62,7 @@ def _stand_ins(table: AccuracyTable, study: Study) -> Iterator[str]:
 
 
 def _images(table: AccuracyTable, study: Study, measurements: Sequence[Measurement]) -> Iterator[str]:
-    """How many test images a number rests on, attack by attack where they differ."""
+    """The number of test images that a number rests on, attack by attack where these differ."""
     by_count: dict[tuple[int, ...], list[str]] = defaultdict(list)
     for heading, column in _columns(table, study, measurements):
         by_count[tuple(sorted({one.n for one in column}))].append(heading)
@@ -76,7 +76,7 @@ def _images(table: AccuracyTable, study: Study, measurements: Sequence[Measureme
 
 
 def _intervals(table: AccuracyTable, study: Study, measurements: Sequence[Measurement]) -> Iterator[str]:
-    """How far the test set's size alone lets an accuracy stray."""
+    """The uncertainty of an accuracy from the test set's size alone."""
     by_reach: dict[str, list[str]] = defaultdict(list)
     for heading, column in _columns(table, study, measurements):
         reach = max(max(one.ci_high - one.accuracy, one.accuracy - one.ci_low) for one in column)
@@ -96,7 +96,7 @@ def _columns(
 
 
 def _only(attacks: list[str], groups: Collection[object]) -> str:
-    """Which columns a statement is about, where there are several statements."""
+    """The columns that a statement is about, where there are several statements."""
     return f" ({names.listed(attacks)})" if len(groups) > 1 else ""
 
 
@@ -150,7 +150,7 @@ def _plain(value: object) -> str:
 
 
 def _derived(table: AccuracyTable, study: Study) -> Iterator[str]:
-    """What the columns and rows are that no network or attack stands behind."""
+    """Sentences on the columns and rows that are computed from others, without a network or attack of their own."""
     per_seed = ", for each seed" if len(study.seeds) > 1 else ""
     for column in table.kept_columns(study):
         if column.mean_of:

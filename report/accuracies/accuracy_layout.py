@@ -69,7 +69,7 @@ def lay_out(
 
 
 def _counts(columns: Sequence[Column], measurements: Sequence[Measurement]) -> tuple[str, ...]:
-    """How many images each column rests on; nothing where all columns rest on as many."""
+    """The number of images that each column rests on; nothing where all columns rest on as many."""
     by_column = [sorted({one.n for one in measurements if one.cell.attack in column.attacks}) for column in columns]
     if len({n for counts in by_column for n in counts}) < 2:
         return ()
@@ -112,7 +112,7 @@ def _measured(
 
 
 def _field(study: Study, fields: dict[Cell, dict[str, str]], block: Block, row: Row, name: str) -> Entry:
-    """What the cells of a single method say, the mean over seeds to three digits; a dash for what is derived."""
+    """The cells' field ``name`` of a single method, the mean over seeds to three digits; a dash for derived rows."""
     cells = [Cell(block.dataset, block.arch, str(row.method), seed, "") for seed in study.seeds]
     said = [float(text) for cell in cells if (text := fields.get(cell, {}).get(name))]
     return Entry(f"{fmean(said):.3g}") if said else Entry()

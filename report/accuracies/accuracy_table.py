@@ -1,4 +1,4 @@
-"""Which rows and columns a table of accuracies has, and hence which cells it needs."""
+"""The rows and columns of a table of accuracies, and hence the cells that the table needs."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
@@ -176,7 +176,7 @@ class AccuracyTable(Table):
         return list(dict.fromkeys(attack for column in self.kept_columns(study) for attack in column.attacks))
 
     def heading_of(self, study: Study, attack: str) -> str:
-        """How this table calls an attack."""
+        """The table's name for an attack."""
         headings = (column.heading(study) for column in self.columns if column.attack == attack)
         return next(headings, names.attack(attack, study))
 

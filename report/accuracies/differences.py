@@ -1,8 +1,8 @@
-"""Whether a variant's number differs from that of the method it varies: what a table of readings asks of each.
+"""Tests of a variant's number against the number of the method that the variant varies, for tables of readings.
 
-``examine`` tests it when the table is collected: with one seed by McNemar's exact test on the images' verdicts, which
+``examine`` tests this as the table is collected: with one seed by McNemar's exact test on images' verdicts, which
 speaks of these two networks, from two seeds on by a paired t over the seeds; two-sided, with Holm's correction over the
-table. The adjusted p-value stands in the rows of the variant's cells (``p_holm``); what a table prints follows from it.
+table. The adjusted p-value stands in the rows of the variant's cells (``p_holm``), and a table's marks follow from it.
 """
 
 from collections import defaultdict
@@ -51,14 +51,14 @@ def _p(cells: Sequence[Cell], bits: Mapping[Cell, Bits]) -> float | None:
 
 
 class Differences:
-    """What one table prints of it."""
+    """The marks and the note of one table on these differences."""
 
     def __init__(self, measurements: Sequence[Measurement]) -> None:
         self._p = {one.cell: float(text) for one in measurements if (text := one.fields.get("p_holm"))}
         self._seeds = len({one.cell.seed for one in measurements})
 
     def mark(self, cells: Iterable[Cell]) -> str:
-        """Of a number that comes from ``cells``."""
+        """The mark of a number that comes from ``cells``; "" for none."""
         return DIFFERS if any(self._p.get(cell, 1.0) < ALPHA for cell in cells) else ""
 
     def notes(self) -> Iterator[str]:

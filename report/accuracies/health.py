@@ -1,7 +1,7 @@
-"""Health checks: which numbers of a table show a sign of masked gradients or of an attack that failed (docs/health.md).
+"""Health checks: signs of masked gradients, or of a failed attack, in the numbers of a table (docs/health.md).
 
 ``examine`` looks at cells and the bits beside them when a table is collected and notes in each cell's row which
-``checks`` were made and which were raised (``health``); what a table prints is a function of these two.
+``checks`` were made and which were raised (``health``); a table's marks are a function of these two.
 """
 
 from collections import defaultdict
@@ -16,12 +16,12 @@ from report.layout import LETTERS
 from report.statistics import mcnemar
 
 LEVEL = 0.01
-"""Of the one-sided exact McNemar test of one attack against a weaker one."""
+"""The level of the one-sided exact McNemar test of an attack against a weaker attack."""
 _ORDER = f"a weaker attack leaves significantly less (exact McNemar, one-sided, {LEVEL:.0%}, on the same images)"
 
 
 def meanings(study: Study) -> dict[str, str]:
-    """What each check says of a number that raises it: ``order``, then those that the study's attacks bring."""
+    """The words of each check for a number that raises the check: ``order``, then the checks of the study's attacks."""
     brought = (check for attack in study.attacks.values() if attack for check in attack.checks)
     return {"order": _ORDER} | {check.name: check.meaning for check in brought}
 
@@ -47,7 +47,7 @@ def examine(measurements: Sequence[Measurement], study: Study, bits: Mapping[Cel
 
 
 def _ordered(attack: AttackEntry, verdicts: Bits | None, others: Mapping[str, Bits]) -> Iterator[tuple[str, bool]]:
-    """Whether a weaker attack leaves significantly fewer images right: the first that there is of those named."""
+    """Whether a weaker attack, the first in ``beats`` that was measured, leaves significantly fewer images right."""
     weaker = next((others[kind] for kind in attack.beats if kind in others), None)
     if weaker is not None and verdicts is not None:
         stronger, weaker = _common(verdicts, weaker)
@@ -95,7 +95,7 @@ class Marks:
         return "".join(letter for name, letter in self._letters.items() if name in raised)
 
     def notes(self) -> Iterator[str]:
-        """What the marks mean, and how many checks were made."""
+        """The meaning of the marks, and the number of checks made."""
         count = sum(map(len, self._raised.values()))
         if not self.made:
             yield "Health checks (docs/health.md): none could be made of these cells."

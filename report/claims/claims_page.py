@@ -50,7 +50,7 @@ def write(study: Study, root: str, verdicts: Sequence[Verdict], *, partial: bool
 
 
 def rows(study: Study, verdicts: Sequence[Verdict]) -> list[dict[str, object]]:
-    """One row for each verdict."""
+    """A row for each verdict."""
     return [_fields(study, verdict) for verdict in verdicts]
 
 
@@ -69,7 +69,7 @@ def text(study: Study, verdicts: Sequence[Verdict], path: Path, *, partial: bool
 
 
 def head(study: Study, verdicts: Sequence[Verdict], *, partial: bool = False) -> list[str]:
-    """Which scale this is, what came out, and of what it says nothing."""
+    """The page's first sentences: the scale, the counts of verdicts, and the limits of these."""
     count = Counter(one.word for one in verdicts)
     came_out = names.listed([f"{count[word]} {word}" for word in WORDS]) + " at this scale"
     left_out = [one.claim for one in verdicts]
@@ -84,7 +84,7 @@ def head(study: Study, verdicts: Sequence[Verdict], *, partial: bool = False) ->
 
 
 def notes(study: Study) -> Iterator[str]:
-    """How the verdicts came about."""
+    """Sentences on the tests behind the verdicts."""
     if len(study.seeds) == 1:
         yield (
             "One seed: a verdict is about the very networks that were trained, not about the methods. Two networks are "
@@ -130,7 +130,7 @@ def blocks(study: Study, verdicts: Sequence[Verdict]) -> list[Block]:
 
 
 def _read(sentence: Sentence) -> str:
-    """Its kind, its margin and the reading."""
+    """The kind, the margin and the reading of a sentence."""
     unit = "nat" if sentence.network is not None else "point"
     margin = f", margin {sentence.margin:g} {unit}{'' if sentence.margin == 1 else 's'}" if sentence.margin else ""
     most = ", in most of the attacks" if sentence.hold_in == "most" else ""
@@ -159,7 +159,7 @@ def _row(study: Study, verdict: Verdict) -> list[str]:
 
 
 def _label(study: Study, verdict: Verdict) -> str:
-    """What tells a claim from the others of its sentence: this scale's names, the paper's where it is left out."""
+    """A claim's label among those of its sentence: this scale's names, or the paper's where the claim is left out."""
     claim = verdict.claim
     dataset, arch = claim.dataset, claim.arch
     if not claim.left_out(study):
@@ -186,7 +186,7 @@ def _described(study: Study, tested: Outcome) -> str:
 
 
 def _confidence(sentence: Sentence) -> float:
-    """Of the interval that goes with the verdict: a test against a margin is one-sided."""
+    """The confidence of the interval that goes with the verdict: a test against a margin is one-sided."""
     return 1 - 2 * ALPHA if sentence.margin else 1 - ALPHA
 
 

@@ -178,7 +178,7 @@ Verdict = Judged | NotMeasured
 
 
 def gather(study: Study, root: str, claims: Sequence[Claim], *, partial: bool = False) -> Evidence:
-    """What the claims need, checked; UserError for what is missing or stale, unless ``partial`` leaves it out."""
+    """The checked evidence for the claims; UserError for a missing or stale file, unless ``partial`` leaves it out."""
     target = f"snakemake --cores all {root}/claims.csv"
     results: dict[Source, Any] = {}
     problems = []

@@ -10,7 +10,7 @@ _ROUNDING = 1e-9
 
 
 class Printed(NamedTuple):
-    """How many of the printed comparisons are as the sentence says, and whether it holds as it is read."""
+    """The number of printed comparisons that agree with the sentence, and whether the sentence holds as read."""
 
     agreeing: int
     all: int

@@ -78,13 +78,13 @@ class Contrast(NamedTuple):
 
     @property
     def reach(self) -> float:
-        """How far one image can move it, in points."""
+        """The most that one image can move the contrast, in points."""
         return 100 * sum(max(weight, 0.0) for _, weight in self.weights)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One data set, student and comparison of a sentence; names are the paper's."""
+    """A claim: one data set, student and comparison of a sentence; names are the paper's."""
 
     sentence: Sentence
     comparison: Comparison
@@ -93,7 +93,7 @@ class Claim:
 
     @property
     def id(self) -> str:
-        """Such as ``svgd-is-necessary/cifar10/resnet18/s-at-aka``; what a sentence leaves no choice of is left out."""
+        """A name such as ``svgd-is-necessary/cifar10/resnet18/s-at-aka``, without parts that a sentence fixes."""
         several = len(self.sentence.compare) > 1
         parts = [self.sentence.id, self.dataset, self.arch]
         parts += [*self.comparison.statistics] or [self.comparison.methods[0]] if several else []
@@ -111,11 +111,11 @@ class Claim:
 
     @property
     def required(self) -> int:
-        """In how many cases it has to hold."""
+        """The number of cases in which the claim has to hold."""
         return len(self.cases) // 2 + 1 if self.sentence.hold_in == "most" else len(self.cases)
 
     def left_out(self, study: Study) -> list[str]:
-        """What of it a scale leaves out, in print; such a claim is not measured."""
+        """The parts of the claim that a scale leaves out, in print; such a claim is not measured."""
         wanted: list[tuple[str, object]]
         if self.sentence.network is None:
             wanted = [
@@ -131,13 +131,13 @@ class Claim:
         return [name for name, used in wanted if not used]
 
     def sources(self, study: Study) -> list[Source]:
-        """The measurements that decide it; none where the scale leaves something of it out."""
+        """The measurements that decide the claim; none where the scale leaves a part of the claim out."""
         if self.left_out(study):
             return []
         return [source for contrast in self.contrasts for at in self.samples(study, contrast) for source in at]
 
     def samples(self, study: Study, contrast: Contrast) -> list[list[Source]]:
-        """What a contrast is made of, in the order of its weights, for each seed (of particles, the first)."""
+        """The measurements of a contrast, in the order of its weights, for each seed (of particles, the first seed)."""
         members = [name for name, _ in contrast.weights]
         if self.sentence.network is not None:
             arch, method = self._network(study) or ("", "")

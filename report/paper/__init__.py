@@ -1,4 +1,4 @@
-"""What the paper shows, says and printed.
+"""The contents of the paper: tables, claims and published numbers.
 
 tables/             the rows, columns and captions of each table, and of supplements to them
 claims.yaml         its comparative sentences, verbatim

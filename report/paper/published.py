@@ -17,7 +17,7 @@ from ataka.errors import UserError
 PATH = Path(__file__).with_name("published") / "paper_tables.csv"
 COUNT = 384
 SHA256 = "fe088b150b01c0d97a0b0f7fd779314c1a1a422e7348c1000e13e366a17d27ca"
-"""Of the rows' fields, so that line endings don't matter."""
+"""The SHA-256 of the rows' fields, so that line endings don't matter."""
 _COLUMNS = ["table", "dataset", "arch", "method", "attack", "value", "certain"]
 
 
@@ -33,7 +33,7 @@ Key = tuple[int, str, str, str, str]
 
 
 def lookup(table: int | None, dataset: str, arch: str, method: str, attack: str) -> Number | None:
-    """What the paper's ``table`` printed there; None if nothing. Names are the paper's, no stand-ins."""
+    """The number that the paper's ``table`` printed there, or None. Names are the paper's, no stand-ins."""
     return None if table is None else load().get((table, dataset, arch, method, attack))
 
 

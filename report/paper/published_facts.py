@@ -1,6 +1,6 @@
-"""What anyone can compute from the published numbers alone: docs/published.md. Arithmetic, and no judgement.
+"""Facts that anyone can compute from the published numbers alone: docs/published.md. Arithmetic, and no judgement.
 
-Every number in a sentence is computed from published/paper_tables.csv (what the paper printed) and rslad_paper.csv: the
+Every number in a sentence is computed from published/paper_tables.csv (the paper's tables) and rslad_paper.csv: the
 best checkpoints in the tables of the RSLAD paper (Zi et al., ICCV 2021), whose baselines and attacks the paper shares.
 No fact is about who or why; a measured number never comes in here.
 """
@@ -25,7 +25,7 @@ PAGE = config.HOME / "docs/published.md"
 EPS = 8 / 255
 PIXELS = 3 * 32 * 32
 IMAGES = 10_000
-"""Of CIFAR's test set."""
+"""The number of images in CIFAR's test set."""
 STUDENTS = ("s-cat-aka.s1", "s-cat-aka.s2", "s-cat-aka.s3")
 TEACHERS = ("s-at-aka.n1", "s-at-aka.n2", "s-at-aka", "s-at-aka.n4")
 """Table 5's rows of one to four teachers."""

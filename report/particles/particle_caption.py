@@ -50,7 +50,7 @@ def _diameters(table: ParticleTable, study: Study) -> str:
 
 
 def _readings(table: ParticleTable, study: Study) -> Iterator[str]:
-    """How the generators move, where they start, and the kernel of each SVGD."""
+    """Sentences on the generators' steps, their starts, and the kernel of each SVGD."""
     generators = _generators(table, study)
     along = {"sign": "signs", "raw": "raw gradients", "normalised": "normalised gradients"}
     steps = {label: f"{one.steps} of {one.step_size}, along {along[one.update]}" for label, one in generators}
@@ -69,7 +69,7 @@ def _kernel(generator: Generator) -> str:
 
 
 def _alike(said: dict[str, str]) -> str:
-    """What is said of most, and then of whom something else is."""
+    """The text that most labels share, and then each other text with its labels."""
     labels: dict[str, list[str]] = defaultdict(list)
     for label, text in said.items():
         labels[text].append(label)

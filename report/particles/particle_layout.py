@@ -1,6 +1,6 @@
 """Measurements of particles to rows and panels: for each network one image, as the paper shows, and all images.
 
-What was published is a panel of its own: the paper names neither its image nor its network.
+Published numbers are a panel of their own: the paper names neither their image nor their network.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from report.statistics import summarise
 
 
 class Statistic(NamedTuple):
-    """How one is printed, and what the paper's Table 1 calls it."""
+    """The printed form of a statistic, and its name in the paper's Table 1."""
 
     group: str
     heading: str

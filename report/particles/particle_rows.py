@@ -11,7 +11,7 @@ from ataka.study.fields import number
 from report.sources import require_in_force
 
 STATISTICS = ["l1", "l2", "linf", "ce_mean", "ce_std", "ce_max"]
-"""What a table may show."""
+"""The statistics that a table may show."""
 # fmt: off
 COLUMNS = [
     "scale", "dataset", "arch", "method", "seed", "generator", "count", "image",
@@ -23,9 +23,9 @@ COLUMNS = [
     "data_sha256", "code_sha256",
 ]
 # fmt: on
-"""What every row states; it may state more."""
+"""The columns of every row; a row may have more columns."""
 _REACH = 1e-6
-"""How far float32 may round a distance beyond the ball."""
+"""The most by which float32 may round a distance beyond the ball."""
 _ROUNDING = 1e-9
 
 

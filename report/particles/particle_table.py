@@ -1,4 +1,4 @@
-"""Which rows and columns a table of particles has, and hence which measurements it needs."""
+"""The rows and columns of a table of particles, and hence the measurements that the table needs."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal

@@ -1,4 +1,4 @@
-"""Does every artifact below a results folder still hold? Each is checked against its own record and its sources.
+"""The check that every artifact below a results folder still holds, against its own record and its sources.
 
 A *problem* is a file that differs from what its record or its sources say: edited, damaged, swapped, stale, or made
 from something that has changed since. A *note* is no mistake: code that has changed, a file that no artifact explains.
@@ -45,7 +45,7 @@ def verify(path: Path, overrides: Mapping[str, Any]) -> None:
 
 
 def check(root: Path, overrides: Mapping[str, Any]) -> Findings:
-    """What is wrong below one results folder."""
+    """The problems and notes below one results folder."""
     scale = plan.scale_of((root if root.name not in ("", "..") else root.resolve()).as_posix())
     if scale not in config.scales():
         return Findings(notes=[f"{root} can't be checked: there is no scale '{scale}' in config/ any more"])

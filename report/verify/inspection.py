@@ -16,7 +16,7 @@ from ataka.study import Study
 
 @dataclass
 class Findings:
-    """How many artifacts were checked, and the problems and notes, one line each."""
+    """The number of artifacts checked, and the problems and notes, one line each."""
 
     checked: int = 0
     problems: list[str] = field(default_factory=list)
@@ -63,13 +63,13 @@ class Inspection:
     # ---- questions, answered by problems
 
     def settings(self, path: Path, made: Any, in_force: Mapping[str, Any]) -> Iterator[str]:
-        """Was it made under the settings in force?"""
+        """The problem of an artifact that was made under other settings than those in force."""
         if plan.digest(made) != plan.digest(in_force):
             where = _difference(made, json.loads(json.dumps(in_force)))
             yield f"{path} was made under other settings than those in force ({where}); {again(path)}"
 
     def images(self, path: Path, dataset: str, split: str, digest: str) -> Iterator[str]:
-        """Was it made from the images that are prepared now?"""
+        """The problem of an artifact that was made from other images than those that are prepared now."""
         prepared = plan.data_file(self.root, dataset, "test" if split == "test" else "train")
         if not prepared.is_file():
             self.missing[prepared].append(path)
@@ -84,7 +84,7 @@ class Inspection:
             yield f"{path} was made from other images than {prepared} holds now; {again(path)}"
 
     def sources(self, path: Path, made_from: Mapping[str, str]) -> Iterator[str]:
-        """Are the files that it was made from as they were? ``made_from`` are SHA-256 by paths below the root."""
+        """The sources of an artifact that have changed since. ``made_from``: SHA-256 by paths below the root."""
         for place, digest in made_from.items():
             source = self.root / place
             if not source.is_file():
@@ -93,7 +93,7 @@ class Inspection:
                 yield f"{path} was made from {source}, which has changed since; {again(path)}"
 
     def file(self, file: Path, digest: str, path: Path, record: Path | None = None) -> Iterator[str]:
-        """Is a file that belongs to the artifact ``path`` as its ``record`` says?"""
+        """The problem of a file of the artifact ``path`` that is missing, or not as its ``record`` says."""
         self.explained.add(file)
         if not file.is_file():
             yield f"{file} is missing; {again(path)}"
@@ -102,14 +102,14 @@ class Inspection:
 
 
 def again(path: Path) -> str:
-    """How to make an artifact once more."""
+    """The instruction to make an artifact once more."""
     if ".partial." in path.name:
         return "delete it, and make it again with --partial"
     return f"make it again: snakemake --cores all --force {path}"
 
 
 def _difference(made: Any, in_force: Any, place: str = "") -> str:
-    """Where two settings first differ, and how."""
+    """The first difference between two settings: its place and both values."""
     if isinstance(made, dict) and isinstance(in_force, dict):
         for key in sorted({*made, *in_force}):
             if made.get(key) != in_force.get(key):

@@ -32,7 +32,7 @@ def particles(at: Inspection, node: Particles) -> Iterator[str]:
 
 
 def _origin(at: Inspection, node: Cell | Particles, path: Path, row: Mapping[str, str]) -> Iterator[str]:
-    """Are the network and the images still those that were measured?"""
+    """The problem of a measurement whose network or images are no longer those that were measured."""
     model = node.run.model(at.root)
     if not model.is_file():
         at.missing[model].append(path)

@@ -12,9 +12,9 @@ from report.verify import concluded, measured, trained
 from report.verify.inspection import Findings, Inspection, again
 
 _ASIDE = ("logs", plan.BEFORE)
-"""What jobs said, and what was there before them: nothing depends on it."""
+"""The folders of the jobs' logs and of the files from before the jobs: nothing depends on these."""
 _RESUME = ".resume"
-"""Where a job that isn't finished keeps its checkpoints."""
+"""The folder in which an unfinished job keeps its checkpoints."""
 
 Check = Callable[[], Iterator[str]]
 
