@@ -52,10 +52,12 @@ def evaluate(
     """Attack ``split`` (on the network's device) under the settings ``attack`` (``AttackEntry.settings``).
 
     Random starts are drawn for the whole split first, on the CPU, from the stream of ``seed`` and the attack's kind, so
-    that they depend neither on the cut nor on the device. An attack in chunks (``attack_chunk``) gets each chunk whole.
-    The network is left exactly as it was found. With ``states`` an interrupted evaluation resumes after the last batch
-    or chunk, or the last point within a chunk, that was kept.
-    A network that draws random numbers in evaluation mode draws from streams of each piece.
+    that they depend neither on the cut nor on the device. Verdicts depend on the cut by rounding alone: a network's
+    logits of an image may differ in their last bits with the size of the image's batch. An attack in chunks
+    (``attack_chunk``) gets each chunk whole. A network that draws random numbers in evaluation mode draws from streams
+    of each piece. The network is left exactly as it was found. With ``states`` an interrupted evaluation resumes after
+    the last batch or chunk, or the last point within a chunk, that was kept.
+
     The attack sees ``attacked``, where it is given, in place of the network (E1). Raises NotFinite where logits or
     gradients are not finite.
     """

@@ -1,4 +1,4 @@
-"""Are verdicts independent of how the images are cut, and is the network left as it was found?"""
+"""Do verdicts depend on how the images are cut by no more than rounding, and is the network left as it was found?"""
 
 from dataclasses import replace
 from importlib import import_module

@@ -15,7 +15,7 @@ In a batch of many, the map of an image therefore spans a part of [0,1], the fog
 own normalisation would give it, and each image feels the others. The batch is a chunk of the test set: chunk c is the
 images [c * chunk, (c + 1) * chunk), is never cut further, and a short last one is normalised by itself. 128 is the
 batch of the authors' evaluation. ``normalised="image"`` is the stronger attack that gives each image a map of its own
-full contrast; its result depends on no chunk.
+full contrast; its result depends on the chunk by rounding alone.
 
 It differs from the authors' evaluation in one thing: that takes its steps towards a random other class, while it
 counts the true label (``target="random"``). The default is untargeted, as their FogAttack is where nothing else is

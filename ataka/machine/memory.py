@@ -7,7 +7,7 @@ import torch
 
 T = TypeVar("T")
 BATCH = 128
-"""Images at once where nothing else is said; no result depends on it."""
+"""Images at once where nothing else is said. No result depends on it by more than rounding."""
 
 
 def in_pieces(
@@ -20,8 +20,10 @@ def in_pieces(
 ) -> Iterator[T]:
     """``work`` on ``size`` (BATCH) images at a time, from ``start`` up to ``count``; half as many once memory runs out.
 
-    The result of ``work`` must not depend on the cut. The error is raised where memory is too small for one image,
-    which a network in evaluation mode gets twice (``ataka.attacks.mode``).
+    The result of ``work`` must not depend on the cut by more than rounding: on a CPU the last bits of an image's logits
+    may depend on the size of its batch, so that nearly all verdicts stay (docs/reproducibility.md). The error is
+    raised where memory is too small for one image, which a network in evaluation mode gets twice
+    (``ataka.attacks.mode``).
     """
     size = size or BATCH
     while start < count:
@@ -35,7 +37,7 @@ def in_pieces(
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             if say:
-                say(f"out of memory: {size} images at a time from here on, which changes no result")
+                say(f"out of memory: {size} images at a time from here on; results differ by rounding alone")
             continue
         yield result
         start = piece.stop
