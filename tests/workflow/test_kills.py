@@ -44,7 +44,7 @@ def killed(fresh: Checkout, tmp_path_factory: pytest.TempPathFactory) -> tuple[C
     checkout, log, moments = fresh.copy(folder / "study"), folder / "terminal", random.Random(6)
     with (checkout.folder / "ataka/files/resume.py").open("a") as module:
         module.write("\n\ndef pause(cost):\n    return 0.0\n")
-    said, kills = "", 0
+    said, kills, last = "", 0, 0.0
     process = checkout.start(*ASKED, "--retries", "100", log=log)
     try:
         while process.poll() is None or kills < KILLS:
@@ -54,10 +54,14 @@ def killed(fresh: Checkout, tmp_path_factory: pytest.TempPathFactory) -> tuple[C
                 for made in ("tapes", "runs", "cells"):
                     shutil.rmtree(checkout.folder / "results/smoke" / made)
                 process = checkout.start(*ASKED, "--retries", "100", log=log)
-            victims = list(workers(process.pid))
-            time.sleep(moments.uniform(0.02, 0.7) if victims and kills < KILLS else 0.02)
-            if not victims or kills >= KILLS:
+            if kills >= KILLS or not has_kept(checkout, since=last):
+                time.sleep(0.02)
                 continue
+            time.sleep(moments.uniform(0, 0.3))
+            victims = list(workers(process.pid))
+            if not victims:
+                continue
+            last = time.time()
             kills += 1
             if kills != OF_SNAKEMAKE:
                 kill(moments.choice(victims))
@@ -77,6 +81,15 @@ def killed(fresh: Checkout, tmp_path_factory: pytest.TempPathFactory) -> tuple[C
     assert process.returncode == 0, said
     assert kills == KILLS, said
     return checkout, said
+
+
+def has_kept(checkout: Checkout, since: float) -> bool:
+    """Whether a job has kept a state since then, so that a kill finds jobs at work and not still on their way."""
+    for state in (checkout.folder / "results/smoke").glob("**/.resume/**/*.safetensors"):
+        with suppress(OSError):  # the next one has replaced it
+            if state.stat().st_mtime > since:
+                return True
+    return False
 
 
 def workers(snakemake: int) -> Iterator[int]:
