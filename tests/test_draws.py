@@ -115,3 +115,16 @@ def test_autoattacks_own_draws_are_alike_too() -> None:
     with Drawn() as inside:
         aa.attack(network, images.pixels(), images.labels, eps=0.01, seed=0, chunk=12, version="shortened")
     assert inside.names == {"rand"}
+
+
+def test_networks_are_built_without_torchs_compiler() -> None:
+    """Loading it would cost every job more than a second."""
+    script = (
+        "import sys, torch\n"
+        "from ataka import models\n"
+        "from ataka.models import folding\n"
+        "network = models.build('resnet10-w8', classes=10).eval()\n"
+        "assert folding.pairs(network, torch.rand(2, 3, 8, 8))\n"
+        "assert 'torch._dynamo' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -99,6 +99,11 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._alive: list[Tensor] = []
         """Memory that is given back would be taken for the next tensor's."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: to skip torch's compiler would load it, which takes more than a second, and nothing is compiled here."""
+        return False
+
     def __torch_dispatch__(
         self, operation: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
