@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ataka import streams
 from ataka.attacks.mode import attack_mode
 from ataka.models import folding
 
@@ -59,10 +60,15 @@ def switched(switches: Switches) -> Iterator[None]:
         _in_force.reset(before)
 
 
-def arrange(network: nn.Module) -> None:
-    """Lay the weights of a network that is about to be trained out in the memory format that is in force."""
+def arrange(network: nn.Module, images: Tensor) -> None:
+    """Lay out the weights of a network that is about to be trained in the memory format that is in force.
+
+    What its attacks on images like ``images`` (B,C,H,W) can fold is found now, before any state is restored: then an
+    interrupted training folds what an uninterrupted one does.
+    """
     if _in_force.get().channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    left_alone(network, images)
 
 
 @contextmanager
@@ -90,17 +96,21 @@ def left_alone(network: nn.Module, images: Tensor) -> tuple[int, int]:
     norms = sum(isinstance(module, _BatchNorm) for module in network.modules())
     if not in_force().fold or not norms:
         return 0, 0
-    with attack_mode(network):
+    with attack_mode(network):  # in which all can be folded that ever can
         folded = len(_pairs(network, images[:2]))
     return norms - folded, norms
 
 
 def _pairs(network: nn.Module, images: Tensor) -> list[folding.Pair]:
-    """Pairs to fold: one forward finds them, a second forward checks the folded network; kept with the network."""
+    """Pairs to fold: one forward finds them, a second forward checks the folded network; kept with the network.
+
+    The forwards are in evaluation mode whatever mode the network is in, and draw from no stream: a training whose
+    attacks use and move batch statistics is the same with and without them, and when it resumes.
+    """
     known = _known.setdefault(network, {})
     if images.shape[1:] not in known:
-        pairs = folding.pairs(network, images)
-        with torch.no_grad(), ExitStack() as stack:
+        with streams.undisturbed(), attack_mode(network), torch.no_grad(), ExitStack() as stack:
+            pairs = folding.pairs(network, images)
             plain = network(images)
             for pair in pairs:
                 stack.enter_context(_folded(*pair))

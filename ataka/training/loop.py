@@ -12,7 +12,7 @@ from torch import nn
 from ataka.attacks import acceleration
 from ataka.attacks.check import AttackError
 from ataka.attacks.finite import NotFinite
-from ataka.datasets.images import Split
+from ataka.datasets.images import Split, to_unit
 from ataka.datasets.specification import Specification
 from ataka.errors import UserError
 from ataka.files import tape
@@ -71,7 +71,7 @@ def train(
     """
     progress = progress or Progress.silent()
     for network in networks:
-        acceleration.arrange(network)
+        acceleration.arrange(network, to_unit(data.images[:2]))
     averages = Averages(networks, setup, len(cuts(len(data), setup.batch_size)))
     watchers, watch, best = _watchers(averages, objective, data, validation, specification, setup, seed, eps, progress)
     training = Training(networks, setup, averages, best, writer)

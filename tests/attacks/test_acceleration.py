@@ -1,5 +1,7 @@
 """Faster, and the same function: up to rounding inside an attack, and to the bit outside of it."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -139,6 +141,24 @@ def test_adversarial_images_are_contiguous(
     with switched(switches):
         assert fgsm.attack(network, x, y, eps=0.1).is_contiguous()
         assert ascent.ascend(network, x, y, eps=0.1, step_size=0.05, steps=2, start=x).is_contiguous()
+
+
+def test_an_attack_in_training_mode_folds_nothing_and_moves_statistics_by_its_own_steps_alone(
+    network: nn.Module, images: tuple[Tensor, Tensor]
+) -> None:
+    """SAT, ARD and IAD attack so: the same images, statistics and random numbers with the switch and without."""
+    plain, folding = deepcopy(network).train(), network.train()
+    x, y = images
+    ends = []
+    for each, switches in ((plain, acceleration.OFF), (folding, Switches(fold=True))):
+        torch.manual_seed(5)
+        with switched(switches):
+            x_adv = ascent.ascend(each, x, y, eps=0.1, step_size=0.05, steps=2, start=x, batchnorm="train")
+        ends.append((x_adv, torch.rand(1), *each.buffers()))
+    assert all(torch.equal(one, other) for one, other in zip(*ends, strict=True))
+    with switched(Switches(fold=True)):
+        apart, norms = acceleration.left_alone(folding, x)
+    assert apart < norms  # the look in training mode is none that later attacks would inherit
 
 
 @pytest.mark.parametrize("kind", ["pgd", "aa"])

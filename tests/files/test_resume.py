@@ -31,7 +31,7 @@ TAPE = f"{ROOT}/tapes/{D}/{TEACHER}-x3-svgd/seed0/manifest.json"
 EPOCHS, STEPS = 4, 3
 OVERRIDES: dict[str, Any] = {
     "data": {"train": 24, "validation": 16, "test": 24},
-    "setups": {name: {"epochs": EPOCHS, "batch_size": 8} for name in ("table2", "natural", "rslad", "table4")}
+    "setups": {name: {"epochs": EPOCHS, "batch_size": 8} for name in ("table2", "natural", "sat", "rslad", "table4")}
     | {"best": {"like": "natural", "checkpoint": "best"}}
     | {"average": {"like": "table4", "swa": {"begin": "1/4"}}},
     "methods": {
@@ -45,6 +45,7 @@ OVERRIDES: dict[str, Any] = {
 JOBS = {
     "independent": ("train", f"{RUNS}/natural/seed0/model.safetensors"),
     "best epoch": ("train", f"{RUNS}/natural.best/seed0/model.safetensors"),
+    "attacks in training mode": ("train", f"{RUNS}/en-sat/seed0/member0/model.safetensors"),
     "frozen teachers": ("train", f"{RUNS}/en-rslad/seed0/model.safetensors"),
     "replay": ("train", f"{RUNS}/s-at-aka/seed0/alpha0.5/model.safetensors"),
     "joint": ("train", f"{RUNS}/s-cat-aka/seed0/model.safetensors"),
@@ -171,6 +172,7 @@ def test_a_training_interrupted_again_and_again_ends_as_if_nothing_had_been(
     probed = {
         "independent": 0,
         "best epoch": 1,
+        "attacks in training mode": 1,
         "frozen teachers": 1,
         "replay": 0,
         "joint": 3,

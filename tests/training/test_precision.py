@@ -95,7 +95,7 @@ def test_a_step_in_another_layout_is_the_same_in_exact_arithmetic(arch: str) -> 
     x = torch.rand(4, 3, 16, 16, dtype=torch.float64)
     wanted = torch.autograd.grad(student(x).square().sum(), list(student.parameters()))
     with switched(Switches(channels_last=True)):
-        acceleration.arrange(student)
+        acceleration.arrange(student, x.float())
     got = torch.autograd.grad(student(x).square().sum(), list(student.parameters()))
     largest = max(float(gradient.abs().max()) for gradient in wanted)
     for one, other in zip(got, wanted, strict=True):
