@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ataka import models, streams
+from ataka.attacks.mode import attack_mode
 from ataka.datasets.specification import Specification
 from ataka.draws import Alike
 from ataka.errors import UserError, few, reason
@@ -43,16 +44,12 @@ def require_logits(network: nn.Module, arch: str, facts: Specification, *, devic
             f"network '{arch}' holds weights of type {_type(network.get_parameter(narrow[0]))}, as {few(narrow)}: "
             "build it in float32"
         )
-    modes = [(module, module.training) for module in network.modules()]
     images = torch.zeros(2, facts.channels, facts.size, facts.size, device=device)
     try:
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            logits = network.eval()(images)
+        with streams.undisturbed(), attack_mode(network):
+            logits = network(images)
     except Exception as error:  # whatever the user's own network does
         raise UserError(f"network '{arch}' can't take images of shape {tuple(images.shape)}: {reason(error)}") from None
-    finally:
-        for module, training in modes:
-            module.training = training
     if not isinstance(logits, Tensor):
         raise UserError(
             f"network '{arch}' gives a {type(logits).__name__}, where one tensor of logits is expected: return the "

@@ -6,14 +6,14 @@ named as in preact_resnet.py; initialisation is torch's default.
 """
 
 import re
-from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ataka.models.architecture import Architecture
-from ataka.models.wide_resnet_silu import CIFAR10_MEAN, CIFAR10_STD, OTHER_MEAN, OTHER_STD, Normalise, same_convolution
+from ataka.models.normalised import normalised_as_cifar10
+from ataka.models.wide_resnet_silu import same_convolution
 
 EXAMPLES = ("preactresnet18-silu",)
 
@@ -81,11 +81,5 @@ def build(
     std: Sequence[float] | None,
 ) -> nn.Sequential:
     """Images (B, channels, H, W) in [0, 1] to logits (B, classes); ``mean`` and ``std`` are per channel."""
-    default_mean = CIFAR10_MEAN if channels == 3 else (OTHER_MEAN,) * channels
-    default_std = CIFAR10_STD if channels == 3 else (OTHER_STD,) * channels
-    mean = default_mean if mean is None else mean
-    std = default_std if std is None else std
-    if not len(mean) == len(std) == channels:
-        raise ValueError(f"normalisation for {channels} channels, but mean {mean} and std {std}")
     network = PreActResNet(width=width, classes=classes, channels=channels)
-    return nn.Sequential(OrderedDict(normalise=Normalise(mean, std), network=network))
+    return normalised_as_cifar10(network, channels, mean, std)

@@ -12,19 +12,16 @@ other initial weights and a momentum of 0.01, and RSLAD's file torch's initial w
 """
 
 import re
-from collections import OrderedDict
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ataka.models.architecture import Architecture
+from ataka.models.normalised import normalised_as_cifar10
 from ataka.models.wide_resnet import WideResNet, convolution3x3
 
 EXAMPLES = ("wrn70-16", "wrn10-1-silu")
-CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)
-OTHER_MEAN, OTHER_STD = 0.5, 0.25
 
 
 def named(name: str) -> Architecture | None:
@@ -35,21 +32,6 @@ def named(name: str) -> Architecture | None:
     if size == "70-16":
         return Architecture("wrn70-16", label="WRN-70-16", settings=settings)
     return Architecture(name, label=f"WRN-{size} (SiLU)", settings=settings) if match[3] else None
-
-
-class Normalise(nn.Module):
-    """(x - mean) / std a channel. Both are buffers, so that a saved network carries its own normalisation."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (x - self.mean) / self.std
 
 
 class StridedSameConv2d(nn.Conv2d):
@@ -84,12 +66,6 @@ def build(
     std: Sequence[float] | None,
 ) -> nn.Sequential:
     """Images (B, channels, H, W) in [0, 1] to logits (B, classes); ``mean`` and ``std`` are per channel."""
-    default_mean = CIFAR10_MEAN if channels == 3 else (OTHER_MEAN,) * channels
-    default_std = CIFAR10_STD if channels == 3 else (OTHER_STD,) * channels
-    mean = default_mean if mean is None else mean
-    std = default_std if std is None else std
-    if not len(mean) == len(std) == channels:
-        raise ValueError(f"normalisation for {channels} channels, but mean {mean} and std {std}")
     network = WideResNet(
         depth=depth,
         width=width,
@@ -98,4 +74,4 @@ def build(
         activation=F.silu,
         convolution=same_convolution,
     )
-    return nn.Sequential(OrderedDict(normalise=Normalise(mean, std), network=network))
+    return normalised_as_cifar10(network, channels, mean, std)

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from ataka import models
 from ataka.attacks.gradient import input_gradient
 from ataka.attacks.mode import attack_mode
+from ataka.models.normalised import CIFAR10_MEAN, CIFAR10_STD, Normalise
 from ataka.models.operations import multiply_accumulates
-from ataka.models.wide_resnet_silu import CIFAR10_MEAN, CIFAR10_STD, Normalise, StridedSameConv2d
+from ataka.models.wide_resnet_silu import StridedSameConv2d
 
 SMALL = ("resnet10-w8", "resnet18-w8", "mobilenetv2-x0.25", "wrn10-1", "wrn16-2", "wrn10-1-silu", "preactresnet18-w8")
 LARGE = ("resnet18", "mobilenetv2", "wrn34-10", "wrn70-16", "preactresnet18", "wrn70-16-relu")
