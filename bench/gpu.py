@@ -1,5 +1,8 @@
 """What a GPU gives: the same answers first, then images a second and the share of the card's peak.
 
+No card was at hand yet: the script has run at its tiny size on a CPU alone, and the eight minutes are its own limit,
+after which it begins no further measurement.
+
     python -m bench.gpu                 at most eight minutes on one H100 or H200; writes docs/performance/gpu.csv
     python -m bench.gpu --tiny          seconds, on whatever there is, also a CPU: does it run?
 

@@ -3,8 +3,6 @@
 A file that holds ``train`` and ``validation`` has a third split, ``all``: the images of both, in this order.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from functools import reduce
 from pathlib import Path
@@ -15,6 +13,7 @@ from torch import Tensor
 
 from ataka.datasets.images import Split
 from ataka.errors import UserError
+from ataka.files.records import seal
 from ataka.files.tensors import load_about, load_tensors, save_tensors
 
 
@@ -26,12 +25,7 @@ def save_splits(path: Path, splits: Mapping[str, Split], about: Mapping[str, Any
     everything = {"all": splits["train"].joined(splits["validation"])} if "validation" in splits else {}
     digests = {name: part.digest() for name, part in {**splits, **everything}.items()}
     facts = {"settings": about, "sha256": digests}
-    save_tensors(path, tensors, {**facts, "seal": _seal(facts)})
-
-
-def _seal(facts: Mapping[str, Any]) -> str:
-    """SHA-256 of what a file states of itself: a job that reads one split would not notice another's digest."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    save_tensors(path, tensors, {**facts, "seal": seal(facts)})
 
 
 def load_split(path: Path, name: str, about: Mapping[str, Any] | None = None) -> Split:
@@ -39,7 +33,7 @@ def load_split(path: Path, name: str, about: Mapping[str, Any] | None = None) ->
     tensors, metadata = load_tensors(path), load_about(path)
     if not isinstance(metadata, dict) or not isinstance(metadata.get("sha256"), dict):
         raise UserError(f"{path} has no digests of its splits; delete it and run again")
-    if metadata.get("seal") != _seal({name: metadata.get(name) for name in ("settings", "sha256")}):
+    if metadata.get("seal") != seal(metadata):  # a job that reads one split would not notice another's digest
         raise UserError(f"{path} is damaged: its digests are not those written; delete it and run again")
     if about is not None and metadata.get("settings") != about:
         raise UserError(
