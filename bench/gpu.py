@@ -60,13 +60,13 @@ class Line:
 class Sizes:
     """The networks and sizes to measure: the paper's, or the smallest that run everywhere."""
 
-    def __init__(self, *, tiny: bool) -> None:
-        self.tiny = tiny
+    def __init__(self, *, tiny: bool, limit: float = LIMIT) -> None:
+        self.tiny, self.limit = tiny, limit
         self.teachers = [("wrn10-1", 4)] if tiny else [("wrn34-10", 128), ("wrn70-16", 32)]
         self.students = [("resnet10-w8", 4)] if tiny else [("resnet18", 512), ("mobilenetv2", 512)]
         self.small, self.images = "resnet10-w8", 16 if tiny else 1000
         self.steps, self.epochs, self.matrix = (2, 2, 64) if tiny else (20, 3, 8192)
-        self.side = 8 if tiny else 32
+        self.side, self.chunk = (8, 4) if tiny else (32, 128)
 
 
 class Bench:
@@ -97,7 +97,7 @@ class Bench:
         began = time.monotonic()
         for measurement in measurements:
             name = getattr(measurement, "__name__", "") or getattr(measurement, "func", measurement).__name__
-            if time.monotonic() - began > LIMIT:
+            if time.monotonic() - began > self.sizes.limit:
                 yield Line("left out", name, "", "", note="the time was over")
                 continue
             try:
@@ -110,7 +110,7 @@ class Bench:
     def verdicts(self) -> Iterator[Line]:
         """PGD's verdicts of a network trained here, on this device and on the CPU."""
         network, split = self._trained(self.device), self._split(self.sizes.images)
-        attack: dict[str, object] = {"kind": "pgd", "images": None, "eps": "2/255", "step_size": "0.5/255"}
+        attack: dict[str, object] = {"kind": "pgd", "images": None, "eps": "1/255", "step_size": "0.25/255"}
         attack |= {"steps": 10, "clamp_start": False}
         found = {}
         for device in (self.device, torch.device("cpu")):
@@ -235,22 +235,21 @@ class Bench:
             "images": None,
             "eps": "0.2/255",
             "version": "standard",
-            "chunk": 128,
+            "chunk": self.sizes.chunk,
         }
         if self.sizes.tiny:
             attack |= {"version": "shortened", "iterations": 2, "target_classes": 2, "queries": 2}
         yield from self._evaluation("AutoAttack", attack, None)
 
     def _evaluation(self, name: str, attack: dict[str, object], passes: int | None) -> Iterator[Line]:
-        arch, count = self.sizes.students[0][0], self.sizes.images if passes else min(self.sizes.images, 256)
+        arch, count = self.sizes.students[0][0], self.sizes.images if passes else self.sizes.chunk
         rates = {}
         for switches in (FAST, OFF):
             (network,) = self._networks(arch, 1)
-            split = self._split(count)
-            there = Split(split.images.to(self.device), split.labels.to(self.device))
+            there = self._answered(network.eval(), count)
             with switched(switches):
-                run = partial(evaluation.evaluate, network.eval(), attack, there, seed=0)
-                rates[switches] = count / min(self._seconds(run, rounds=2 if passes else 1))
+                run = partial(evaluation.evaluate, network, attack, there, seed=0)
+                rates[switches] = count / min(self._seconds(run, rounds=2) if passes else self._once(run))
         operations = passes * self._forward(arch) if passes else 0.0
         yield self._line(f"{name}, {arch}, {count} images", rates[FAST], rates[OFF], operations)
 
@@ -279,14 +278,14 @@ class Bench:
 
     def _seconds(self, work: Callable[[], object], rounds: int) -> list[float]:
         """The seconds of each round, after a first round that is not counted."""
-        seconds = []
-        for _ in range(rounds + 1):
-            self._wait()
-            began = time.perf_counter()
-            work()
-            self._wait()
-            seconds.append(time.perf_counter() - began)
-        return seconds[1:]
+        return [second for _ in range(rounds + 1) for second in self._once(work)][1:]
+
+    def _once(self, work: Callable[[], object]) -> list[float]:
+        self._wait()
+        began = time.perf_counter()
+        work()
+        self._wait()
+        return [time.perf_counter() - began]
 
     def _wait(self) -> None:
         if self.device.type == "cuda":
@@ -311,6 +310,12 @@ class Bench:
         labels = torch.arange(count) % 10
         noise = torch.rand(count, 3, self.sizes.side, self.sizes.side, generator=source)
         return Split((255 * (0.4 * patterns[labels] + 0.6 * noise)).to(torch.uint8), labels)
+
+    def _answered(self, network: nn.Module, count: int) -> Split:
+        """Images with the network's own answers for labels, so that all stand before an attack."""
+        images = self._split(count).images.to(self.device)
+        with torch.no_grad():
+            return Split(images, network(images / 255).argmax(1))
 
     def _stream(self, *name: str | int) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(len(name))
@@ -351,8 +356,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu", description="What a GPU gives.")
     parser.add_argument("--tiny", action="store_true", help="the smallest sizes: does it run?")
     parser.add_argument("--out", type=Path, default=FOLDER / "gpu.csv", help="the CSV that it writes")
+    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds, after which no measurement begins (480)")
     given = parser.parse_args(arguments)
-    bench = Bench(Sizes(tiny=given.tiny))
+    bench = Bench(Sizes(tiny=given.tiny, limit=given.limit))
     name = torch.cuda.get_device_name() if bench.device.type == "cuda" else "CPU"
     about = {"device": name, "torch": torch.__version__, "python": sys.version.split()[0]}
     given.out.parent.mkdir(parents=True, exist_ok=True)
