@@ -1,7 +1,10 @@
 """What a GPU gives: the same answers first, then images a second and the share of the card's peak.
 
-No card was at hand yet: the script has run at its tiny size on a CPU alone, and the eight minutes are its own limit,
-after which it begins no further measurement.
+Plain is eager float32, contiguous, without TF32; fast has the study's speed switches and, in trainings, bfloat16, the
+networks compiled where a line says so. Operations are counted, and their share of the peak is that of the best bfloat16
+matrix product of the same run. After eight minutes it begins no further measurement. In the run on record, evaluations
+still had channels_last in float32, which made them slower and which GPUs no longer get; AutoAttack was the whole
+standard version; WRN-70-16 was not reached.
 
     python -m bench.gpu                 at most eight minutes on one H100 or H200; writes docs/performance/gpu.csv
     python -m bench.gpu --tiny          seconds, on whatever there is, also a CPU: does it run?
@@ -62,10 +65,11 @@ class Sizes:
 
     def __init__(self, *, tiny: bool, limit: float = LIMIT) -> None:
         self.tiny, self.limit = tiny, limit
-        self.teachers = [("wrn10-1", 4)] if tiny else [("wrn34-10", 128), ("wrn70-16", 32)]
+        self.teachers = [("wrn10-1", 4)] if tiny else [("wrn34-10", 128), ("wrn70-16", 16)]
         self.students = [("resnet10-w8", 4)] if tiny else [("resnet18", 512), ("mobilenetv2", 512)]
         self.small, self.images = "resnet10-w8", 16 if tiny else 1000
         self.steps, self.epochs, self.matrix = (2, 2, 64) if tiny else (20, 3, 8192)
+        self.shortened = (2, 2, 2) if tiny else (20, 3, 1000)
         self.side, self.chunk = (8, 4) if tiny else (32, 128)
 
 
@@ -78,6 +82,7 @@ class Bench:
         self.peak = 0.0
         self.facts = datasets.find("cifar10").specification
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.deterministic = True  # these three as in every job
 
     def lines(self) -> Iterator[Line]:
         """All that fits into the limit."""
@@ -88,11 +93,10 @@ class Bench:
             self.out_of_memory,
             self.two_jobs,
             self.matrix_product,
-            *(partial(self.recording, *one) for one in self.sizes.teachers[:1]),
+            *(partial(self.recording, *one) for one in self.sizes.teachers),
             *(partial(self.replay, *one) for one in self.sizes.students),
             self.pgd,
             self.autoattack,
-            *(partial(self.recording, *one) for one in self.sizes.teachers[1:]),
         ]
         began = time.monotonic()
         for measurement in measurements:
@@ -128,23 +132,21 @@ class Bench:
         yield Line("correctness", "verdicts that differ with the switches on", different, "images", note=note)
 
     def same_bits_twice(self) -> Iterator[Line]:
-        """Equality of the weights after equal trainings under deterministic algorithms, and the cost of these."""
+        """Equality of the weights after equal trainings, and what cuDNN's deterministic kernels cost."""
         seconds = {}
+        self._trained(self.device)  # loads the kernels
         for deterministic in (False, True):
-            torch.use_deterministic_algorithms(deterministic, warn_only=True)
             torch.backends.cudnn.deterministic = deterministic
             began = time.perf_counter()
             weights = [self._weights(self._trained(self.device)) for _ in range(2)]
             seconds[deterministic] = time.perf_counter() - began
             same = "yes" if torch.equal(*weights) else "no"
             yield Line("correctness", f"the same bits twice, deterministic: {deterministic}".lower(), same, "")
-        torch.use_deterministic_algorithms(False)
         ratio = f"{seconds[True] / seconds[False]:.2f}"
         yield Line("correctness", "time of a training with deterministic algorithms", ratio, "times")
 
     def resume(self) -> Iterator[Line]:
         """A training that is interrupted in its second epoch ends in the same bits."""
-        torch.backends.cudnn.deterministic = True
         whole = self._weights(self._trained(self.device))
         with tempfile.TemporaryDirectory() as folder:
             for last in (True, False):
@@ -208,9 +210,11 @@ class Bench:
                     loss.backward()  # type: ignore[no-untyped-call]
 
         half = Precision(generate="bfloat16", update="bfloat16")
-        fast = self._rate(partial(self._networks, arch, 3), partial(step, precision=half), batch, FAST)
-        plain = self._rate(partial(self._networks, arch, 3), partial(step, precision=Precision()), batch, OFF)
-        yield self._line(f"recording, {arch} x 3, {batch} images", fast, plain, operations / batch)
+        networks = partial(self._networks, arch, 3)
+        plain = self._rate(networks, partial(step, precision=Precision()), batch, OFF)
+        for name, switches in (("", FAST), (", compiled", FAST._replace(compile=True))):
+            fast = self._rate(networks, partial(step, precision=half), batch, switches)
+            yield self._line(f"recording, {arch} x 3, {batch} images{name}", fast, plain, operations / batch)
 
     def replay(self, arch: str, batch: int) -> Iterator[Line]:
         """A step of a student on clean images: a forward and an update."""
@@ -234,12 +238,13 @@ class Bench:
             "kind": "aa",
             "images": None,
             "eps": "0.2/255",
-            "version": "standard",
+            "version": "shortened",
             "chunk": self.sizes.chunk,
         }
-        if self.sizes.tiny:
-            attack |= {"version": "shortened", "iterations": 2, "target_classes": 2, "queries": 2}
-        yield from self._evaluation("AutoAttack", attack, None)
+        iterations, classes, queries = self.sizes.shortened
+        attack |= {"iterations": iterations, "target_classes": classes, "queries": queries}
+        name = f"AutoAttack of {iterations} iterations, {classes} target classes, {queries} queries"
+        yield from self._evaluation(name, attack, None)
 
     def _evaluation(self, name: str, attack: dict[str, object], passes: int | None) -> Iterator[Line]:
         arch, count = self.sizes.students[0][0], self.sizes.images if passes else self.sizes.chunk

@@ -27,12 +27,28 @@ def _lines(folder: Path) -> Iterator[str]:
             lines = list(csv.DictReader(file))
         yield f"## {path.stem}\n"
         yield f"{(import_module(f'bench.{path.stem}').__doc__ or '').strip()}\n"
-        yield f"{lines[0]['machine']}; {lines[0]['versions']}.\n"
-        for task, group in groupby(lines, key=lambda line: line["task"]):
-            yield f"**{task}**\n"
-            yield "| | seconds | quartiles | speed | |"
-            yield "|---|---:|---:|---:|---|"
-            for line in group:
-                quartiles = f"{line['low']} to {line['high']}"
-                yield f"| {line['contestant']} | {line['seconds']} | {quartiles} | {line['speed']} | {line['note']} |"
-            yield ""
+        yield from _on_a_gpu(lines) if path.stem == "gpu" else _in_turn(lines)
+
+
+def _in_turn(lines: list[dict[str, str]]) -> Iterator[str]:
+    yield f"{lines[0]['machine']}; {lines[0]['versions']}.\n"
+    for task, group in groupby(lines, key=lambda line: line["task"]):
+        yield f"**{task}**\n"
+        yield "| | seconds | quartiles | speed | |"
+        yield "|---|---:|---:|---:|---|"
+        for line in group:
+            quartiles = f"{line['low']} to {line['high']}"
+            yield f"| {line['contestant']} | {line['seconds']} | {quartiles} | {line['speed']} | {line['note']} |"
+        yield ""
+
+
+def _on_a_gpu(lines: list[dict[str, str]]) -> Iterator[str]:
+    yield f"{lines[0]['device']}; Python {lines[0]['python']}, torch {lines[0]['torch']}.\n"
+    for kind, group in groupby(lines, key=lambda line: line["kind"]):
+        yield f"**{kind}**\n"
+        yield "| | value | plain | share of peak | |"
+        yield "|---|---:|---:|---:|---|"
+        for line in group:
+            value = f"{line['value']} {line['unit']}".strip()
+            yield f"| {line['name']} | {value} | {line['plain']} | {line['peak']} | {line['note']} |"
+        yield ""

@@ -21,3 +21,9 @@ class Speed(Settings):
         neutral=False,
         description="keep the channels of a pixel together in memory, as convolutions prefer: in attacks and training",
     )
+    compile: bool = added(
+        False,
+        neutral=False,
+        description="compile networks while they are attacked, by torch.compile: worth it for wide teachers on a GPU; "
+        "each job first takes seconds to minutes to compile, and needs a C++ compiler (on a GPU: triton)",
+    )

@@ -71,7 +71,7 @@ def train(
     """
     progress = progress or Progress.silent()
     for network in networks:
-        acceleration.arrange(network, to_unit(data.images[:2]))
+        acceleration.arrange(network, to_unit(data.images[:2]), bfloat16=setup.precision.update == "bfloat16")
     averages = Averages(networks, setup, len(cuts(len(data), setup.batch_size)))
     watchers, watch, best = _watchers(averages, objective, data, validation, specification, setup, seed, eps, progress)
     training = Training(networks, setup, averages, best, writer)

@@ -1,17 +1,20 @@
 """Faster, and the same function: up to rounding inside an attack, and to the bit outside of it."""
 
+import shutil
 from copy import deepcopy
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._dynamo.utils import counters
 
 from ataka import evaluation, generation, models
-from ataka.attacks import aa, acceleration, ascent, fgsm
+from ataka.attacks import aa, acceleration, ascent, compilation, fgsm
 from ataka.attacks.acceleration import Switches, accelerated, switched
 from ataka.attacks.gradient import input_gradient
 from ataka.attacks.mode import attack_mode
 from ataka.datasets.images import to_unit
+from ataka.errors import UserError
 from ataka.models.mixture import Mixture
 from tests import tiny
 from tests.models.test_folding import Net, unlike_the_identity
@@ -211,3 +214,30 @@ def test_one_teacher_is_folded_as_each_of_several(network: nn.Module, images: tu
         both = generation.particles(tiny.generator(), [network, other], x, y, start)
         alone = generation.particles(tiny.generator(), [other], x, y, start[:1])
     assert torch.equal(both[1], alone[0])
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles networks by a C++ compiler")
+def test_compiled_networks_compute_the_same_and_share_a_program() -> None:
+    """Batches of another shape than the first run as they are, and a network of the same kind compiles nothing anew."""
+    torch.manual_seed(0)
+    first, second = (unlike_the_identity(models.build("wrn10-1", classes=10)) for _ in range(2))
+    x, y = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(3)), torch.arange(6)
+    everything = Switches(fold=True, channels_last=True, compile=True)
+    for network in (first, second):
+        for images in (x, x[:4]):
+            wanted = gradient(network, images, y[: len(images)])
+            got = gradient(network, images, y[: len(images)], everything)
+            torch.testing.assert_close(got, wanted, rtol=0, atol=1e-5 * float(wanted.abs().max()))
+        assert "forward" not in vars(network)
+    assert counters["stats"]["unique_graphs"] == 1
+
+
+def test_without_a_compiler_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> Tensor:
+        raise RuntimeError("InvalidCxxCompiler: No working C++ compiler found")
+
+    monkeypatch.setattr(compilation, "_program", lambda: none)
+    network = models.build("wrn10-1", classes=10)
+    with pytest.raises(UserError, match=r"speed.compile: .* leave the switch off"):
+        gradient(network, torch.rand(2, 3, 16, 16), torch.arange(2), Switches(compile=True))
+    assert "forward" not in vars(network)
