@@ -44,11 +44,17 @@ def in_turn(contestants: Mapping[str, Callable[[], object]], rounds: int) -> lis
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(rounds + 1):
         for name in [*names[turn % len(names) :], *names[: turn % len(names)]]:
-            began = time.perf_counter()
-            contestants[name]()
+            took = seconds_of(contestants[name])
             if turn:
-                seconds[name].append(time.perf_counter() - began)
+                seconds[name].append(took)
     return [timing(name, seconds[name]) for name in names]
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """The seconds that ``work`` takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
 
 
 def timing(contestant: str, seconds: Sequence[float]) -> Timing:
