@@ -29,7 +29,7 @@ def measure(*, smoke: bool) -> Iterator[Row]:
         network = build(task.arch)
         x, y = images(network, task.batch)
         for name, contestants in (("PGD-20", _pgd(network, x, y)), ("FGSM", _fgsm(network, x, y))):
-            yield from _compare(f"{name}, {task}", network, y, contestants, rounds=1 if smoke else 9)
+            yield from _compare(f"{name}, {task}", network, y, contestants, rounds=1 if smoke else 5)
 
 
 def _compare(

@@ -57,7 +57,7 @@ for line in sys.stdin:
 def measure(*, smoke: bool) -> Iterator[Row]:
     with _worktree() as older:
         for task in SMOKE if smoke else TASKS:
-            yield from _task(task, older, steps=2 if smoke else 20, rounds=1 if smoke else 5)
+            yield from _task(task, older, steps=2 if smoke else 20, rounds=1 if smoke else 3)
 
 
 def _task(task: Task, older: Path | None, steps: int, rounds: int) -> Iterator[Row]:

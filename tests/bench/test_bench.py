@@ -24,7 +24,7 @@ def test_speed_is_a_ratio_of_medians() -> None:
     assert fast.speed == "4.00"
 
 
-@pytest.mark.parametrize("name", ["attacks", "autoattack"])
+@pytest.mark.parametrize("name", ["attacks", "autoattack", "training"])
 def test_a_smoke_run_writes_its_table(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "performance"
     assert command.main(["--smoke", "--folder", str(folder), name, "page"]) == 0
