@@ -1,7 +1,7 @@
 """AutoAttack through our evaluation beside pyautoattack called plainly on the same chunks, with the same seeds.
 
-ResNet-18 is attacked by fewer iterations, target classes and queries, which the heading states. The last table, of
-1,000 images, was timed once.
+Where a heading states iterations, target classes and queries, they are fewer than AutoAttack's 100, 9 and 5,000: for
+all contestants alike. The last table, of 1,000 images, was timed once.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ def measure(*, smoke: bool) -> Iterator[Row]:
         return
     yield from _task(Task("resnet18", 16, 2), SHORT, count=16, rounds=2)
     yield from _task(Task("resnet10-w8", 32, 1), STANDARD, count=32, rounds=2)
-    yield from _task(Task("resnet10-w8", 128, 2), STANDARD, count=1000, rounds=0)
+    yield from _task(Task("resnet10-w8", 128, 2), SHORT, count=1000, rounds=0)
 
 
 def _task(task: Task, version: Mapping[str, object], count: int, rounds: int) -> Iterator[Row]:

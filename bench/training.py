@@ -1,6 +1,6 @@
 """Steps of each training beside a plain transcription of its published algorithm.
 
-Each contestant makes an epoch of a few batches: order, crops and flips, the attack of 10 steps, the loss, the update.
+Each contestant makes an epoch of one batch: order, crops and flips, the attack of 10 steps, the loss, the update.
 The transcriptions do no more than that, in float32 and contiguous. A frozen network of the same kind teaches ARD, IAD
 and RSLAD.
 """
@@ -40,7 +40,7 @@ def measure(*, smoke: bool) -> Iterator[Row]:
     for task in (Task("resnet10-w8", 4, 1),) if smoke else TASKS:
         torch.set_num_threads(task.threads)
         for method in METHODS:
-            yield from _method(task, method, batches=2, rounds=1 if smoke else 5)
+            yield from _method(task, method, batches=1, rounds=1 if smoke else 3)
 
 
 def _method(task: Task, method: ModuleType, batches: int, rounds: int) -> Iterator[Row]:
@@ -53,7 +53,7 @@ def _method(task: Task, method: ModuleType, batches: int, rounds: int) -> Iterat
         "ours, switches off": partial(_ours(task, method, data), OFF),
         "plain transcription": _plain(task, PLAIN[name], data),
     }
-    title = f"{name}, {batches} steps, {task}"
+    title = f"{name}, a step, {task}"
     yield from rows(title, in_turn(contestants, rounds), "plain transcription")
 
 
@@ -164,7 +164,9 @@ def _mart(network: nn.Module, _teacher: nn.Module, x: Tensor, y: Tensor) -> Tens
     others = adversarial.scatter(1, y[:, None], 0.0).max(1).values
     boosted = functional.cross_entropy(adversarial_logits, y) - (1.0001 - others + 1e-12).log().mean()
     kl = functional.kl_div((adversarial + 1e-12).log(), natural, reduction="none").sum(1)
-    return boosted + 5 * (kl * (1.0000001 - natural.gather(1, y[:, None])[:, 0])).mean()
+    unsure = 1.0000001 - natural.gather(1, y[:, None])[:, 0]
+    loss: Tensor = boosted + 5 * (kl * unsure).mean()
+    return loss
 
 
 def _ard(network: nn.Module, teacher: nn.Module, x: Tensor, y: Tensor) -> Tensor:
