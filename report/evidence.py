@@ -13,13 +13,18 @@ from report.particles import particle_rows
 from report.sources import Source
 
 
-def bits(study: Study, root: str, cell: Cell, remedy: str) -> measurements.Bits:
-    """Whether each test image is still classified correctly, (N,); UserError unless they are the cell's own."""
+def measured(study: Study, root: str, cell: Cell, remedy: str) -> measurements.Measurement:
+    """A cell's row, checked; UserError unless it is sealed and made under these settings."""
     where = cell.csv(root)
     rows = read_rows(where, measurements.COLUMNS, remedy)
-    measured = measurements.check(rows, study, cell, str(where), remedy)
+    measurement = measurements.check(rows, study, cell, str(where), remedy)
     require_sealed(rows, where, remedy)
-    return measurements.bits(measured, root, remedy)
+    return measurement
+
+
+def bits(study: Study, root: str, cell: Cell, remedy: str) -> measurements.Bits:
+    """Whether each test image is still classified correctly, (N,); UserError unless they are the cell's own."""
+    return measurements.bits(measured(study, root, cell, remedy), root, remedy)
 
 
 def load(study: Study, root: str, source: Source, remedy: str) -> Any:

@@ -4,7 +4,7 @@ The union is over the images that all of a network's attacks have in common, sin
 test images.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy
@@ -16,10 +16,14 @@ from ataka.plan import Cell, Run
 from ataka.study import Study
 from report import catalogue
 from report.accuracies.accuracy_table import AccuracyTable
-from report.accuracies.measurements import Bits
-from report.evidence import bits
+from report.accuracies.measurements import Bits, Measurement, bits
+from report.evidence import measured
 
-COLUMNS = ["scale", "dataset", "arch", "method", "seed", "attacks", "n", "correct", "accuracy", "ci_low", "ci_high"]
+COLUMNS = [
+    *("scale", "dataset", "arch", "method", "seed", "attacks", "torch"),
+    *("n", "correct", "accuracy", "ci_low", "ci_high"),
+]
+"""``torch``: the versions that the cells were measured with; their gradients differ (docs/reproducibility.md)."""
 
 
 def sources(study: Study) -> list[Cell]:
@@ -40,14 +44,17 @@ def write(study: Study, root: str, *, partial: bool = False) -> tuple[Path, int]
 def rows(study: Study, root: str, *, partial: bool = False) -> list[dict[str, object]]:
     """A row for each network; UserError for a cell that doesn't hold, or if nothing is measured."""
     remedy = f"re-run it: snakemake --cores all {root}/union.csv --forcerun"
-    by_network: dict[Run, dict[str, Bits]] = {}
+    by_network: dict[Run, list[Measurement]] = {}
     for cell in sources(study):
         if not partial or cell.csv(root).exists():
-            found = bits(study, root, cell, f"{remedy} {cell.csv(root)}")
-            by_network.setdefault(cell.run, {})[cell.attack] = found
+            measurement = measured(study, root, cell, f"{remedy} {cell.csv(root)}")
+            by_network.setdefault(cell.run, []).append(measurement)
     if not by_network:
         raise UserError(f"nothing is measured yet below {root}; make it: snakemake --cores all {root}/union.csv")
-    return [_row(study, run, attacks) for run, attacks in by_network.items()]
+    return [
+        _row(study, run, several, [bits(each, root, f"{remedy} {each.cell.csv(root)}") for each in several])
+        for run, several in by_network.items()
+    ]
 
 
 def worst(attacks: Sequence[Bits]) -> Bits:
@@ -57,8 +64,8 @@ def worst(attacks: Sequence[Bits]) -> Bits:
     return right
 
 
-def _row(study: Study, run: Run, attacks: Mapping[str, Bits]) -> dict[str, object]:
-    right = worst(list(attacks.values()))
+def _row(study: Study, run: Run, measurements: Sequence[Measurement], verdicts: Sequence[Bits]) -> dict[str, object]:
+    right = worst(verdicts)
     n, correct = len(right), int(right.sum())
     return {
         "scale": study.scale,
@@ -66,7 +73,8 @@ def _row(study: Study, run: Run, attacks: Mapping[str, Bits]) -> dict[str, objec
         "arch": run.arch,
         "method": run.method,
         "seed": run.seed,
-        "attacks": " ".join(attacks),
+        "attacks": " ".join(each.cell.attack for each in measurements),
+        "torch": " ".join(dict.fromkeys(each.fields["torch"] for each in measurements)),
         "n": n,
         "correct": correct,
         **numbers(correct, n),

@@ -45,6 +45,7 @@ def test_a_row_is_a_network_with_its_attacks_and_wilsons_interval(root: Path, st
     (row,) = [one for one in found if (one["method"], one["arch"]) == ("en-sat", "resnet10-w8")]
     assert row["attacks"].split() == list(attacks)
     cells = [Cell("digits", "resnet10-w8", "en-sat", 0, attack) for attack in attacks]
+    assert [row["torch"]] * len(cells) == [rows(cell.csv(root))[0]["torch"] for cell in cells]
     right = numpy.logical_and.reduce([numpy.load(cell.bits(root))[:32] for cell in cells])  # AutoAttack had 32
     interval = binomtest(int(right.sum()), 32).proportion_ci(method="wilson")
     assert (row["n"], row["correct"]) == ("32", str(right.sum()))
