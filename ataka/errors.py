@@ -1,6 +1,8 @@
 """Mistakes that the user can mend: one exception, one exit code, one way to suggest the name that was meant."""
 
 import importlib
+import importlib.util
+import pkgutil
 import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -19,8 +21,21 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
-    """``nearest``, for a name that may also be the dotted name of a module."""
-    return (", and no such module is on the Python path" if "." in name else "") + nearest(name, known)
+    """``nearest``, for a name that may also be the dotted name of a module: then the modules beside it count, too."""
+    if "." not in name:
+        return nearest(name, known)
+    return ", and no such module is on the Python path" + nearest(name, [*_beside(name), *known])
+
+
+def _beside(name: str) -> list[str]:
+    """The dotted names of the modules in the package that the dotted ``name`` names."""
+    package = name.rpartition(".")[0]
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):  # the package has no such parent, or is half imported
+        return []
+    folders = spec.submodule_search_locations if spec else None
+    return [f"{package}.{module.name}" for module in pkgutil.iter_modules(folders or [])]
 
 
 def missing(error: Exception, module: str) -> bool:

@@ -47,7 +47,10 @@ def walk(at: Inspection) -> Findings:
         at.note(f"{folder}: a job here isn't finished; started again, it goes on")
     for path, why in unexplained.items():
         if path not in at.explained and not unfinished & {*path.parents}:
-            at.note(f"{path} is not part of the study: {why}. Delete it if nobody needs it")
+            at.note(
+                f"{path} is not part of the study: {why}. If a module of yours made it, name the module's folder in "
+                "PYTHONPATH; else it may be deleted"
+            )
     for path, needed_by in sorted(at.missing.items()):
         more = f" and {len(needed_by) - 1} more" if len(needed_by) > 1 else ""
         at.problem(f"{path} is missing, and {needed_by[0]}{more} came from it; {again(path)}")
