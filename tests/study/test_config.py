@@ -835,3 +835,16 @@ def test_particles_ask_for_no_more_images_than_there_are_only_where_they_are_mea
     plan.require_known(study, plan.Run("digits", "resnet10-w8", "natural", 0))
     with pytest.raises(UserError, match=r"particles.images: 100 images are asked for, but the split of digits has 16"):
         plan.require_known(study, plan.Particles("digits", "resnet10-w8", "natural", 0, "pgd"))
+
+
+@pytest.mark.parametrize("scale", ["smoke", "paper"])
+def test_a_set_up_without_a_probe_leaves_its_other_readings_alone(scale: str) -> None:
+    """The best epoch is chosen by a probe: the readings that ask for it have one in any case."""
+    probed, unprobed = (
+        config.load(scale),
+        config.load(scale, {"setups": {"sat": {"probe": None}, "table2": {"probe": None}}}),
+    )
+    assert unprobed.setups["sat"].probe is None
+    for name in ("sat-best", "table2-best"):
+        assert probed.setups[name].probe == probed.setups[name.removesuffix("-best")].probe
+        assert unprobed.setups[name].probe is not None
