@@ -48,7 +48,7 @@ def measure(
     progress = progress or Progress.silent()
     sources = [streams.generator(seed, "particles", index) for index in range(count)]
     start = draw(generator, split.pixels(), sources)
-    found: list[dict[str, float]] = []
+    done: list[dict[str, float]] = []
     progress.start(1, len(split))
 
     def measured(piece: slice) -> list[dict[str, float]]:
@@ -58,9 +58,9 @@ def measure(
             return list(rows(network, x, y, x_adv, bandwidth=generator.bandwidth))
 
     for several in in_pieces(measured, len(split), say=progress.say):
-        found += [{"image": len(found) + place, **row} for place, row in enumerate(several)]
+        done += [{"image": len(done) + place, **row} for place, row in enumerate(several)]
         progress.step(len(several))
-    return found
+    return done
 
 
 def rows(

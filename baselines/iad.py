@@ -115,8 +115,8 @@ def loss(
     guidance = temperature**2 * kl(teacher_natural_logits, student_adversarial_logits, temperature=temperature)
     if teacher_term == "trusted":
         guidance = certainty * guidance
-    own = student_natural_logits.detach() if introspection == "detached" else student_natural_logits
-    distance = guidance + (1 - certainty) * kl(own, student_adversarial_logits)
+    introspected = student_natural_logits.detach() if introspection == "detached" else student_natural_logits
+    distance = guidance + (1 - certainty) * kl(introspected, student_adversarial_logits)
     cross_entropy = functional.cross_entropy(student_natural_logits, labels, label_smoothing=smoothing)
     return alpha * distance.mean() + (1 - alpha) * cross_entropy
 
@@ -137,9 +137,9 @@ def loss_ii(
 ) -> Tensor:
     """Version II, the mean over the batch; logits (B, C), labels (B,)."""
     certainty = trust(robust_adversarial_logits, labels, beta=beta)
-    own = student_natural_logits.detach() if introspection == "detached" else student_natural_logits
+    introspected = student_natural_logits.detach() if introspection == "detached" else student_natural_logits
     robust = certainty * kl(robust_adversarial_logits, student_adversarial_logits, temperature=temperature)
-    robust = robust + (1 - certainty) * kl(own, student_adversarial_logits)
+    robust = robust + (1 - certainty) * kl(introspected, student_adversarial_logits)
     standard = kl(standard_adversarial_logits, student_adversarial_logits, temperature=temperature)
     distance = temperature**2 * (alpha_robust * robust + alpha_standard * standard)
     cross_entropy = functional.cross_entropy(student_adversarial_logits, labels, label_smoothing=smoothing)

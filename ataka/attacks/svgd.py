@@ -126,8 +126,8 @@ def _over_each_image(
     n, images = particles.shape[:2]
     per_image = (images, *[1] * (particles.ndim - 2))
     one_per_network = gradients.ndim == particles.ndim + 1
-    own = torch.stack([gradients[i, i] for i in range(n)]) if one_per_network else gradients
-    total = own.to(torch.float64, copy=True)  # k(x_i, x_i) = 1
+    diagonal = torch.stack([gradients[i, i] for i in range(n)]) if one_per_network else gradients
+    total = diagonal.to(torch.float64, copy=True)  # k(x_i, x_i) = 1
     for i, j in pairs:
         total[i] += k[i, j].reshape(per_image) * (gradients[i, j] if one_per_network else gradients[j])
     if divisor > 1:
@@ -147,7 +147,7 @@ def _over_the_batch(particles: Tensor, gradients: Tensor, k: Tensor, push: Tenso
     one_per_network = gradients.ndim == particles.ndim + 1
     of_each = gradients if one_per_network else [gradients] * n
     rows = k.reshape(n, images, n * images)  # of network i's particles, over those of all
-    driving = [row @ found.reshape(n * images, -1).double() for row, found in zip(rows, of_each, strict=True)]
+    driving = [row @ each.reshape(n * images, -1).double() for row, each in zip(rows, of_each, strict=True)]
     flat = particles.reshape(n * images, -1).double()
     flat = flat - flat[0]  # so that where all coincide the push is exactly 0
     push = push[..., 0].fill_diagonal_(0)  # a particle does not push itself
@@ -294,13 +294,14 @@ def _gradients(
 
         return torch.stack([input_gradient(mixture, particle, y) for particle in particles])
 
-    own = torch.stack([input_gradient(model, particle, y) for model, particle in zip(models, particles, strict=True)])
+    pairwise = zip(models, particles, strict=True)
+    diagonal = torch.stack([input_gradient(model, particle, y) for model, particle in pairwise])
     if gradient_of == "particle" or shared or not pairs:
-        return own
+        return diagonal
     n, images = particles.shape[:2]
-    gradients = own.new_zeros(n, *own.shape)
+    gradients = diagonal.new_zeros(n, *diagonal.shape)
     for i in range(n):
-        gradients[i, i] = own[i]
+        gradients[i, i] = diagonal[i]
     for (i, j), count in pairs.items():
         if whole_batches or count == images:
             gradients[i, j] = input_gradient(models[i], particles[j], y)

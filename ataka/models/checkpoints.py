@@ -100,16 +100,16 @@ def load(
     Raises UserError, and leaves the network as it was, if the file is another, holds more than plain tensors or weights
     that are no finite real numbers, or doesn't fit.
     """
-    own = network.state_dict()
+    expected = network.state_dict()
     place, state = _chosen(path, files.read(path, sha256), network, weights)
     tensors = _without_wrappers(path, state)
     _add_normalisation(path, tensors, mean, std)
-    statistics = None if MEAN in own else _take_normalisation(path, tensors)
-    match = _closest(tensors, own)
+    statistics = None if MEAN in expected else _take_normalisation(path, tensors)
+    match = _closest(tensors, expected)
     if match.missing or match.left or match.unlike:
-        raise UserError(_message(path, place, match, own))
-    files.require_real(path, match.found)
-    network.load_state_dict(own | match.found, strict=True)
+        raise UserError(_message(path, place, match, expected))
+    files.require_real(path, match.taken)
+    network.load_state_dict(expected | match.taken, strict=True)
     if statistics:
         network = normalised(network, *(statistics[name].flatten().tolist() for name in (MEAN, STD)))
     return Loaded(network, place)
@@ -143,8 +143,8 @@ def _chosen(path: str, content: Any, network: nn.Module, wanted: str | None) -> 
         )
     if alike and alike[0] in named:
         return alike[0], _tensors(path, named[alike[0]])
-    own = network.state_dict()
-    closest = min(named, key=lambda place: _closest(_plain(named[place]), own).distance)
+    expected = network.state_dict()
+    closest = min(named, key=lambda place: _closest(_plain(named[place]), expected).distance)
     return closest, _tensors(path, named[closest])
 
 
@@ -261,7 +261,7 @@ class _Match(NamedTuple):
     """A file read in one layout: tensors by our names; our names that lack; the file's that are left; wrong shapes."""
 
     layout: str
-    found: dict[str, Tensor]
+    taken: dict[str, Tensor]
     missing: list[str]
     left: list[str]
     unlike: list[str]
@@ -271,8 +271,8 @@ class _Match(NamedTuple):
         return len(self.missing) + len(self.left)
 
 
-def _closest(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> _Match:
-    return min((_match(layout, tensors, own) for layout in LAYOUTS), key=lambda match: match.distance)
+def _closest(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> _Match:
+    return min((_match(layout, tensors, expected) for layout in LAYOUTS), key=lambda match: match.distance)
 
 
 def _renamed(name: str, layout: str) -> str:
@@ -281,23 +281,25 @@ def _renamed(name: str, layout: str) -> str:
     return name
 
 
-def _match(layout: str, tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> _Match:
-    found: dict[str, Tensor] = {}
+def _match(layout: str, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> _Match:
+    taken: dict[str, Tensor] = {}
     left = []
     dead = _dead(tensors)
     for name, tensor in tensors.items():
         ours = _renamed(name, layout)
-        if ours in own and ours not in found:
-            same = ours in (MEAN, STD) and tensor.numel() == own[ours].numel()  # theirs may be (3,) or (1, 3, 1, 1)
-            found[ours] = tensor.reshape(own[ours].shape) if same else tensor
+        if ours in expected and ours not in taken:
+            same = (
+                ours in (MEAN, STD) and tensor.numel() == expected[ours].numel()
+            )  # theirs may be (3,) or (1, 3, 1, 1)
+            taken[ours] = tensor.reshape(expected[ours].shape) if same else tensor
         elif name not in dead:
             left.append(name)
-    optional = {name for name in own if name.endswith(".num_batches_tracked")}
-    if MEAN not in found and STD not in found:
+    optional = {name for name in expected if name.endswith(".num_batches_tracked")}
+    if MEAN not in taken and STD not in taken:
         optional |= {MEAN, STD}
-    missing = [name for name in own if name not in found and name not in optional]
-    unlike = [name for name, tensor in found.items() if tensor.shape != own[name].shape]
-    return _Match(layout, found, missing, left, unlike)
+    missing = [name for name in expected if name not in taken and name not in optional]
+    unlike = [name for name, tensor in taken.items() if tensor.shape != expected[name].shape]
+    return _Match(layout, taken, missing, left, unlike)
 
 
 def _dead(tensors: Mapping[str, Tensor]) -> set[str]:
@@ -307,15 +309,15 @@ def _dead(tensors: Mapping[str, Tensor]) -> set[str]:
     return set(dead) if dead == twin else set()
 
 
-def _message(path: str, place: str, match: _Match, own: Mapping[str, Tensor]) -> str:
-    """In what the file doesn't fit a network with the tensors ``own``."""
-    shapes = [f"{name} {tuple(match.found[name].shape)}, not {tuple(own[name].shape)}" for name in match.unlike]
+def _message(path: str, place: str, match: _Match, expected: Mapping[str, Tensor]) -> str:
+    """In what the file doesn't fit a network with the tensors ``expected``."""
+    shapes = [f"{name} {tuple(match.taken[name].shape)}, not {tuple(expected[name].shape)}" for name in match.unlike]
     problems = [
         *([f"the file lacks {few(match.missing)}"] if match.missing else []),
         *([f"the network has no {few(match.left)}"] if match.left else []),
         *([f"other shapes in the file: {few(shapes)}"] if shapes else []),
     ]
-    kind = peculiarities([*match.left, *match.found], lacking=match.missing, shapes=shapes)
+    kind = peculiarities([*match.left, *match.taken], lacking=match.missing, shapes=shapes)
     where = f" (its {place})" if place else ""
     return f"{path}{where} doesn't fit the network (closest layout: {match.layout}): {'; '.join(problems)}. " + (
         f"The file's network has {kind}" if kind else "Are architecture and classes those of the file?"

@@ -133,9 +133,9 @@ class Student:
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
         (student,) = networks
-        yield self.mean_loss(self.says(student, batch), batch)
+        yield self.mean_loss(self.logits(student, batch), batch)
 
-    def says(self, student: nn.Module, batch: Batch) -> list[Tensor]:
+    def logits(self, student: nn.Module, batch: Batch) -> list[Tensor]:
         """The student's logits (B, C) on x, or on each of the particles."""
         inputs = [batch.x] if self.options.input == "clean" else batch.recorded["particles"].unbind()
         return [student(x) for x in inputs]
@@ -187,18 +187,17 @@ class Online:
         *teachers, student = networks
         particles = generate(self.teachers.generator, teachers, batch)
         logits = [teacher(x_adv) for teacher, x_adv in zip(teachers, particles, strict=True)]
-        held = [own.detach() for own in logits]
+        held = [each.detach() for each in logits]
 
-        def spoken(teacher_logits: Sequence[Tensor]) -> Batch:
+        def recorded(teacher_logits: Sequence[Tensor]) -> Batch:
             return replace(batch, recorded={"particles": particles, "train_adv": torch.stack(list(teacher_logits))})
 
-        said = self.student.says(student, spoken(held))
-        for position, own in enumerate(logits):
-            seen = spoken([*held[:position], own, *held[position + 1 :]])
-            yield functional.cross_entropy(own, batch.y, label_smoothing=batch.smoothing) + self.student.mean_loss(
-                [one.detach() for one in said], seen
-            )
-        yield self.student.mean_loss(said, spoken(held))
+        student_logits = self.student.logits(student, recorded(held))
+        for i, teacher_logits in enumerate(logits):
+            cross_entropy = functional.cross_entropy(teacher_logits, batch.y, label_smoothing=batch.smoothing)
+            others_held = recorded([*held[:i], teacher_logits, *held[i + 1 :]])
+            yield cross_entropy + self.student.mean_loss([each.detach() for each in student_logits], others_held)
+        yield self.student.mean_loss(student_logits, recorded(held))
 
 
 def heeds(options: Options) -> tuple[str, ...]:

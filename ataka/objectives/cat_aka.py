@@ -84,14 +84,14 @@ class Students:
         else:
             inputs = [batch.x] * len(networks)
         logits = [network(x) for network, x in zip(networks, inputs, strict=True)]
-        held = [own.detach() for own in logits]
+        held = [each.detach() for each in logits]
         if self.options.target == "detached":
             target = self.target(torch.stack(held), batch.y)
-            for own in logits:
-                yield self.term(own, target, batch)
+            for student_logits in logits:
+                yield self.term(student_logits, target, batch)
         else:
-            for position, own in enumerate(logits):
-                yield self.total(torch.stack([*held[:position], own, *held[position + 1 :]]), batch)
+            for i, student_logits in enumerate(logits):
+                yield self.total(torch.stack([*held[:i], student_logits, *held[i + 1 :]]), batch)
 
     def term(self, student_logits: Tensor, amalgamated_logits: Tensor, batch: Batch) -> Tensor:
         """A student's term of eq. 9, the mean over the batch; logits (B, C)."""
@@ -107,7 +107,7 @@ class Students:
     def total(self, logits: Tensor, batch: Batch) -> Tensor:
         """Eq. 9 with nothing detached, neither z^S nor lambda; the students' logits (n, B, C)."""
         target = self.target(logits, batch.y)
-        return torch.stack([self.term(own, target, batch) for own in logits]).sum()
+        return torch.stack([self.term(student_logits, target, batch) for student_logits in logits]).sum()
 
     def target(self, logits: Tensor, labels: Tensor) -> Tensor:
         """z^S (B, C) = psi of the students' logits (n, B, C): differentiable where they are."""

@@ -37,12 +37,12 @@ class Teachers:
         batch.record("particles", particles)
         if "eval_adv" in self.generator.channels:
             batch.record("eval_adv", batch.once("eval_adv", lambda: _evaluated(networks, particles)))
-        spoken = []
+        recorded = []
         for network, x_adv in zip(networks, particles, strict=True):
             logits = network(x_adv)
-            spoken.append(logits.detach())
+            recorded.append(logits.detach())
             yield functional.cross_entropy(logits, batch.y, label_smoothing=batch.smoothing)
-        batch.record("train_adv", torch.stack(spoken))
+        batch.record("train_adv", torch.stack(recorded))
         if "updated" in self.generator.channels:
             batch.update()
             batch.record("updated", _evaluated(networks, particles))
@@ -67,10 +67,10 @@ def generate(generator: Generator, networks: Sequence[nn.Module], batch: Batch) 
 
     Particle i, which is network i's own in eq. 2, is given to network i, or all are dealt out anew (G10).
     """
-    found, report = batch.once("particles", lambda: _made(generator, networks, batch))
+    made, report = batch.once("particles", lambda: _made(generator, networks, batch))
     for name, value in report.items():
         batch.log(name, value)
-    return found
+    return made
 
 
 def _made(generator: Generator, networks: Sequence[nn.Module], batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -78,8 +78,8 @@ def _made(generator: Generator, networks: Sequence[nn.Module], batch: Batch) -> 
     sources = [batch.stream("start", index) for index in range(len(networks))]
     report: dict[str, Tensor] = {}
     start = draw(generator, batch.x, sources)
-    found = particles(generator, networks, batch.x, batch.y, start, report)
+    moved = particles(generator, networks, batch.x, batch.y, start, report)
     if generator.assignment == "shuffled":
         source = batch.stream("assignment")
-        found = found[torch.randperm(len(found), generator=source, device=source.device)]
-    return found, report
+        moved = moved[torch.randperm(len(moved), generator=source, device=source.device)]
+    return moved, report
