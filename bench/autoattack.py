@@ -32,9 +32,9 @@ def measure(*, smoke: bool) -> Iterator[Row]:
     if smoke:
         yield from _task(Task("resnet10-w8", 4, 1), SHORTEST, count=4, rounds=1)
         return
-    yield from _task(Task("resnet18", 16, 2), SHORT, count=16, rounds=2)
+    yield from _task(Task("resnet18", 16, 1), SHORT, count=16, rounds=2)
     yield from _task(Task("resnet10-w8", 32, 1), STANDARD, count=32, rounds=2)
-    yield from _task(Task("resnet10-w8", 128, 2), SHORT, count=1000, rounds=0)
+    yield from _task(Task("resnet10-w8", 128, 1), SHORT, count=1000, rounds=0)
 
 
 def _task(task: Task, version: Mapping[str, object], count: int, rounds: int) -> Iterator[Row]:

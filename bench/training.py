@@ -32,7 +32,7 @@ from bench.timing import Row, in_turn, rows
 FAST = Switches(fold=True, channels_last=True)
 EPS, STEP, STEPS = 8 / 255, 2 / 255, 10
 ATTACK = {"eps": "8/255", "step_size": "2/255", "steps": STEPS}
-TASKS = (Task("resnet18", 32, 2), Task("resnet10-w8", 64, 1))
+TASKS = (Task("resnet18", 16, 1), Task("resnet10-w8", 64, 1))
 METHODS = (natural, sat, trades, mart, ard, iad, rslad)
 
 
