@@ -66,13 +66,16 @@ def load(name: str, folders: Sequence[Path] = (FOLDER,)) -> Table:
         raise UserError(_explain(error, path, KINDS[kind])) from None
 
 
-def every(study: Study) -> tuple[list[Table], list[str]]:
-    """The tables that this study can make and `all` asks for, and why each of the others is left out."""
+def every(study: Study, *, on_request: bool = False) -> tuple[list[Table], list[str]]:
+    """The tables that this study can make and `all` asks for, and why each of the others is left out.
+
+    ``on_request``: also those that are targets of their own.
+    """
     tables, reasons, places = [], [], folders(study)
     for name in names(places):
         try:
             table = load(name, places)
-            if not table.on_request:
+            if on_request or not table.on_request:
                 _require_known(table, study)
                 tables.append(table)
         except UserError as error:

@@ -132,6 +132,22 @@ def claims(options: argparse.Namespace) -> None:
     print(f"written: {' '.join(map(str, written))}")
 
 
+def study(options: argparse.Namespace) -> None:
+    """Write docs/study.md and the tables' pages from docs/study/, after taking in the results below ROOT."""
+    from report.study import alike, files, take, texts
+
+    if options.root and not options.check:
+        settings = _study(options)
+        tables, reasons = catalogue.every(settings, on_request=True)
+        _note(reasons)
+        taken = take.take(settings, options.root, tables)
+        stored = files.read(taken.study.scale) if taken.study.scale in files.scales() else None
+        merged = alike.merge(stored, taken, options.root)
+        print(f"written: {' '.join(map(str, files.write(merged)))}")
+    for path, text in texts.generated().items():
+        _generate(path, text, "study", "docs/study gives", options)
+
+
 def verify(options: argparse.Namespace) -> None:
     """Check every artifact below a results folder against its record and its sources."""
     from report import verify
@@ -166,19 +182,20 @@ def _study(options: argparse.Namespace) -> Study:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m report", description=__doc__)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for verb in (collect, render, show, cells, union, claims, cost, verify, published, schema):
+    for verb in (collect, render, show, cells, union, claims, cost, verify, study, published, schema):
         described = str(verb.__doc__).rstrip(".")
         sub = verbs.add_parser(verb.__name__, help=described, description=described)
         sub.set_defaults(verb=verb)
-        if verb in (published, schema):
+        if verb in (study, published, schema):
             sub.add_argument("--check", action="store_true", help="only say whether it is current")
+        if verb in (published, schema):
             continue
         known = ", ".join(catalogue.names())
         if verb is show:
             sub.add_argument("tables", metavar="TABLE", nargs="*", help=f"of: {known}, or one of the scale's own")
         elif verb in (collect, render):
             sub.add_argument("table", metavar="TABLE", help=f"one of: {known}, or of the scale's own")
-        if verb not in (cells, cost, verify):
+        if verb not in (cells, cost, verify, study):
             sub.add_argument(
                 "--partial",
                 action="store_true",
@@ -193,6 +210,9 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--config", default="{}", metavar="JSON", help="settings laid over the scale's")
         if verb is verify:
             sub.add_argument("path", help="results, with all its scales, or results/SCALE")
+            continue
+        if verb is study:
+            sub.add_argument("--root", help="results, results/demo, ...: also keep what is measured there")
             continue
         sub.add_argument("--root", default="results", help="results (the default), results/demo, ...: names the scale")
     return parser

@@ -1,13 +1,13 @@
 """The time and memory that the jobs of a study took, stage by stage, from the jobs' own records."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ataka.errors import UserError
 from ataka.files.records import COST, read_json, read_rows
 
-_RECORDS = {
+STAGES = {
     "prepare": ("data", f"*{COST}"),
     "record": ("tapes", "run.json"),
     "record (shared)": ("tapes", f"*{COST}"),
@@ -29,10 +29,15 @@ def table(root: str) -> str:
     A job that was made again counts once, and so does an interrupted job, with the times of all its parts. UserError
     if ``root`` holds no record, or a damaged one.
     """
-    stages = {stage: _records(Path(root, room), pattern) for stage, (room, pattern) in _RECORDS.items()}
-    every = [record for records in stages.values() for record in records]
-    if not every:
+    stages = {stage: _records(Path(root, room), pattern) for stage, (room, pattern) in STAGES.items()}
+    if not any(stages.values()):
         raise UserError(f"'{root}' holds no job's record; name the folder of a scale's results: --root results/demo")
+    return of(stages)
+
+
+def of(stages: Mapping[str, Sequence[Record]]) -> str:
+    """The same of records at hand, by their stages."""
+    every = [record for records in stages.values() for record in records]
     rows = [_row(stage, records) for stage, records in stages.items() if records]
     return "\n".join(map(_line, [_HEADER, ["---", *["---:"] * 5], *rows, _row("all", every)]))
 
@@ -47,7 +52,7 @@ def _record(path: Path) -> Record:
     return next(iter(read_rows(path, (*_TIMES, *_PEAKS))), dict.fromkeys((*_TIMES, *_PEAKS), ""))
 
 
-def _row(stage: str, records: list[Record]) -> list[str]:
+def _row(stage: str, records: Sequence[Record]) -> list[str]:
     times = [f"{sum(float(record[name] or 0) for record in records) / 60:,.1f}" for name in _TIMES]
     return [stage, f"{len(records):,}", *times, *(_largest(record[name] for record in records) for name in _PEAKS)]
 

@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+from numpy.typing import NDArray
 
 from ataka.files.records import read_rows, require_sealed
-from ataka.plan import Cell
+from ataka.plan import Cell, Particles
 from ataka.study import Study
 from report.accuracies import measurements
 from report.particles import particle_rows
+from report.particles.particle_rows import ParticleSet
 from report.sources import Source
 
 
@@ -31,11 +33,21 @@ def load(study: Study, root: str, source: Source, remedy: str) -> Any:
     """A cell's bits, one for each image, or each statistic of a generator's particles, one number for each image."""
     if isinstance(source, Cell):
         return bits(study, root, source, remedy)
+    return statistics(particles(study, root, source, remedy))
+
+
+def particles(study: Study, root: str, source: Particles, remedy: str) -> ParticleSet:
+    """A generator's rows, checked; UserError unless they are sealed and made under these settings."""
     path = source.csv(root)
     rows = read_rows(path, particle_rows.COLUMNS, remedy)
-    found = particle_rows.check(rows, study, source, str(path), remedy)
+    measured_rows = particle_rows.check(rows, study, source, str(path), remedy)
     require_sealed(rows, path, remedy)
-    return {name: numpy.asarray(values) for name, values in found.numbers.items()}
+    return measured_rows
+
+
+def statistics(particles: ParticleSet) -> dict[str, NDArray[numpy.float64]]:
+    """Each statistic of a generator's particles, one number for each image."""
+    return {name: numpy.asarray(values) for name, values in particles.numbers.items()}
 
 
 def files(root: str, source: Source) -> list[Path]:

@@ -38,11 +38,11 @@ def tex(page: Page) -> str:
     return _fill(filters, "table.tex", page, tabular=tabular)
 
 
-def md(page: Page) -> str:
-    """A table in GitHub's Markdown."""
-    filters = environment(md=markdown.escape, name=names.method, number=markdown.number)
+def md(page: Page, template: str = "table.md", **more: Any) -> str:
+    """A table in GitHub's Markdown; ``more`` are what another ``template`` shows beside the table."""
+    filters = environment(md=markdown.escape, text=markdown.escape, name=names.method, number=markdown.number)
     header, rule = markdown.header(page.layout), markdown.rule(page.layout)
-    return _fill(filters, "table.md", page, header=header, rule=rule)
+    return _fill(filters, template, page, header=header, rule=rule, **more)
 
 
 def _fill(made: Environment, template: str, page: Page, **more: Any) -> str:

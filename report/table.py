@@ -1,7 +1,7 @@
 """Common to every kind of table: a number, a title, and the measurements behind it."""
 
 from abc import abstractmethod
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
@@ -11,9 +11,10 @@ from pydantic_core import CoreSchema
 
 from ataka import plan
 from ataka.errors import UserError, nearest
-from ataka.plan import Run
+from ataka.plan import Cell, Run
 from ataka.study import Study
 from ataka.study.fields import Settings
+from report.accuracies.measurements import Bits
 from report.sources import Source
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
@@ -100,6 +101,10 @@ class Table(Settings):
 
     def examined(self, measurements: list[Any], study: Study, root: str) -> list[Any]:
         """The measurements of a collection, with the fields that follow from comparing several of them."""
+        return measurements
+
+    def compared(self, measurements: list[Any], study: Study, bits: Mapping[Cell, Bits]) -> list[Any]:
+        """``examined``, where the verdicts on each image are at hand."""
         return measurements
 
     def tuned_runs(self, study: Study) -> list[Run]:

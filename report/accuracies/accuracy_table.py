@@ -1,6 +1,6 @@
 """The rows and columns of a table of accuracies, and hence the cells that the table needs."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -206,9 +206,13 @@ class AccuracyTable(Table):
 
     def examined(self, measurements: list[Measurement], study: Study, root: str) -> list[Measurement]:
         found = {one.cell: _bits(one, root, f"make it anew: {one.cell.csv(root)}") for one in measurements}
-        known = {cell: bits for cell, bits in found.items() if bits is not None}
-        examined = health.examine(measurements, study, known)
-        return differences.examine(examined, known) if self.variants else examined
+        return self.compared(measurements, study, {cell: bits for cell, bits in found.items() if bits is not None})
+
+    def compared(
+        self, measurements: list[Measurement], study: Study, bits: Mapping[Cell, measurements.Bits]
+    ) -> list[Measurement]:
+        examined = health.examine(measurements, study, bits)
+        return differences.examine(examined, bits) if self.variants else examined
 
     def _refuse_unknown_names(self, study: Study) -> None:
         attacks: Iterable[str] = (attack for column in self.columns for attack in column.attacks)

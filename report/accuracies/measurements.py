@@ -38,8 +38,14 @@ class Measurement:
 
 def check(rows: Sequence[dict[str, str]], study: Study, cell: Cell, where: str, remedy: str) -> Measurement:
     """``rows`` as a measurement of ``cell``; UserError, naming ``where``, if they can't be one."""
-    row = parse(rows, where, remedy)
+    measurement = of(rows, cell, where, remedy)
     require_in_force(rows[0], study, cell, where, remedy)
+    return measurement
+
+
+def of(rows: Sequence[dict[str, str]], cell: Cell, where: str, remedy: str) -> Measurement:
+    """``rows`` as a measurement of ``cell``, under whichever settings; UserError if they don't add up."""
+    row = parse(rows, where, remedy)
     return Measurement(cell, row.n, row.accuracy, row.ci_low, row.ci_high, row.eps, dict(rows[0]))
 
 

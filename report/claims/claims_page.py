@@ -63,8 +63,9 @@ def text(study: Study, verdicts: Sequence[Verdict], path: Path, *, partial: bool
         stem=path.stem,
         head=head(study, verdicts, partial=partial),
         notes=list(notes(study)),
-        header=HEADER,
+        claims_header=HEADER,
         blocks=blocks(study, verdicts),
+        level="##",
     )
 
 

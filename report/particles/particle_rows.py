@@ -54,6 +54,11 @@ def check(rows: Sequence[dict[str, str]], study: Study, source: Particles, where
             _check_row(row, study.particles.count, diameter)
     except ValueError as error:
         raise UserError(f"{where} doesn't add up: {error}; was it edited? {remedy}") from None
+    return of(rows, source)
+
+
+def of(rows: Sequence[dict[str, str]], source: Particles) -> ParticleSet:
+    """``rows`` as the measurements of ``source``, without a check."""
     return ParticleSet(source, {name: [float(row[name]) for row in rows] for name in STATISTICS}, list(rows))
 
 

@@ -186,7 +186,7 @@ def particle_rows(study: Study, source: Particles) -> list[dict[str, str]]:
             | {"count": str(study.particles.count), "image": str(image), "fooled": str(study.particles.count)}
             | {name: repr(value) for name, value in numbers.items()}
             | {"config_sha256": plan.digest(plan.particles_settings(study, source))}
-            | {"git_commit": "0123456789abcdef", "git_dirty": "false"}
+            | {"model_sha256": "1e5" + "0" * 61, "git_commit": "0123456789abcdef", "git_dirty": "false"}
         )
     return rows
 

@@ -1,0 +1,206 @@
+"""A page for each table, from a scale's compact files alone: docs/study/SCALE/TABLE.md.
+
+A page shows the seeds whose every number is there, or, as long as there is no such seed, the first with any number.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from ataka import plan
+from ataka.plan import Cell, Run
+from ataka.study import Study
+from report import cost, evidence, markdown, names, page, render
+from report.accuracies import measurements
+from report.accuracies.accuracy_table import AccuracyTable
+from report.accuracies.measurements import Measurement
+from report.claims import claims_page, judge, sentences
+from report.claims.judge import Verdict
+from report.paper import published
+from report.particles import particle_rows
+from report.sources import Source, identity
+from report.study import files
+from report.study.files import Kept, Row
+from report.study.take import behind
+from report.table import Table
+
+_STATED = {
+    "Device": "device",
+    "threads": "threads",
+    "Python": "python",
+    "platform": "platform",
+    "versions": "versions",
+}
+"""The columns of jobs.csv that a page lists, by their words there."""
+
+
+def pages(kept: Kept) -> dict[str, str]:
+    """The text of each page, by the table's name."""
+    return {name: _page(kept, table) for name, table in shown(kept).items()}
+
+
+def shown(kept: Kept) -> dict[str, Table]:
+    """The tables that have a page: those that are whole, or of which anything is measured that no other table shows."""
+    known = {*kept.cells, *kept.particles}
+    sources = {name: {*table.sources(kept.study)} for name, table in kept.tables.items()}
+    count = Counter(source for some in sources.values() for source in some)
+    return {
+        name: table
+        for name, table in kept.tables.items()
+        if sources[name] <= known or any(count[source] == 1 for source in sources[name] & known)
+    }
+
+
+def measured(kept: Kept) -> dict[Source, Any]:
+    """The evidence of every measurement: a cell's bits, or each statistic of a generator's particles."""
+    known: dict[Source, Any] = dict(kept.bits.items())
+    for source, rows in kept.particles.items():
+        known[source] = evidence.statistics(particle_rows.of(rows, source))
+    return known
+
+
+def of_table(kept: Kept, table: Table) -> tuple[Study, list[Any]]:
+    """The study with the seeds that the table shows, and the table's measurements under these seeds."""
+    study = _whole(kept, table)
+    rows = [_measurement(kept, source) for source in _there(kept, study, table)]
+    return study, table.compared(rows, study, kept.bits)
+
+
+def verdicts(kept: Kept, number: int) -> tuple[Study, list[Verdict]]:
+    """Verdicts on the claims of the paper's table, over the seeds that measure most of these claims."""
+    claims = [claim for claim in sentences.load() if claim.sentence.table == number]
+    known = measured(kept)
+    counts = {}
+    for seed in kept.study.seeds:
+        sources = [claim.sources(with_seeds(kept.study, [seed])) for claim in claims]
+        counts[seed] = sum(bool(some) and all(one in known for one in some) for some in sources)
+    most = [seed for seed in counts if counts[seed] == max(counts.values()) > 0]
+    study = with_seeds(kept.study, most or kept.study.seeds[:1])
+    return study, judge.judge(study, claims, known)
+
+
+def counted(verdicts: Sequence[Verdict]) -> str:
+    """``2 supported, 1 contradicted, 3 inconclusive and 0 not measured``."""
+    count = Counter(one.word for one in verdicts)
+    return names.listed([f"{count[word]} {word}" for word in claims_page.WORDS])
+
+
+def with_seeds(study: Study, seeds: Sequence[int]) -> Study:
+    """The study with these seeds alone."""
+    return study.model_copy(update={"seeds": tuple(seeds)})
+
+
+def _whole(kept: Kept, table: Table) -> Study:
+    """The study with the seeds of which the whole table is there, or else the first seed of which any of it is."""
+    whole, some = [], []
+    for seed in kept.study.seeds:
+        study = with_seeds(kept.study, [seed])
+        there = _there(kept, study, table)
+        whole += [seed] if len(there) == len(table.sources(study)) else []
+        some += [seed] if there else []
+    return with_seeds(kept.study, whole or some[:1] or kept.study.seeds[:1])
+
+
+def _there(kept: Kept, study: Study, table: Table) -> list[Source]:
+    return [source for source in table.sources(study) if source in kept.cells or source in kept.particles]
+
+
+def _measurement(kept: Kept, source: Source) -> Any:
+    if isinstance(source, Cell):
+        return measurements.of([kept.cells[source]], source, " ".join(identity(source).values()), files.REMEDY)
+    return particle_rows.of(kept.particles[source], source)
+
+
+# ---- the page
+
+
+def _page(kept: Kept, table: Table) -> str:
+    study, rows = of_table(kept, table)
+    root = f"{files.FOLDER.name}/{study.scale}"
+    judged, claims = verdicts(kept, table.number or 0) if table.of_the_paper else (study, [])
+    jobs = _jobs(kept, study, table)
+    return render.md(
+        page.of(table, study, root, rows, beside_published=table.of_the_paper),
+        "study.md",
+        scale=study.scale,
+        of_the_paper=table.of_the_paper,
+        numbers=_numbers(table, study, rows) if isinstance(table, AccuracyTable) else "",
+        verdicts=f"Of {len(claims)} claims: {counted(claims)}.",
+        blocks=claims_page.blocks(judged, claims),
+        notes=list(claims_page.notes(judged)),
+        claims_header=claims_page.HEADER,
+        level="###",
+        choices=_choices(kept, table, study),
+        cost=_cost(jobs),
+        machine=_machine(jobs),
+    )
+
+
+def _numbers(table: AccuracyTable, study: Study, rows: Sequence[Measurement]) -> str:
+    """Each cell with its interval, the number that the paper printed, and the health checks that it raises."""
+    places = {(block.dataset, block.arch): block for block in reversed(table.blocks(study))}
+    labels = {row.method: row.heading(study) for row in table.lines if row.method}
+    lines = []
+    for one in rows:
+        cell, block = one.cell, places[one.cell.dataset, one.cell.arch]
+        printed = published.lookup(
+            table.number if table.of_the_paper else None,
+            *(block.paper_dataset, block.paper_arch, cell.method, cell.attack),
+        )
+        line = {
+            "data set": names.dataset(cell.dataset, study),
+            "network": names.arch(cell.arch),
+            "method": names.method(labels.get(cell.method) or study.method(cell.method).label),
+            "attack": table.heading_of(study, cell.attack),
+            "seed": str(cell.seed),
+            "correct": one.fields["correct"],
+            "of": f"{one.n:,}",
+            "accuracy": f"{one.accuracy:.2f}",
+            "95 % interval": f"{one.ci_low:.2f} to {one.ci_high:.2f}",
+            "published": printed.text if printed else "–",
+            "health": one.fields.get("health", "").replace(";", ", "),
+        }
+        lines.append({name: markdown.escape(text) for name, text in line.items()})
+    return _grid(lines, words=("data set", "network", "method", "attack", "health"))
+
+
+def _choices(kept: Kept, table: Table, study: Study) -> str:
+    lines = []
+    for run in table.tuned_runs(kept.study):
+        for row in kept.choices.get(run, []):
+            label = markdown.escape(names.method(study.method(run.method).label))
+            values = {name: row[name] for name in ("alpha", "status", "split", "n", "clean", "robust")}
+            place = {"data set": names.dataset(run.dataset, study), "network": names.arch(run.arch)}
+            lines.append({**place, "method": label, **values, "chosen": row["chosen"].replace("no", "")})
+    return _grid(lines, words=("data set", "network", "method", "status", "split", "chosen"))
+
+
+def _grid(lines: Sequence[Row], words: Sequence[str]) -> str:
+    """A Markdown table; the columns of ``words`` are set left, those of numbers right. Empty without a line."""
+    if not lines:
+        return ""
+    header = [*lines[0]]
+    rule = ["---" if name in words else "---:" for name in header]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *(line.values() for line in lines)])
+
+
+def _jobs(kept: Kept, study: Study, table: Table) -> list[Row]:
+    """The jobs behind a table's measurements, trainings and choices of alpha among them."""
+    sources = _there(kept, study, table)
+    nodes = [*sources, *behind(kept.study, sources)]
+    paths = [plan.file_of(node, "").as_posix() for node in nodes]
+    paths += [run.choice("").as_posix() for run in nodes if isinstance(run, Run)]
+    return [kept.jobs[path] for path in dict.fromkeys(paths) if path in kept.jobs]
+
+
+def _cost(jobs: Sequence[Row]) -> str:
+    stages: dict[str, list[Row]] = defaultdict(list)
+    for job in jobs:
+        stages[job["stage"]].append(job)
+    return cost.of({stage: stages[stage] for stage in cost.STAGES})
+
+
+def _machine(jobs: Sequence[Row]) -> str:
+    """A sentence on devices, threads and versions."""
+    values = {noun: sorted({job[column] for job in jobs if job[column]}) for noun, column in _STATED.items()}
+    return "; ".join(f"{noun} {names.listed(some)}" for noun, some in values.items() if some) + "."
