@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ataka import plan
-from ataka.plan import Cell, Run
+from ataka.plan import Cell, Run, Tape
 from ataka.study import Study
 from report import cost, evidence, markdown, names, page, render
 from report.accuracies import measurements
@@ -32,6 +32,7 @@ _STATED = {
     "versions": "versions",
 }
 """The columns of jobs.csv that a page lists, by their words there."""
+_YAML = {"None": "null", "True": "true", "False": "false"}
 
 
 def pages(kept: Kept) -> dict[str, str]:
@@ -118,7 +119,9 @@ def _page(kept: Kept, table: Table) -> str:
     study, rows = of_table(kept, table)
     root = f"{files.FOLDER.name}/{study.scale}"
     judged, claims = verdicts(kept, table.number or 0) if table.of_the_paper else (study, [])
-    jobs = _jobs(kept, study, table)
+    sources = _there(kept, study, table)
+    trainings = behind(kept.study, sources)
+    jobs = _jobs(kept, [*sources, *trainings])
     return render.md(
         page.of(table, study, root, rows, beside_published=table.of_the_paper),
         "study.md",
@@ -130,6 +133,7 @@ def _page(kept: Kept, table: Table) -> str:
         notes=list(claims_page.notes(judged)),
         claims_header=claims_page.HEADER,
         level="###",
+        readings=_readings(kept, trainings),
         choices=_choices(kept, table, study),
         cost=_cost(jobs),
         machine=_machine(jobs),
@@ -184,10 +188,21 @@ def _grid(lines: Sequence[Row], words: Sequence[str]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *(line.values() for line in lines)])
 
 
-def _jobs(kept: Kept, study: Study, table: Table) -> list[Row]:
-    """The jobs behind a table's measurements, trainings and choices of alpha among them."""
-    sources = _there(kept, study, table)
-    nodes = [*sources, *behind(kept.study, sources)]
+def _readings(kept: Kept, trainings: Sequence[Tape | Run]) -> str:
+    """The readings of the paper under which networks were trained: A1 generator.bandwidth 0.001; ..., in that order."""
+    values: dict[tuple[str, int, str], dict[str, None]] = defaultdict(dict)
+    for node in trainings:
+        for name, text in plan.readings_in(kept.study, node).items():
+            value, _, question = text.removesuffix("]").rpartition(" [")
+            values[question[0], int(question[1:]), name][_YAML.get(value, value)] = None
+    return "; ".join(
+        f"{letter}{number} {name} {names.listed([*values[letter, number, name]], 'or')}"
+        for letter, number, name in sorted(values)
+    )
+
+
+def _jobs(kept: Kept, nodes: Sequence[Source | Tape | Run]) -> list[Row]:
+    """The jobs of measurements and trainings, and the choices of alpha among them."""
     paths = [plan.file_of(node, "").as_posix() for node in nodes]
     paths += [run.choice("").as_posix() for run in nodes if isinstance(run, Run)]
     return [kept.jobs[path] for path in dict.fromkeys(paths) if path in kept.jobs]

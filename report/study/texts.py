@@ -33,12 +33,15 @@ def generated() -> dict[Path, str]:
     def figures(scale: str) -> Figures:
         return Figures(stored.get(scale) or Kept(config.load(scale), {}))
 
-    made[files.FOLDER.with_suffix(".md")] = _fill(files.FOLDER / "study.md.j2", figures)
-    made[README] = _between(README, _fill(files.FOLDER / "finding.md.j2", figures))
+    for path in sorted(files.FOLDER.glob("*/*.md")):
+        if path not in made:
+            raise UserError(f"{path} is made from nothing that is kept: remove it")
+    made[files.FOLDER.with_suffix(".md")] = fill(files.FOLDER / "study.md.j2", figures)
+    made[README] = _between(README, fill(files.FOLDER / "finding.md.j2", figures))
     return made
 
 
-def _fill(path: Path, scale: object) -> str:
+def fill(path: Path, scale: object) -> str:
     """A text by hand, with the figures that it cites."""
     try:
         template = environment(number=number).from_string(path.read_text(encoding="utf-8"))

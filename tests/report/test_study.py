@@ -317,6 +317,17 @@ def test_a_page_names_cost_commits_and_versions(root: Path, study: Study) -> Non
     assert "versions numpy 2." in text
 
 
+def test_a_page_names_the_readings_behind_it(tmp_path: Path, study: Study) -> None:
+    made = pages.pages(keep(measure(tmp_path, study, "table2", "readings"), study))
+    default, both = (re.search(r"C3 options.input ([^;]*);", made[name]) for name in ("table2", "readings"))
+    assert default
+    assert both
+    assert (default[1], both[1]) == ("clean", "clean or adversarial")
+    questions = re.findall(r"(?:under: |; )([A-H])(\d+) ", made["readings"])
+    assert questions == sorted(questions, key=lambda one: (one[0], int(one[1])))
+    assert len(questions) > 30
+
+
 def test_verdicts_are_those_of_the_results(tmp_path: Path) -> None:
     study = studies.study(studies.WHOLE)
     root = measure(tmp_path, study)
@@ -422,16 +433,26 @@ def test_images_that_only_the_stronger_attack_leaves_are_listed(root: Path, stud
     assert "of 6 networks" in listed
 
 
+def equate(root: Path, study: Study, generator: str, other: str) -> None:
+    """Give ``generator``'s particles on the natural network the numbers of the ``other``'s."""
+    sources: dict[str, Any] = {
+        one.generator: one  # type: ignore[union-attr]
+        for one in catalogue.load("table1").sources(study)
+        if one.method == "natural"
+    }
+    settings = studies.particle_rows(study, sources[generator])[0]["config_sha256"]
+    rows = studies.particle_rows(study, sources[other])
+    stated = {"generator": generator, "config_sha256": settings}
+    studies.write_particles(root, sources[generator], [row | stated for row in rows])
+
+
 def test_particles_that_are_equal(tmp_path: Path, study: Study) -> None:
     root = measure(tmp_path, study, "table1")
     of = Figures(keep(root, study))
     assert not of.same_particles("svgd", "pgd")
     assert of.largest("svgd", "kernel_offdiagonal_max") == 0.0
     assert of.counted_images("svgd") == 4
-    sources = {one.generator: one for one in catalogue.load("table1").sources(study) if one.method == "natural"}  # type: ignore[union-attr]
-    rows = studies.particle_rows(study, sources["pgd"])  # type: ignore[arg-type]
-    own = {"generator": "svgd", "config_sha256": studies.particle_rows(study, sources["svgd"])[0]["config_sha256"]}  # type: ignore[arg-type]
-    studies.write_particles(root, sources["svgd"], [row | own for row in rows])  # type: ignore[arg-type]
+    equate(root, study, "svgd", "pgd")
     of = Figures(keep(root, study))
     assert of.same_particles("svgd", "pgd")
     assert of.particles("svgd", "l2") == of.particles("pgd", "l2") != of.particles("svgd-median", "l2")
@@ -483,6 +504,14 @@ def test_one_command_keeps_and_another_checks(root: Path, docs: Path, capsys: py
         assert run("--check") == 0
 
 
+def test_a_page_of_nothing_is_named(root: Path, docs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--root", root, "--config", CONFIG) == 0
+    (docs / "demo/table9.md").write_text("\n")
+    for arguments in (["--check"], []):
+        assert run(*arguments) == 2
+        assert f"{docs}/demo/table9.md is made from nothing that is kept: remove it" in capsys.readouterr().err
+
+
 def test_mistakes_in_texts_and_pages_exit_2(docs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for text, message in (
         ('\\VAR{scale("demo").accuracy("en-stat", "pgd")}', "study.md.j2: no method 'en-stat'"),
@@ -512,6 +541,41 @@ def test_stale_measurements_are_named(root: Path, study: Study, capsys: pytest.C
 
 
 # ---- this repository's own study
+
+
+def fill(name: str, kept: Kept) -> str:
+    return texts.fill(HOME / "docs/study" / name, lambda scale: Figures(kept))
+
+
+def test_the_studys_texts_cite_what_is_there(tmp_path: Path) -> None:
+    """Each measured line of the hypotheses is filled in once everything is measured."""
+    study = studies.study(studies.WHOLE)
+    tables = [table.name for table in catalogue.every(study, on_request=True)[0]]
+    kept = keep(measure(tmp_path, study, *tables), study)
+    assert "not measured yet" in fill("study.md.j2", Kept(study, {}))
+    assert "not measured yet" not in fill("study.md.j2", kept)
+
+
+def test_the_finding_follows_the_measurements(tmp_path: Path, study: Study) -> None:
+    """It says that SVGD is PGD only where all their numbers are equal."""
+    root = measure(tmp_path, study, "table1")
+    earlier = fill("finding.md.j2", Kept(study, {}))
+    assert "docs/study/earlier.md" in earlier
+    assert fill("finding.md.j2", keep(root, study)) == earlier
+    equate(root, study, "svgd", "pgd")
+    kept = keep(root, study)
+    found = fill("finding.md.j2", kept)
+    farther = 100 * (Figures(kept).particles("svgd-median", "l2") / Figures(kept).particles("pgd", "l2") - 1)  # type: ignore[operator]
+    assert "On the first\n4 test images of CIFAR-10" in found
+    assert "of an image's particles was at most\n0, and every distance and loss equalled PGD's" in found
+    assert f"particles by {farther:+.0f} %".replace("-", "−") in found
+    assert "students" not in found
+    for method in ("s-at-aka", "s-at-aka.input-adv", "en-sat"):
+        studies.write_cell(root, study, replace(CELL, method=method))
+    train(root, study)
+    assert f"en-SAT {Figures(keep(root, study)).accuracy('en-sat', 'pgd')} (95 % intervals)." in fill(
+        "finding.md.j2", files.read("demo")
+    )
 
 
 def test_the_studys_texts_type_no_measured_figure() -> None:
