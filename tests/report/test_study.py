@@ -1,6 +1,7 @@
 """docs/study/: is what is kept what was measured, do pages follow from it alone, and is what doesn't belong refused?"""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -359,6 +360,18 @@ def test_every_kind_of_table_has_a_page(tmp_path: Path, study: Study) -> None:
         assert all(len({line.replace(r"\|", "").count("|") for line in grid.splitlines()}) == 1 for grid in grids)
     assert "published" in made["table1"]
     assert "## What holds" not in made["readings"]
+
+
+def test_links_lead_somewhere(root: Path, study: Study) -> None:
+    text = pages.pages(keep(root, study))["table2"]
+    linked = {HOME / "docs/study/demo": text}
+    linked |= {(HOME / name).parent: (HOME / name).read_text() for name in ("docs/study.md", "docs/study/earlier.md")}
+    for folder, page_text in linked.items():
+        targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)]*)\)", page_text)]
+        assert targets
+        for target in targets:
+            path = Path(os.path.normpath(folder / target))
+            assert path.exists() or path.is_relative_to(HOME / "docs/study/demo"), target
 
 
 # ---- figures in texts
