@@ -2,6 +2,7 @@
 
     resnet18, resnet10            CIFAR ResNet, base width 64; resnet10 has one block a stage
     resnet18-w16                  the same with base width 16
+    resnet56, resnet20            CIFAR ResNet of three stages, base width 16, deeper; also resnet32, resnet44
     preactresnet18                pre-activation ResNet-18; other public forms end in -fast, -kuangliu, -silu
     mobilenetv2                   CIFAR MobileNetV2
     mobilenetv2-x0.25             the same with every width times 0.25

@@ -16,8 +16,17 @@ from ataka.models.normalised import CIFAR10_MEAN, CIFAR10_STD, Normalise
 from ataka.models.operations import multiply_accumulates
 from ataka.models.wide_resnet_silu import StridedSameConv2d
 
-SMALL = ("resnet10-w8", "resnet18-w8", "mobilenetv2-x0.25", "wrn10-1", "wrn16-2", "wrn10-1-silu", "preactresnet18-w8")
-LARGE = ("resnet18", "mobilenetv2", "wrn34-10", "wrn70-16", "preactresnet18", "wrn70-16-relu")
+SMALL = (
+    "resnet10-w8",
+    "resnet18-w8",
+    "resnet20",
+    "mobilenetv2-x0.25",
+    "wrn10-1",
+    "wrn16-2",
+    "wrn10-1-silu",
+    "preactresnet18-w8",
+)
+LARGE = ("resnet18", "resnet56", "mobilenetv2", "wrn34-10", "wrn70-16", "preactresnet18", "wrn70-16-relu")
 
 
 def build(arch: str, *, classes: int = 10, channels: int = 3) -> nn.Module:
@@ -40,6 +49,9 @@ def build(arch: str, *, classes: int = 10, channels: int = 3) -> nn.Module:
     [
         ("resnet18", 10, 11_173_962),
         ("resnet18", 100, 11_220_132),
+        ("resnet20", 10, 272_474),
+        ("resnet56", 10, 855_770),
+        ("resnet56", 100, 861_620),
         ("mobilenetv2", 10, 2_296_922),
         ("mobilenetv2", 100, 2_412_212),
         ("wrn34-10", 10, 46_160_474),
