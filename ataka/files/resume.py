@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -41,6 +41,17 @@ class State:
     facts: Mapping[str, Any]
 
 
+@runtime_checkable
+class Stateful(Protocol):
+    """An object of a job with a state of its own, as an objective whose weights follow the training."""
+
+    def state(self) -> Mapping[str, Any]:
+        """The state as JSON can hold it."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what ``state`` gave in the job that was interrupted."""
+
+
 class States:
     """The checkpoints of one job, and its claim on ``folder``: enter the context, ``restore``, and ``keep`` repeatedly.
 
@@ -59,6 +70,7 @@ class States:
         """The place of the latest good checkpoint in the job."""
         self._say = progress.say
         self._number, self._failed = 0, False
+        self._carried: Stateful | None = None
         self._meter, self._before = Meter(), Usage(0.0, 0.0, None, None)
         self._due = time.monotonic() + pause(0)
         self._lock: IO[str] | None = None
@@ -98,6 +110,10 @@ class States:
 
     # ---- restore
 
+    def carry(self, thing: object) -> None:
+        """Keep the state of ``thing`` in each checkpoint, and restore it, if it is Stateful."""
+        self._carried = thing if isinstance(thing, Stateful) else None
+
     def restore(self, take: Callable[[State], None]) -> bool:
         """Hand the newest good checkpoint to ``take``, which refuses by a UserError; False if none is left."""
         for number, content, state in self._usable():
@@ -106,6 +122,8 @@ class States:
             except UserError as error:
                 self._say(f"can't go on after {state.where}: {error}")
                 continue
+            if self._carried:
+                self._carried.restore(content["carried"])
             self._number, self._before, self.latest = number, Usage(**content["usage"]), state.where
             self.resumed = [*content["resumed"], {"after": state.where, **content["environment"]}]
             self._say(f"goes on after {state.where}")
@@ -158,6 +176,7 @@ class States:
             "usage": asdict(self.usage),
             "resumed": self.resumed,
             "facts": facts,
+            **({"carried": self._carried.state()} if self._carried else {}),
         }
         try:
             _write(self._paths()[(self._number + 1) % 2], content, tensors)

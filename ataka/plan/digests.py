@@ -3,6 +3,7 @@
 from ataka import models
 from ataka.plan.artifacts import Cell, Node, Run, Tape
 from ataka.plan.code import code_digest
+from ataka.plan.lineage import frozen_teachers
 from ataka.study import Study, config
 
 __all__ = ["attack_code", "code_digest", "code_of", "data_code", "run_code", "selection_code", "tape_code"]
@@ -33,8 +34,11 @@ def run_code(study: Study, run: Run) -> tuple[str, ...]:
         modules.append("ataka.models.mixture")
     if method.member == "chosen":
         modules += selection_code(study)
-    if method.online or method.teachers:
-        modules.extend(models.sources(study.teacher(run.dataset)))
+    archs = {teacher.arch for teacher in frozen_teachers(study, run).values()}
+    if method.online:
+        archs.add(study.teacher(run.dataset))
+    for arch in sorted(archs):
+        modules.extend(models.sources(arch))
     return tuple(modules)
 
 

@@ -83,10 +83,8 @@ def members(study: Study, run: Run) -> list[Run]:
 def frozen_teachers(study: Study, run: Run) -> dict[str, Run]:
     """The runs that a distilled student learns from, by the part they play."""
     method = study.method(run.method)
-    if not method.teachers:
-        return {}
-    arch = study.teacher(run.dataset)
-    return {role: Run(run.dataset, arch, teacher, run.seed) for role, teacher in method.teachers.items()}
+    archs = {role: study.teacher(run.dataset, method.architectures.get(role)) for role in method.teachers}
+    return {role: Run(run.dataset, archs[role], teacher, run.seed) for role, teacher in method.teachers.items()}
 
 
 def together(study: Study, run: Run) -> Run | None:

@@ -25,6 +25,7 @@ def readings_in(study: Study, node: Tape | Run) -> dict[str, str]:
     if method.checkpoints:
         return texts
     texts |= _texts(config.facts(study, node.method, node.dataset, node.arch).readings, "options.")
+    texts |= {f"architectures.{role}": f"{arch} [E3]" for role, arch in method.architectures.items()}
     groups: dict[str, Any] = {"setup": study.setup(method.setup, node.dataset, node.arch), "data": study.data}
     generator = method.generator or (method.ensemble.generator if method.ensemble else None)
     if generator is not None:

@@ -9,7 +9,7 @@ import os
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
 import torch
@@ -94,17 +94,21 @@ def _passes(study: Study, node: Node) -> list[tuple[str, str, float]]:
     adopted = plan.tuned(method) and node.seed == study.seeds[0] and not node.part
     if adopted or method.objective is None or plan.members(study, node):
         return []
-    options, setup = config.facts(study, node.method).options, study.setup(method.setup, node.dataset, node.arch)
+    facts, setup = config.facts(study, node.method), study.setup(method.setup, node.dataset, node.arch)
     epochs = setup.epochs
-    steps = study.generators[method.generator].steps if method.generator else options.get("steps", 0)
+    steps = study.generators[method.generator].steps if method.generator else facts.options.get("steps", 0)
     together = method.members if method.joint else 1
     own = (node.arch, node.dataset, float(images * epochs * together * (ATTACK_STEP * steps + _update(setup))))
     if method.online and method.ensemble:
         return [own, _teachers(study, node.dataset, method.ensemble, images)]
-    speaking = sum(study.method(teacher).members for teacher in method.teachers.values())
-    if speaking:
-        return [own, (study.teacher(node.dataset), node.dataset, float(images * epochs * speaking))]
-    return [own]
+    return [own, *_frozen(study, node, facts.forwards, images * epochs)]
+
+
+def _frozen(study: Study, run: Run, forwards: Mapping[str, float], images: int) -> Iterator[tuple[str, str, float]]:
+    """The passes of a student's frozen teachers over ``images``; one forward each where ``forwards`` says no more."""
+    for role, teacher in plan.frozen_teachers(study, run).items():
+        members = study.method(teacher.method).members
+        yield teacher.arch, run.dataset, float(images * members * forwards.get(role, 1))
 
 
 def _images(study: Study, node: Tape | Run) -> int:

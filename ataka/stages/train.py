@@ -96,6 +96,7 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
     status, folder = "finished", node.folder(root)
     with naming(folder), states_of(study, node, folder, progress, **inputs) as states:
         sweep(folder)
+        states.carry(objective)
         try:
             history = run_training(
                 [*teachers, *students],

@@ -126,13 +126,13 @@ class Study(Settings):
             return self.datasets[name].dataset(name, datasets.archive_folder(self.data.folder))
         return datasets.find(name, self.datasets)
 
-    def teacher(self, dataset: str) -> str:
-        """The teachers' architecture on ``dataset`` (a name of this scale, not the paper's)."""
+    def teacher(self, dataset: str, named: str | None = None) -> str:
+        """The teachers' architecture on ``dataset`` (a name of this scale), or that ``named`` by the paper's name."""
         for paper_name, arch in self.teachers.items():
             if self.stand_in(paper_name) == dataset:
-                used = self.stand_in(arch)
+                used = self.stand_in(named or arch)
                 if used is None:
-                    raise UserError(f"stand_ins.{arch} is null, but it teaches {dataset}: name a network")
+                    raise UserError(f"stand_ins.{named or arch} is null, but it teaches {dataset}: name a network")
                 return used
         raise UserError(f"teachers: no architecture is given for '{dataset}'{nearest(dataset, self.teachers)}")
 

@@ -120,6 +120,14 @@ class Method(Settings):
     teachers: dict[str, str] = Field(
         default_factory=dict, description="frozen teachers: the part they play, and the method that trained them"
     )
+    architectures: dict[str, str] = reading(
+        {},
+        neutral={},
+        id="E3",
+        sentence="for the benchmark methods we follow their original settings",
+        values="the network, by the paper's name, of a frozen teacher, by the part that it plays, where this isn't the "
+        "data set's network of teachers: the clean teacher of MTARD's paper is a ResNet-56",
+    )
     ensemble: Ensemble | None = Field(None, description="the teachers, for a student of AT-AKA")
     online: bool = Field(False, description="train beside the teachers instead of replaying their tape")
     alpha: Literal["tuned"] | Annotated[float, Field(ge=0, le=1)] | None = Field(

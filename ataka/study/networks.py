@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from itertools import product
 from typing import TYPE_CHECKING
 
 from ataka import models
@@ -72,6 +73,8 @@ def _pairs(study: "Study") -> Iterator[tuple[str, str]]:
     for network in study.particles.networks:
         yield from _used(study.stand_in(study.particles.dataset), network.arch)
     for method in study.methods.values():
+        for arch, name in product(method.architectures.values(), study.teachers):
+            yield from _used(study.stand_in(name), study.stand_in(arch))
         for entry in method.checkpoints:
             yield entry.dataset, entry.arch
 

@@ -35,6 +35,8 @@ class Facts:
     """The parts that frozen teachers play."""
     heeds: list[str]
     """The options of a set-up that the loss heeds."""
+    forwards: dict[str, float]
+    """How many forwards of an image a teacher makes in a step, by its part, where it isn't one."""
 
 
 def facts(study: Study, method: str, dataset: str = "", arch: str = "") -> Facts:
@@ -99,6 +101,7 @@ def _read(study: Study, method: str, where: Sequence[str]) -> dict[str, Any]:
         "create": create and list(inspect.signature(create).parameters),
         "teachers": list(module.teachers(given)) if hasattr(module, "teachers") else [],
         "heeds": list(module.heeds(given)) if hasattr(module, "heeds") else [],
+        "forwards": module.forwards(given) if hasattr(module, "forwards") else {},
     }
 
 

@@ -63,6 +63,9 @@ def check_method(study: "Study", name: str) -> None:
         _known(teacher, study.methods, f"methods.{name}.teachers.{role}")
         if study.methods[teacher].teachers:
             raise ValueError(f"methods.{name}.teachers.{role}: {teacher} has teachers itself")
+    for role, arch in method.architectures.items():
+        _known(role, method.teachers, f"methods.{name}.architectures")
+        _architecture(study.stand_ins.get(arch, arch), f"methods.{name}.architectures.{role}")
     if method.chosen_on is not None and method.alpha != "tuned" and method.member != "chosen":
         raise ValueError(f"methods.{name}.chosen_on: nothing is chosen, alpha is {method.alpha}")
     if method.average_of is not None:

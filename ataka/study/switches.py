@@ -136,6 +136,8 @@ def _literals(annotation: object) -> Iterator[str]:
 def _text(value: object) -> str:
     if isinstance(value, tuple | list):
         return ", ".join(map(_text, value))
+    if value == {}:
+        return "none"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return f"{value:g}" if isinstance(value, float) else str(value)

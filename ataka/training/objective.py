@@ -66,7 +66,8 @@ class Objective(Protocol):
     ``losses`` yields one scalar for each network to train, in order. Each is back-propagated as it is yielded, so that
     only one network's graph is alive at a time. The networks are updated after the last scalar, or when the objective
     calls ``batch.update``.
-    An objective keeps nothing from one epoch to the next: an interrupted training resumes with a new one.
+    An interrupted training resumes with a new objective. One that keeps anything from a step to the next has the two
+    functions of ``files.resume.Stateful``, which a checkpoint then holds.
     """
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]: ...
