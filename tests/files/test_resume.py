@@ -36,6 +36,7 @@ OVERRIDES: dict[str, Any] = {
     | {"average": {"like": "table4", "swa": {"begin": "1/4"}}},
     "methods": {
         "en-rslad": {"teachers": {"robust": "natural"}},
+        "mtard": {"teachers": {"robust": "natural"}, "options": {"rate": 0.3}},
         "s-cat-aka": {"alpha": 0.5},
         "natural.best": {"like": "natural", "setup": "best"},
         "s-cat-aka.average": {"like": "s-cat-aka", "setup": "average"},
@@ -47,6 +48,7 @@ JOBS = {
     "best epoch": ("train", f"{RUNS}/natural.best/seed0/model.safetensors"),
     "attacks in training mode": ("train", f"{RUNS}/en-sat/seed0/member0/model.safetensors"),
     "frozen teachers": ("train", f"{RUNS}/en-rslad/seed0/model.safetensors"),
+    "an objective's state": ("train", f"{RUNS}/mtard/seed0/model.safetensors"),
     "replay": ("train", f"{RUNS}/s-at-aka/seed0/alpha0.5/model.safetensors"),
     "joint": ("train", f"{RUNS}/s-cat-aka/seed0/model.safetensors"),
     "weight averages": ("train", f"{RUNS}/s-cat-aka.average/seed0/model.safetensors"),
@@ -174,6 +176,7 @@ def test_a_training_interrupted_again_and_again_ends_as_if_nothing_had_been(
         "best epoch": 1,
         "attacks in training mode": 1,
         "frozen teachers": 1,
+        "an objective's state": 1,
         "replay": 0,
         "joint": 3,
         "weight averages": 3,

@@ -203,7 +203,7 @@ MEANT: dict[str, tuple[str, str, str, str]] = {
     ),
     "the stream of validation images": ("ataka/datasets/splits.py", '"split", "validation"', '"split"', "data.*"),
     "the stream of starts": ("ataka/evaluation.py", '"evaluate"', '"attack"', "attack .*"),
-    "a baseline's loss": ("baselines/trades.py", r"beta \* ", "", "run en-trades.*"),
+    "a baseline's loss": ("baselines/trades.py", r"beta \* ", "", "run (en-)?trades.*"),
     "an epoch's updates": ("ataka/training/sgd.py", "momentum", "inertia", TRAINED),
     "how streams are seeded": ("ataka/streams.py", r"\[:8\]", "[8:16]", "(?!psi).*"),
     "what an image is": ("ataka/datasets/images.py", "255", "256", f"{TRAINED}|(attack|data) .*|particles .*"),

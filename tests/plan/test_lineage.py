@@ -12,6 +12,7 @@ import torch
 from ataka import datasets, networks, plan
 from ataka.cli import main
 from ataka.datasets import views
+from ataka.errors import UserError
 from ataka.files import tape as recorded
 from ataka.files.disk import sha256
 from ataka.files.prepared import load_split
@@ -98,6 +99,34 @@ def test_teachers_of_the_baselines_are_one_run_for_all() -> None:
     assert asked == {(Run(D, TEACHER, "en-trades", 0),)}
     needed = plan.needs(shipped, Run(D, A, "en-iad.ii", 1))
     assert needed == [Run(D, TEACHER, "en-trades", 1), Run(D, TEACHER, "natural", 1)]
+
+
+def test_a_teacher_has_a_network_of_its_own_where_the_method_names_one() -> None:
+    """By the paper's name: a scale's stand-in teaches, its code counts, and the others stay as they were."""
+    named = study(stand_ins={"resnet56": "resnet20"})
+    plain, other = (Run(D, A, name, 0) for name in ("mtard", "mtard.paper"))
+    robust = Run(D, TEACHER, "en-trades", 0)
+    assert plan.frozen_teachers(named, plain) == {"robust": robust, "standard": Run(D, TEACHER, "natural", 0)}
+    assert plan.frozen_teachers(named, other) == {"robust": robust, "standard": Run(D, "resnet20", "natural", 0)}
+    assert plan.needs(named, other) == [robust, Run(D, "resnet20", "natural", 0)]
+    assert plan.run_settings(named, plain) != plan.run_settings(named, other)
+    assert set(plan.code_of(named, other)) - set(plan.code_of(named, plain)) == {"ataka.models.resnet_deep"}
+    assert plan.readings_in(named, other)["architectures.standard"] == "resnet56 [E3]"
+    assert "architectures.standard" not in plan.readings_in(named, plain)
+    with pytest.raises(UserError, match=r"stand_ins\.resnet56 is null, but it teaches digits: name a network"):
+        plan.frozen_teachers(study(stand_ins={"resnet56": None}), other)
+
+
+@pytest.mark.parametrize(
+    ("architectures", "said"),
+    [
+        ({"standrd": "resnet56"}, r"methods\.mtard\.architectures: 'standrd' is not defined; did you mean 'standard'"),
+        ({"standard": "resnet57"}, r"methods\.mtard\.architectures\.standard: unknown architecture 'resnet57'"),
+    ],
+)
+def test_a_network_for_no_teacher_and_an_unknown_network_are_refused(architectures: dict[str, str], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        study(methods={"mtard": {"architectures": architectures}})
 
 
 def test_a_student_of_frozen_teachers_leaves_their_file_alone(robust: Path) -> None:

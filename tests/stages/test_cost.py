@@ -40,6 +40,9 @@ def one_second_a_forward(monkeypatch: pytest.MonkeyPatch) -> None:
         (Run(D, A, "s-at-aka", 0, "alpha0.1"), 64 * 3),
         (Run(D, A, "s-at-aka", 0), 0),  # adopted
         (Run(D, A, "s-at-aka", 1), 64 * 3),  # trained under the alpha that was chosen
+        (Run(D, A, "en-rslad", 0), 64 * (2 * 2 + 3) + 10 * 64 * 3),  # three frozen teachers, one forward each
+        (Run(D, A, "mtard", 0), 64 * (2 * 2 + 3) + 10 * 64 * (3 + 1)),
+        (Run(D, A, "adaad", 0), 64 * (2 * 2 + 3) + 10 * 64 * 3 * (2 * 2 + 2)),  # attacked with the student
         (Cell(D, A, "natural", 0, "pgd"), 16 * (2 * 2 + 1)),
         (Cell(D, A, "en-sat", 0, "pgd"), 3 * 16 * (2 * 2 + 1)),
     ],
