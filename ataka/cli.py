@@ -107,6 +107,10 @@ def _parser() -> argparse.ArgumentParser:
         path="ROOT/particles/.../GENERATOR.csv",
     )
     verb("verify", _verify, "check every artifact and cell against its provenance", path="results, or results/SCALE")
+    planned = verb("plan", _plan, "count a target's jobs, time on a device and tapes, and say how far they are")
+    planned.add_argument("target", nargs="?", default="results/all", help="as of snakemake: results/demo/table2.tex")
+    planned.add_argument("--on", metavar="KIND", help="plan for GPUs of a kind, such as h100, not for this machine")
+    planned.add_argument("--devices", metavar="N", type=int, help="the number of devices: jobs that run at once")
     schema = verb("schema", _schema, "write the JSON schema of config/*.yaml, for editors")
     schema.add_argument("--check", action="store_true", help="only say whether config/schema.json is current")
     readings = verb("readings", _readings, "write docs/readings.md, the switches that read the paper's open sentences")
@@ -170,6 +174,11 @@ def _particles(given: argparse.Namespace) -> None:
 def _verify(given: argparse.Namespace) -> None:
     """Verify stands above what it checks, so it is loaded by its name."""
     import_module("report.verify").verify(Path(given.path), config.overrides(given.config))
+
+
+def _plan(given: argparse.Namespace) -> None:
+    """A target is a table or another page, so the plan stands above the stages, as verify does."""
+    import_module("report.forecast.page").plan_target(given)
 
 
 def _schema(given: argparse.Namespace) -> None:

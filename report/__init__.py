@@ -10,7 +10,8 @@ collect.py     measurements to {root}/table2.csv and {root}/table2.choices.csv
 statistics.py  several seeds to one number; paired tests, intervals, power, Holm
 evidence.py    a cell's bits and an image's particles, checked
 union.py       each network's worst case over all attacks
-cost.py        the time and memory that jobs took
+cost.py        the time and memory that jobs took; forecast/: those that a study will take, and how far it is
+targets.py     the workflow's targets by their names
 claims/        verdicts on the paper's sentences
 layout.py      rows, panels and groups, for every format alike
 caption.py     sentences about any table's numbers, for readers

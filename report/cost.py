@@ -43,10 +43,10 @@ def of(stages: Mapping[str, Sequence[Record]]) -> str:
 
 
 def _records(folder: Path, pattern: str) -> list[Record]:
-    return [_record(path) for path in sorted(folder.rglob(pattern)) if ".resume" not in path.parts]
+    return [record_of(path) for path in sorted(folder.rglob(pattern)) if ".resume" not in path.parts]
 
 
-def _record(path: Path) -> Record:
+def record_of(path: Path) -> Record:
     if path.suffix == ".json":
         return read_json(path, *_TIMES, *_PEAKS)
     return next(iter(read_rows(path, (*_TIMES, *_PEAKS))), dict.fromkeys((*_TIMES, *_PEAKS), ""))

@@ -2,18 +2,32 @@
 
 import os
 import sys
+import textwrap
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, get_args
 
 from ataka import plan
 from ataka.errors import UserError
 from ataka.machine import terminal, warm
-from ataka.plan import Node
-from ataka.study import Stage
+from ataka.machine.progress import duration
+from ataka.study import Stage, Study, config
+from ataka.study.notes import notes
+from report import targets
+from report.forecast import devices, jobs, page
+from report.forecast.devices import Device
+from report.forecast.jobs import Job
 from rules.mistakes import mistakes_stop
 from rules.scales import Scales
 
 if TYPE_CHECKING:
     from snakemake.workflow import Workflow
+
+PATIENCE = 3 * 86400
+"""Seconds of work beyond which a study without a GPU is stopped."""
+WIDTH = 110
+"""Columns of a line."""
 
 _servers: list[warm.Server] = []
 """At most one server, which forks jobs for as long as Snakemake lives."""
@@ -22,25 +36,85 @@ _servers: list[warm.Server] = []
 @mistakes_stop()
 def announce(scales: Scales, workflow: "Workflow") -> None:
     """Print the cost of all due jobs, scale by scale, and open a warm server where the scale says `warm_start`."""
-    from ataka.stages import cost  # measures this machine, so it needs torch
-
     terminal.show_what_it_can()
-    paths = [str(job.output[0]) for job in workflow.dag.needrun_jobs() if job.output]
+    asked, due = (
+        {str(job.output[0]): None for job in some if job.output}
+        for some in (workflow.dag.jobs, workflow.dag.needrun_jobs())
+    )
     for root, study in scales.studies.items():
-        nodes = [node for node in map(_parsed, paths) if node and node[0] == root]
-        if nodes:
-            cost.announce(study, [node for _, node in nodes], local=workflow.local_exec)
-        if len(nodes) > 1 and study.warm_start and workflow.local_exec and not _servers:
+        every = jobs.each(study, root, [output for output in asked if _lies_in(output, root)])
+        waiting = {name: job for name, job in every.items() if name in due}
+        artifacts = sum(job.node is not None for job in waiting.values())
+        if artifacts:
+            describe(study, root, every, waiting, local=workflow.local_exec)
+        if artifacts > 1 and study.warm_start and workflow.local_exec and not _servers:
             stages = (f"ataka.stages.{stage}" for stage in get_args(Stage))
             _servers.append(warm.Server("ataka.cli", *stages, "report.cli"))
             os.environ |= _servers[0].environment
 
 
-def _parsed(path: str) -> tuple[str, Node] | None:
+def describe(study: Study, root: str, asked: Mapping[str, Job], due: Mapping[str, Job], *, local: bool) -> None:
+    """Print work, estimate and readings; UserError for days of work on a machine without a GPU.
+
+    ``asked`` are all jobs of the target, whose readings are printed, and ``due`` those that will run.
+    """
+    print(f"scale {study.scale}: {study.about}")
+    count = Counter(type(job.node).__name__.lower() for job in due.values() if job.node)
+    work = ", ".join(f"{jobs} {_plural(kind) if jobs > 1 else kind}" for kind, jobs in sorted(count.items()))
     try:
-        return plan.parse(path)
-    except UserError:
-        return None
+        device = devices.here(study) if local else devices.card(study, "h100")
+        seconds = page.wall_seconds(due, device)
+        expected = f"about {duration(seconds)} on {device.label} ({device.basis})"
+    except devices.Unknown as error:
+        device, expected = None, f"no estimate: {error}"
+    print(f"to do: {work}; {expected}; the rest: python -m ataka plan {_target(root, asked)}")
+    print("open sentences of the paper are read as follows (docs/readings.md):")
+    print(*_readings(study, asked), sep="\n")
+    for note in notes(study):
+        print(f"note: {note}")
+    print(flush=True)
+    if device and local and study.without_gpu == "stop" and not devices.gpu(study):
+        _require_patience(due, device)
+
+
+def _require_patience(due: Mapping[str, Job], device: Device) -> None:
+    """UserError where the jobs take days, all in all, on a machine without a GPU."""
+    if sum(device.job_seconds(job) for job in due.values()) > PATIENCE:
+        smaller = ", ".join(f"results/{scale}/" for scale in config.scales() if scale != config.DEFAULT_SCALE)
+        raise UserError(
+            f"this would take about {duration(page.wall_seconds(due, device))} on this machine, which has no GPU that "
+            f"torch sees. Smaller scales: {smaller} (as in: snakemake --cores all results/demo/table2.tex). "
+            "To go on all the same: --config without_gpu=go-on"
+        )
+
+
+def _readings(study: Study, asked: Mapping[str, Job]) -> list[str]:
+    """A line for each question, with the settings that answer it for the artifacts among ``asked``."""
+    by_question: dict[str, list[str]] = {}
+    for setting, value in plan.all_readings(study, [job.node for job in asked.values() if job.node]).items():
+        chosen, _, question = value.rpartition(" [")
+        by_question.setdefault(question.rstrip("]"), []).append(f"{setting} {chosen}")
+    return [
+        textwrap.fill(f"  {question:<4}{', '.join(settings)}", WIDTH, subsequent_indent=6 * " ")
+        for question, settings in sorted(by_question.items())
+    ]
+
+
+def _target(root: str, asked: Mapping[str, Job]) -> str:
+    """The only file among ``asked`` that no other needs, or else the whole scale."""
+    needed = {need for job in asked.values() for need in job.needs}
+    last = [name for name in asked if name not in needed]
+    return last[0] if len(last) == 1 else f"{root}/all"
+
+
+def _lies_in(output: str, root: str) -> bool:
+    with suppress(UserError):
+        return targets.root_of(output) == root
+    return False
+
+
+def _plural(noun: str) -> str:
+    return noun if noun.endswith("s") else f"{noun}s"
 
 
 def note_what_a_module_lacks(workflow: "Workflow") -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ataka import plan
-from ataka.errors import UserError, nearest
+from ataka.errors import UserError
+from report.targets import advice
 from rules.mistakes import mistakes_stop
 from rules.scales import Scales
 
@@ -32,7 +33,7 @@ def refuse_unknown(scales: Scales, workflow: "Workflow") -> None:
                 raise UserError(f"no rule makes '{target}'; name it as '{os.path.relpath(path)}'")
             if target in of_files:
                 raise UserError(f"'{target}' is a rule of many files, and no target.\n{menu(scales)}")
-            raise UserError(f"no rule makes '{target}'{_advice(scales, path)}")
+            raise UserError(f"no rule makes '{target}'{advice(path, list(scales.tables))}")
 
 
 def menu(scales: Scales) -> str:
@@ -61,24 +62,3 @@ def targets(arguments: Sequence[str]) -> list[str]:
 
     asked, _ = get_argument_parser().parse_known_args(given)
     return [str(target) for target in (*(asked.targets or ()), *(asked.forcerun or ()))]
-
-
-def _advice(scales: Scales, path: str) -> str:
-    """The nearest target, for the name of a scale, a table or another file of its folder; else the forms of a path."""
-    smaller = [root.removeprefix("results/") for root in scales.roots if root != "results"]
-    _, *parts = Path(path).parts
-    if len(parts) > 1 and parts[0] not in (*smaller, *plan.ROOMS):
-        return f": '{parts[0]}' is no scale{nearest(parts[0], [*smaller, *plan.ROOMS])}"
-    scale, names = (parts[0], parts[1:]) if parts and parts[0] in smaller else ("", parts)
-    root = f"results/{scale}" if scale else "results"
-    if len(names) > 1 and names[0] in plan.ROOMS:
-        try:
-            plan.parse(path)
-        except plan.OtherName as error:
-            return f": {error}"
-        except UserError:
-            pass
-        return f"; {plan.forms(root)}"
-    tables = [f"{name}{suffix}" for name in scales.tables for suffix in (".tex", ".csv", ".md", ".choices.csv")]
-    files = ["all", *tables, *(f"claims{suffix}" for suffix in (".md", ".tex", ".csv")), "union.csv", "cells.csv"]
-    return nearest(path, [f"{root}/{name}" for name in files] + [f"results/{name}/all" for name in smaller])

@@ -22,6 +22,8 @@ and, where there is more to say,
 ``DIAGNOSIS``          name of a module, whose function ``diagnose(run, network, settings, split, *, seed)`` calls
                        ``run()`` for the verdicts and returns them and further columns of the cell
 ``forwards(options)``  its work for one image, in forwards of the network; without it, two a step and one to judge
+``chunk_forwards``     ``(options)``, the same for a chunk, where the network is called for it more often than for an
+                       image on average, as long as one image stands
 ``draw``               ``(x, *, generator, ...)`` to random starts, an image's in each row: they are drawn for a whole
                        test set first, and ``attack`` takes them, in whatever pieces, as ``start``
 ``attack_chunk``       in place of ``attack``, for verdicts that depend on how the test set is cut: chunk c is the

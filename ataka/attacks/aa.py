@@ -99,6 +99,11 @@ def forwards(options: Options) -> float:
     return 0.4 * 10_000 + 0.6 * 150 if options.version == "standard" else 100.0
 
 
+def chunk_forwards(options: Options) -> float:
+    """Forwards of a chunk, some of few images: the components go on for as long as one stands."""
+    return 10_000.0 if options.version == "standard" else forwards(options)
+
+
 @dataclass(frozen=True)
 class Point:
     """The state of a chunk after ``done`` components: x_adv (B,C,H,W), and which images stand, (B,) bool."""

@@ -3,9 +3,10 @@
 import sys
 import time
 from collections.abc import Mapping
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Progress:
@@ -35,7 +36,7 @@ class Progress:
         self._begun, self._done, self._before = time.monotonic(), done, done
         self._per_epoch, self._total = images, epochs * images
 
-    def step(self, images: int, loss: Tensor | None = None) -> None:
+    def step(self, images: int, loss: "Tensor | None" = None) -> None:
         """Count ``images`` as done; the loss is read (and the device waited for) only when a line is due."""
         self._done += images
         if self._due():

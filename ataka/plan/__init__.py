@@ -50,6 +50,7 @@ from ataka.plan.settings import (
     settings_of,
     tape_settings,
 )
+from ataka.plan.work import Work, selection_work, tape_bytes, work_of
 
 __all__ = [
     "BEFORE",
@@ -60,6 +61,7 @@ __all__ = [
     "Particles",
     "Run",
     "Tape",
+    "Work",
     "all_readings",
     "attack_code",
     "candidates",
@@ -87,8 +89,10 @@ __all__ = [
     "scale_of",
     "selection_code",
     "selection_settings",
+    "selection_work",
     "settings_of",
     "source_of",
+    "tape_bytes",
     "tape_code",
     "tape_of",
     "tape_settings",
@@ -96,4 +100,5 @@ __all__ = [
     "trained_on",
     "tuned",
     "tuned_run",
+    "work_of",
 ]

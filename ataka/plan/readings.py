@@ -1,9 +1,9 @@
 """The readings of the paper's open sentences in a study, and in each training of the study."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from ataka.plan.artifacts import Run, Tape
+from ataka.plan.artifacts import Cell, Node, Particles, Run, Tape
 from ataka.plan.lineage import ensemble_of, together, tuned
 from ataka.study import Study, config
 from ataka.study.fields import readings_of
@@ -39,14 +39,18 @@ def _texts(readings: Iterable[tuple[str, str, Any]], below: str = "") -> dict[st
     return {f"{below}{path}": f"{value} [{number}]" for path, number, value in readings}
 
 
-def all_readings(study: Study) -> dict[str, str]:
+def all_readings(study: Study, nodes: Iterable[Node] | None = None) -> dict[str, str]:
     """The study's readings of the paper's open sentences: setting to value, with the question's number.
 
-    Hyper-parameters that several methods share under one value are listed once.
+    With ``nodes`` those alone that these artifacts are made under. Hyper-parameters that several methods share under
+    one value are listed once.
     """
     texts: dict[str, str] = {}
+    study, unused = (study, set()) if nodes is None else _used_by(study, list(nodes))
     for path, number, value in readings_of(study):
         group, _, name = path.partition(".")
+        if group in unused:
+            continue
         if group in ("generators", "setups", "attacks"):  # what they share is listed once
             entry, _, field = name.partition(".")
             if texts.setdefault(f"{group}.*.{field}", f"{value} [{number}]") != f"{value} [{number}]":
@@ -67,3 +71,30 @@ def all_readings(study: Study) -> dict[str, str]:
                 if not shared:  # a variant's own reading
                     texts[f"{name}.{path}"] = text
     return texts
+
+
+def _used_by(study: Study, nodes: Sequence[Node]) -> tuple[Study, set[str]]:
+    """The study with the methods, set-ups, generators and attacks of ``nodes`` alone; the groups that none uses."""
+    trained = [node if isinstance(node, Tape | Run) else node.run for node in nodes]
+    methods = {run.method: study.method(run.method) for run in trained if isinstance(run, Run)}
+    ensembles = [ensemble_of(study, tape) for tape in trained if isinstance(tape, Tape)]
+    setups = {ensemble.setup for ensemble in ensembles} | {one.setup for one in methods.values() if one.objective}
+    generators = {ensemble.generator for ensemble in ensembles} | {one.generator for one in methods.values()}
+    generators |= {node.generator for node in nodes if isinstance(node, Particles)}
+    attacks = {node.attack for node in nodes if isinstance(node, Cell)}
+    wanted: dict[str, Collection[str | None]] = {
+        "methods": set(methods),
+        "setups": setups,
+        "generators": generators,
+        "attacks": attacks,
+    }
+    kept = {
+        group: {name: entry for name, entry in getattr(study, group).items() if name in names}
+        for group, names in wanted.items()
+    }
+    unused = set()
+    if not any(isinstance(node, Particles) for node in nodes):
+        unused.add("particles")
+    if not any(tuned(method) or method.member == "chosen" for method in methods.values()):
+        unused.add("selection")
+    return study.model_copy(update=kept), unused

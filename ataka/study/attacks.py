@@ -63,6 +63,7 @@ class AttackEntry(Plugin):
     beats: Sequence[str]
     checks: Sequence[Check]
     forwards: float
+    chunk_forwards: float
     module: str
     diagnosis: str
     """The module that diagnoses it, or ""."""
@@ -161,6 +162,7 @@ def _facts(module: ModuleType, values: Mapping[str, Any], eps: str | None) -> di
     except ValidationError as error:
         raise Refused(error, known) from None
     _require_fit(module, options)
+    forwards = module.forwards(options) if hasattr(module, "forwards") else 2 * getattr(options, "steps", 1) + 1
     return {
         "options": options.model_dump(mode="json"),
         "plain": plain(options),
@@ -171,7 +173,8 @@ def _facts(module: ModuleType, values: Mapping[str, Any], eps: str | None) -> di
         "paper_note": getattr(module, "PAPER_NOTE", ""),
         "beats": _beats(module),
         "checks": [asdict(check) for check in getattr(module, "CHECKS", ())],
-        "forwards": module.forwards(options) if hasattr(module, "forwards") else 2 * getattr(options, "steps", 1) + 1,
+        "forwards": forwards,
+        "chunk_forwards": module.chunk_forwards(options) if hasattr(module, "chunk_forwards") else forwards,
         "module": module.__name__,
         "diagnosis": getattr(module, "DIAGNOSIS", ""),
     }

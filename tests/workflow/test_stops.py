@@ -1,6 +1,7 @@
 """When does a study not start, and how does it stop?"""
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -11,9 +12,9 @@ import pytest
 import torch
 
 from ataka.errors import UserError
-from ataka.plan import Tape
-from ataka.stages import cost
 from ataka.study import config
+from report.forecast import devices, jobs
+from rules.announcement import describe
 from tests.workflow.driver import Answer, Checkout
 
 RUN = "results/demo/runs/digits/resnet10-w8/natural/seed0"
@@ -68,12 +69,23 @@ def test_a_stopped_study_is_not_locked(stopped: tuple[Checkout, Answer]) -> None
 def test_days_of_work_start_when(
     overrides: dict[str, str], local: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cost, "forward_seconds", lambda *arguments: 0.1)
-    tape = Tape("cifar10", "wrn34-10-x3-svgd", 0)
+    answers = {"device_name": "", "forward_seconds": {"attack": (0.0, 0.1), "update": (0.0, 0.1)}}
+    monkeypatch.setattr(devices, "_asked", lambda name, *_: answers[name])
+    manifest = "results/tapes/cifar10/wrn34-10-x3-svgd/seed0/manifest.json"
+
+    def start(*, local: bool, **overrides: str) -> None:
+        study = config.load("paper", overrides)
+        due = jobs.each(study, "results", [manifest])
+        describe(study, "results", due, due, local=local)
+
     with pytest.raises(UserError, match="no GPU"):
-        cost.announce(config.load("paper"), [tape], local=True)
-    cost.announce(config.load("paper", overrides), [tape], local=local)
-    assert "to do: 1 tape; about " in capsys.readouterr().out
+        start(local=True)
+    capsys.readouterr()
+    start(local=local, **overrides)
+    printed = capsys.readouterr().out
+    assert re.search(r"to do: 1 tape; about .* days on ", printed)
+    assert f"the rest: python -m ataka plan {manifest}" in printed
+    assert ("counted, not measured" in printed) == (not local)
 
 
 # ---- Ctrl-C

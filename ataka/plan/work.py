@@ -1,0 +1,171 @@
+"""The work of each job, counted from settings alone: passes through networks, and the bytes of a tape. Loads no torch.
+
+The unit is a forward. A step of an attack is two (a forward, and a backward to the images), an update of the weights
+three. Optimisers, psi and the diagnostics of an evaluation aren't counted. A time is estimated from both numbers of a
+``Work``, of images and of batches, since an image of a small batch takes longer.
+"""
+
+from collections.abc import Iterator
+from math import ceil
+from typing import Literal, NamedTuple
+
+from ataka.plan.artifacts import Cell, Node, Particles, Run, Tape
+from ataka.plan.lineage import candidates, ensemble_of, frozen_teachers, members, source_of, trained_on, tuned
+from ataka.study import AttackEntry, Ensemble, Setup, Study, config
+from ataka.study.fields import number
+
+ATTACK_STEP, UPDATE = 2, 3
+"""Forwards in a step of an attack (one, and a backward to the images) and in an update (one, and a full backward)."""
+WIDE = 0.04
+"""Kernels wider than this are taken to be felt: then a literal eq. 2 asks each network at every particle (A9)."""
+PIECE = 128
+"""Images that an evaluation shows a network at once."""
+WATCHED = 1000
+"""Images of each split that a training shows its networks as an epoch ends."""
+FLOAT_BYTES = 4
+
+Kind = Literal["attack", "update"]
+
+
+class Work(NamedTuple):
+    """Passes through networks of one architecture, all of one kind.
+
+    ``forwards`` counts those of single images, ``calls`` those of whole batches.
+    """
+
+    kind: Kind
+    arch: str
+    dataset: str
+    forwards: float
+    calls: float
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+
+def work_of(study: Study, node: Node) -> list[Work]:
+    """The passes of the job that makes ``node``; none where it only joins or adopts other artifacts."""
+    if isinstance(node, Cell):
+        attack, n = study.attack(node.attack), study.method(node.method).members
+        images = attack.images or study.data.test or study.dataset(node.dataset).specification.images[1]
+        return [_evaluation(attack, node.arch, node.dataset, images, n)]
+    if isinstance(node, Particles):
+        steps, n = study.generators[node.generator].steps, study.method(node.method).members
+        each = n * (ATTACK_STEP * steps + 2)
+        shown = study.particles.count * study.particles.images
+        calls = study.particles.count * ceil(study.particles.images / PIECE)
+        return [Work("attack", node.arch, node.dataset, float(shown * each), float(calls * each))]
+    if isinstance(node, Tape):
+        return [] if source_of(study, node) else list(_teachers(study, node, ensemble_of(study, node)))
+    return list(_training(study, node))
+
+
+def selection_work(study: Study, run: Run) -> list[Work]:
+    """The passes of the job that chooses alpha for ``run``."""
+    count, n = len(candidates(study, run)), study.method(run.method).members
+    return [_selection(study, run, n * count)]
+
+
+def tape_bytes(study: Study, tape: Tape) -> int:
+    """The bytes of a tape's logits (float32: image, teacher, class, for each epoch and channel); 0 of a shared one."""
+    if source_of(study, tape):
+        return 0
+    ensemble = ensemble_of(study, tape)
+    epochs = study.setup(ensemble.setup, tape.dataset, study.teacher(tape.dataset)).epochs
+    channels = len(study.generators[ensemble.generator].channels)
+    classes = study.dataset(tape.dataset).specification.classes
+    return _images(study, tape) * epochs * ensemble.n * classes * channels * FLOAT_BYTES
+
+
+def _training(study: Study, run: Run) -> Iterator[Work]:
+    method = study.method(run.method)
+    adopted = tuned(method) and run.seed == study.seeds[0] and not run.part
+    if method.member == "chosen":
+        together = study.method(str(method.member_of)).members
+        yield _selection(study, run, together)
+    if adopted or method.objective is None or members(study, run):
+        return
+    facts, setup = config.facts(study, run.method), study.setup(method.setup, run.dataset, run.arch)
+    steps = study.generators[method.generator].steps if method.generator else facts.options.get("steps", 0)
+    n = method.members if method.joint else 1
+    yield from _trained(study, run, run.arch, setup, ATTACK_STEP * steps * n, n)
+    if method.online and method.ensemble:
+        yield from _teachers(study, run, method.ensemble)
+    shown, batches = _epochs(study, run, setup)
+    for role, teacher in frozen_teachers(study, run).items():  # one forward each where the method says no more
+        each = study.method(teacher.method).members * facts.forwards.get(role, 1)
+        yield Work("attack", teacher.arch, run.dataset, shown * each, batches * each)
+
+
+def _teachers(study: Study, node: Tape | Run, ensemble: Ensemble) -> Iterator[Work]:
+    """The passes of ``ensemble``, which trains in the job of ``node``, on the node's images."""
+    arch, generator, n = study.teacher(node.dataset), study.generators[ensemble.generator], ensemble.n
+    feel = generator.bandwidth == "median" or generator.bandwidth > WIDE
+    everywhere = generator.gradient_of == "ensemble" or (generator.gradient_of == "own" and feel)
+    gradients = n * n if generator.kind == "svgd" and everywhere else n
+    setup = study.setup(ensemble.setup, node.dataset, arch)
+    yield from _trained(study, node, arch, setup, ATTACK_STEP * generator.steps * gradients, n)
+
+
+def _trained(study: Study, node: Tape | Run, arch: str, setup: Setup, attacked: float, networks: int) -> Iterator[Work]:
+    """The passes of ``networks`` that train; an image is shown to them in ``attacked`` forwards before each update."""
+    shown, batches = _epochs(study, node, setup)
+    if attacked:
+        yield Work("attack", arch, node.dataset, shown * attacked, batches * attacked, setup.precision.generate)
+    each = networks * _update(setup)
+    yield Work("update", arch, node.dataset, shown * each, batches * each, setup.precision.update)
+    yield _watched(study, node, arch, setup, networks, probed=attacked > 0)
+
+
+def _watched(study: Study, node: Tape | Run, arch: str, setup: Setup, networks: int, *, probed: bool) -> Work:
+    """The images that networks are shown as each epoch ends, and the probe of those that train on attacks."""
+    splits = [min(WATCHED, _images(study, node)), min(WATCHED, study.data.validation)]
+    forwards, calls = sum(splits), sum(ceil(split / PIECE) for split in splits)
+    if probed and setup.probe:
+        images, each = min(setup.probe.images, study.data.validation), ATTACK_STEP * setup.probe.steps + 2
+        forwards, calls = forwards + images * each, calls + ceil(images / PIECE) * each
+    epochs = setup.epochs * networks
+    return Work("attack", arch, node.dataset, float(epochs * forwards), float(epochs * calls))
+
+
+def _evaluation(attack: AttackEntry, arch: str, dataset: str, images: int, networks: int) -> Work:
+    """An attack in chunks calls the network as often as its longest image asks, however few images stand by then."""
+    batches = ceil(images / int(attack.options.get("chunk", PIECE)))
+    return Work(
+        "attack", arch, dataset, images * attack.forwards * networks, batches * attack.chunk_forwards * networks
+    )
+
+
+def _selection(study: Study, run: Run, networks: int) -> Work:
+    """Networks that are compared by the selection's attack, and shown the clean images once."""
+    images = _held_out(study, run)
+    attacked = _evaluation(study.selection.attack, run.arch, run.dataset, images, networks)
+    clean = Work("attack", run.arch, run.dataset, images * networks, ceil(images / PIECE) * networks)
+    return attacked._replace(forwards=attacked.forwards + clean.forwards, calls=attacked.calls + clean.calls)
+
+
+def _epochs(study: Study, node: Tape | Run, setup: Setup) -> tuple[float, float]:
+    """The images and the batches of all epochs of a training."""
+    images = _images(study, node)
+    return float(setup.epochs * images), float(setup.epochs * ceil(images / setup.batch_size))
+
+
+def _images(study: Study, node: Tape | Run) -> int:
+    """The number of images in an epoch of a training."""
+    held_out = study.data.validation
+    rest = study.data.train or study.dataset(node.dataset).specification.images[0] - held_out
+    return rest + held_out if trained_on(study, node) == "all" else rest
+
+
+def _held_out(study: Study, run: Run) -> int:
+    """The number of images that alpha, or a member, is chosen on."""
+    if study.selection_of(run.method).split == "validation":
+        there = study.data.validation
+    else:
+        there = study.data.test or study.dataset(run.dataset).specification.images[1]
+    return min(study.selection.attack.images or there, there)
+
+
+def _update(setup: Setup) -> float:
+    """Forwards of an image in an update, on average over the epochs: AWP adds updates, SWA a pass for statistics."""
+    perturbed = UPDATE * setup.awp.steps * (1 - number(setup.awp.begin)) if setup.awp else 0
+    estimated = 1 - number(setup.swa.begin) if setup.swa else 0
+    return UPDATE + perturbed + estimated

@@ -1,0 +1,249 @@
+"""Seconds of a job's passes on a device: timed on this machine once, or derived for a kind of GPU.
+
+The time of a GPU is that of counted operations at the rates of docs/performance/gpu.csv, which one card measured: in
+trainings, for three networks, in float32 and bfloat16. A network takes the rate of the measured one with the nearest
+number of operations. Another kind of card has these rates times the ratio of the peaks that the maker publishes.
+"""
+
+import csv
+import importlib
+import math
+import os
+import platform
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ataka import models
+from ataka.errors import UserError, nearest
+from ataka.plan import Work
+from ataka.study import Study, plugins
+from ataka.study.config import HOME
+from report.forecast.jobs import Job
+
+JOB_SECONDS, WARM_JOB_SECONDS = 3.5, 0.9
+"""Seconds that a job takes beside its passes, Snakemake's own included: with Python and torch to load; forked from a
+process that has loaded them (the mean of the demo's 308 jobs: their times in Snakemake's log less those of records)."""
+UNCOUNTED = 1.2
+"""The processor time of the demo's jobs, as a multiple of their passes timed one by one: for the parts that aren't
+counted, and for jobs that run side by side."""
+LARGE = 10**9
+"""Multiply-accumulates of a forward, beyond which a network isn't timed on a CPU, where that takes a minute."""
+EXAMPLE = ("resnet18", "cifar10")
+"""The network, and its images, that is timed in place of a large one."""
+_MEASURED = HOME / "docs/performance/gpu.csv"
+_LINE = re.compile(r"(?:recording|replay), (?P<arch>\S+?)(?: x \d+)?, \d+ images(?P<compiled>, compiled)?")
+
+
+class Unknown(UserError):
+    """A fact that an estimate lacks: torch has to find it once, or a file is missing."""
+
+
+class Kind(NamedTuple):
+    """A kind of GPU, and the peaks of the maker's data sheet in TFLOP/s (dense; bfloat16 None where it has none)."""
+
+    label: str
+    float32: float
+    bfloat16: float | None
+
+
+KINDS = {
+    "h100": Kind("H100", 66.9, 989.4),  # SXM
+    "h200": Kind("H200", 66.9, 989.4),
+    "a100": Kind("A100", 19.5, 312.0),
+    "rtx2080ti": Kind("RTX 2080 Ti", 13.4, None),  # the paper has eight
+}
+
+
+@dataclass(frozen=True)
+class Device:
+    """Devices of one kind that take one job at a time; ``seconds`` is the time of passes on one of them."""
+
+    name: str
+    count: int
+    basis: str
+    """The origin of the estimate, in a few words."""
+    seconds: Callable[[Work], float]
+    start: float
+    """Seconds of a job beside its passes."""
+
+    @property
+    def label(self) -> str:
+        return f"{self.count} x {self.name}"
+
+    def job_seconds(self, job: Job) -> float:
+        return self.start + sum(map(self.seconds, job.work))
+
+
+def card(study: Study, name: str, count: int = 1) -> Device:
+    """``count`` GPUs of the kind called ``name`` (h100, RTX 2080 Ti); UserError where no peaks of it are known."""
+    key = re.sub(r"[^a-z0-9]|nvidia|geforce", "", name.lower())
+    key = key if key in KINDS else f"rtx{key}"
+    if key not in KINDS:
+        raise UserError(f"--on: no rates are known of '{name}'{nearest(name.lower(), KINDS)}")
+    return Device(
+        KINDS[key].label, count, "counted, not measured", partial(_card_seconds, study, KINDS[key]), _start(study)
+    )
+
+
+def here(study: Study, count: int | None = None) -> Device:
+    """This machine: its GPU where torch takes one, else its CPU cores; the networks of a study are timed there once."""
+    name = gpu(study)
+    for kind in KINDS.values():
+        if kind.label in name:
+            return card(study, kind.label, count or 1)
+    if name:
+        return Device(name, count or 1, "timed here in float32", partial(_timed_seconds, study), _start(study))
+    at_once = count or max((os.cpu_count() or 1) // study.threads, 1)
+    name = "CPU core" if study.threads == 1 else f"{study.threads} threads ({os.cpu_count()} CPU cores)"
+    return Device(name, at_once, "timed here", partial(_timed_seconds, study), _start(study))
+
+
+def gpu(study: Study) -> str:
+    """The name of the GPU that torch takes on this machine for the study; empty where it takes the CPU."""
+    name: str = _asked("device_name", (study.device,), lambda cost: cost.device_name(study.device))
+    return name
+
+
+def operations(study: Study, arch: str, dataset: str) -> int:
+    """Multiply-accumulates of an image's forward. Counted once by torch, then kept (plugins.py)."""
+    facts = study.dataset(dataset).specification
+    return _operations(arch, facts.classes, facts.channels, facts.size)
+
+
+@cache
+def _operations(arch: str, classes: int, channels: int, size: int) -> int:
+    def count() -> Any:
+        counter = _with_torch("ataka.models.operations")
+        return counter.multiply_accumulates(arch, classes=classes, channels=channels, size=size)
+
+    module = models.sources(arch)[0]
+    counted: int = plugins.facts(module, ("multiply-accumulates", arch, classes, channels, size), count)
+    return counted
+
+
+def _start(study: Study) -> float:
+    return WARM_JOB_SECONDS if study.warm_start else JOB_SECONDS
+
+
+# ---- a kind of GPU
+
+
+def _card_seconds(study: Study, kind: Kind, work: Work) -> float:
+    precision = work.precision if kind.bfloat16 else "float32"
+    card, rates = measured()
+    ratio = _peak(kind, precision) / _peak(card, precision)
+    size = operations(study, work.arch, work.dataset)
+    fitting = [rate for rate in rates if rate.precision == precision and rate.compiled <= study.speed.compile]
+    near = min(fitting, key=lambda rate: (abs(math.log(rate.operations / size)), -rate.rate))
+    return work.forwards * size / (near.rate * ratio)
+
+
+def _peak(kind: Kind, precision: str) -> float:
+    return kind.bfloat16 if precision == "bfloat16" and kind.bfloat16 else kind.float32
+
+
+class Rate(NamedTuple):
+    """A measured rate of training a network: ``rate`` in multiply-accumulates a second, ``operations`` of a forward."""
+
+    operations: int
+    precision: str
+    compiled: bool
+    rate: float
+
+
+@cache
+def lines(path: Path = _MEASURED) -> list[dict[str, str]]:
+    """The lines of a CSV that bench/gpu.py wrote."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except OSError as error:
+        raise Unknown(f"can't read {path}, a GPU's measured rates: {error.strerror}") from None
+
+
+@cache
+def measured(path: Path = _MEASURED) -> tuple[Kind, list[Rate]]:
+    """The kind of card that ``path`` was measured on, and the rates there."""
+    kind = next(kind for kind in KINDS.values() if kind.label in lines(path)[0]["device"])
+    best = next(float(line["value"]) for line in lines(path) if line["unit"] == "TFLOP/s")
+    rates = []
+    for line in lines(path):
+        if (match := _LINE.fullmatch(line["name"])) and line["kind"] == "speed":
+            size = _operations(match["arch"], 10, 3, 32)
+            fast = float(line["peak"]) * best * 1e12 / 2  # a multiplication and an addition are two
+            plain = fast * float(line["plain"]) / float(line["value"])
+            compiled = bool(match["compiled"])
+            rates.append(Rate(size, "bfloat16", compiled, fast))
+            rates += [] if compiled else [Rate(size, "float32", False, plain)]
+    return kind, rates
+
+
+# ---- this machine
+
+
+def _timed_seconds(study: Study, work: Work) -> float:
+    call, image = _forward_seconds(study, work.arch, work.dataset)[work.kind]
+    return UNCOUNTED * (work.calls * call + work.forwards * image)
+
+
+def _forward_seconds(study: Study, arch: str, dataset: str) -> dict[str, tuple[float, float]]:
+    """For each kind of pass the seconds of a call and of an image; of a large network on a CPU by its operations."""
+    if not gpu(study) and (size := operations(study, arch, dataset)) > LARGE:
+        like, its_dataset = EXAMPLE
+        share = size / operations(study, like, its_dataset)
+        return {kind: (call, share * image) for kind, (call, image) in _timed(study, like, its_dataset).items()}
+    return _timed(study, arch, dataset)
+
+
+def _timed(study: Study, arch: str, dataset: str) -> dict[str, tuple[float, float]]:
+    facts, speed = study.dataset(dataset).specification, study.speed
+    settings = {"speed": speed, "threads": study.threads, "asked_for": study.device}
+    shape = facts.classes, facts.channels, facts.size
+    seconds: dict[str, tuple[float, float]] = _asked(
+        "forward_seconds",
+        (arch, shape, speed.fold, speed.channels_last, study.threads, study.device),
+        lambda cost: cost.forward_seconds(arch, facts, **settings),
+    )
+    return seconds
+
+
+_answers: dict[object, Any] = {}
+
+
+def _asked(name: str, question: tuple[object, ...], answer: Callable[[Any], Any]) -> Any:
+    """What this machine answers, by torch once, and then from the store of facts (plugins.py)."""
+    asked = (name, question, _machine())
+    if asked not in _answers:
+        module = "ataka.stages.cost"
+        _answers[asked] = plugins.facts(module, asked, lambda: answer(_with_torch(module)))
+    return _answers[asked]
+
+
+def _with_torch(module: str) -> Any:
+    """A module that imports torch."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise Unknown(
+            f"{error.name} isn't installed here. Run `python -m ataka plan` once where it is: what it finds is kept in "
+            f"{plugins.STORE}"
+        ) from None
+
+
+def _version(package: str) -> str:
+    with suppress(PackageNotFoundError):
+        return version(package)
+    return ""
+
+
+@cache
+def _machine() -> tuple[object, ...]:
+    """What tells one machine from another, and from itself with other GPUs or another torch."""
+    nodes = tuple(sorted(str(path) for path in Path("/dev").glob("nvidia*")))
+    return platform.node(), os.cpu_count(), _version("torch"), nodes, os.environ.get("CUDA_VISIBLE_DEVICES")

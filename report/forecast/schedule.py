@@ -1,0 +1,48 @@
+"""The wall time of jobs that wait for each other, on several devices that take one job at a time."""
+
+import heapq
+from collections.abc import Mapping
+
+from report.forecast.jobs import Job
+
+
+def wall_seconds(jobs: Mapping[str, Job], seconds: Mapping[str, float], devices: int) -> float:
+    """The time when the last of ``jobs`` ends: a free device takes the waiting job with the longest way after it.
+
+    A need that isn't among ``jobs`` is taken to be there.
+    """
+    needs = {name: {need for need in job.needs if need in jobs} for name, job in jobs.items()}
+    followers: dict[str, list[str]] = {name: [] for name in jobs}
+    for name, needed in needs.items():
+        for need in needed:
+            followers[need].append(name)
+    ways = _ways(followers, seconds)
+    ready = [(-ways[name], name) for name, needed in needs.items() if not needed]
+    heapq.heapify(ready)
+    running: list[tuple[float, str]] = []
+    now = 0.0
+    while ready or running:
+        while ready and len(running) < devices:
+            _, name = heapq.heappop(ready)
+            heapq.heappush(running, (now + seconds[name], name))
+        now, name = heapq.heappop(running)
+        for follower in followers[name]:
+            needs[follower].remove(name)
+            if not needs[follower]:
+                heapq.heappush(ready, (-ways[follower], follower))
+    return now
+
+
+def _ways(followers: Mapping[str, list[str]], seconds: Mapping[str, float]) -> dict[str, float]:
+    """For each job the seconds of the longest chain that begins with it."""
+    ways: dict[str, float] = {}
+    wanted = list(followers)
+    while wanted:  # a recursion may be too deep
+        name = wanted[-1]
+        after = [follower for follower in followers[name] if follower not in ways]
+        if name not in ways and after:
+            wanted += after
+            continue
+        wanted.pop()
+        ways[name] = seconds[name] + max((ways[follower] for follower in followers[name]), default=0.0)
+    return ways
