@@ -22,7 +22,7 @@ test: $(READY)  ## every test but those that start Snakemake, kill processes or 
 test-all: $(READY)  ## every test
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-check: $(READY)  ## formatting, lint, types, the workflow's lint, what is generated (schemas, readings.md, published.md, study.md)
+check: $(READY)  ## formatting, lint, types, the workflow's lint, what is generated (schemas, and readings.md, published.md, study.md, growth.md)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -31,6 +31,7 @@ check: $(READY)  ## formatting, lint, types, the workflow's lint, what is genera
 	$(BIN)/python -m ataka readings --check
 	$(BIN)/python -m report published --check
 	$(BIN)/python -m report study --check
+	$(BIN)/python -m report growth --check
 	$(BIN)/python -m report schema --check
 
 golden: $(READY)  ## state the digests that decide what is made again, for a commit that changes some

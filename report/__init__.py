@@ -11,6 +11,7 @@ statistics.py  several seeds to one number; paired tests, intervals, power, Holm
 evidence.py    a cell's bits and an image's particles, checked
 union.py       each network's worst case over all attacks
 cost.py        the time and memory that jobs took; forecast/: those that a study will take, and how far it is
+growth.py      how the work grows with images, teachers and students
 targets.py     the workflow's targets by their names
 claims/        verdicts on the paper's sentences
 layout.py      rows, panels and groups, for every format alike

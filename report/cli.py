@@ -95,6 +95,13 @@ def published(options: argparse.Namespace) -> None:
     _generate(published_facts.PAGE, published_facts.page(), "published", "the published numbers give", options)
 
 
+def growth(options: argparse.Namespace) -> None:
+    """How the work grows with images, teachers and students, counted at the paper's scale, to docs/growth.md."""
+    from report import growth
+
+    _generate(growth.PAGE, growth.page(), "growth", "the code counts", options)
+
+
 def schema(options: argparse.Namespace) -> None:
     """The JSON schema of a table's YAML, for editors, to report/paper/tables/schema.json."""
     _generate(catalogue.SCHEMA, catalogue.schema(), "schema", "the code defines", options)
@@ -182,13 +189,13 @@ def _study(options: argparse.Namespace) -> Study:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m report", description=__doc__)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for verb in (collect, render, show, cells, union, claims, cost, verify, study, published, schema):
+    for verb in (collect, render, show, cells, union, claims, cost, verify, study, published, growth, schema):
         described = str(verb.__doc__).rstrip(".")
         sub = verbs.add_parser(verb.__name__, help=described, description=described)
         sub.set_defaults(verb=verb)
-        if verb in (study, published, schema):
+        if verb in (study, published, growth, schema):
             sub.add_argument("--check", action="store_true", help="only say whether it is current")
-        if verb in (published, schema):
+        if verb in (published, growth, schema):
             continue
         known = ", ".join(catalogue.names())
         if verb is show:

@@ -18,6 +18,7 @@ from ataka.files.records import write_json
 from ataka.models.operations import multiply_accumulates
 from ataka.plan import Cell, Run, Tape, Work
 from ataka.study import config
+from report import growth
 from report.forecast import devices, jobs, page, progress
 from report.forecast.devices import Device
 from report.forecast.jobs import Job
@@ -389,3 +390,25 @@ def test_a_natural_network_needs_no_reading_of_the_method() -> None:
     listed = plan.all_readings(PAPER, [Run("cifar10", "resnet18", "natural", 0)])
     assert not [name for name in listed if name.startswith(("generators", "attacks", "selection", "at_aka"))]
     assert listed["setups.*.milestones"] == "(75, 90) [G1]"
+
+
+# ---- growth
+
+
+def test_the_work_is_linear_in_images_and_teachers_and_the_tape_pays() -> None:
+    def recorded(**overrides: Any) -> float:
+        study = config.load("paper", overrides)
+        return growth.work(study, [growth.tape(study)])
+
+    one = 6.67e9 * 300 * (45_000 * (20 * 2 + 3) + 1000 + 1000 + 128 * (10 * 2 + 2))  # by hand, WRN-34-10
+    for n in (1, 2, 4):
+        assert recorded(methods={"s-at-aka": {"ensemble": {"n": n}}}) == pytest.approx(n * one, rel=0.002)
+    assert recorded(data={"train": 9000}) == pytest.approx(recorded() / 5, rel=0.01)
+    every = growth.students(PAPER, growth.AMALGAMATIONS, 5, growth.STUDENTS)
+    assert len(set(every)) == 40
+    tape, students = recorded(), growth.work(PAPER, every)
+    assert (40 * tape + students) / (tape + students) > 20
+
+
+def test_the_page_of_growth_is_current() -> None:
+    assert growth.PAGE.read_text(encoding="utf-8") == growth.page()
