@@ -46,23 +46,26 @@ def announce(scales: Scales, workflow: "Workflow") -> None:
         waiting = {name: job for name, job in every.items() if name in due}
         artifacts = sum(job.node is not None for job in waiting.values())
         if artifacts:
-            describe(study, root, every, waiting, local=workflow.local_exec)
+            describe(study, root, every, waiting, cores=workflow.cores if workflow.local_exec else None)
         if artifacts > 1 and study.warm_start and workflow.local_exec and not _servers:
             stages = (f"ataka.stages.{stage}" for stage in get_args(Stage))
             _servers.append(warm.Server("ataka.cli", *stages, "report.cli"))
             os.environ |= _servers[0].environment
 
 
-def describe(study: Study, root: str, asked: Mapping[str, Job], due: Mapping[str, Job], *, local: bool) -> None:
+def describe(
+    study: Study, root: str, asked: Mapping[str, Job], due: Mapping[str, Job], *, cores: int | None = None
+) -> None:
     """Print work, estimate and readings; UserError for days of work on a machine without a GPU.
 
-    ``asked`` are all jobs of the target, whose readings are printed, and ``due`` those that will run.
+    ``asked`` are all jobs of the target, whose readings are printed, and ``due`` those that will run: on ``cores`` of
+    this machine, or, where these aren't given, elsewhere.
     """
     print(f"scale {study.scale}: {study.about}")
     count = Counter(type(job.node).__name__.lower() for job in due.values() if job.node)
     work = ", ".join(f"{jobs} {_plural(kind) if jobs > 1 else kind}" for kind, jobs in sorted(count.items()))
     try:
-        device = devices.here(study) if local else devices.card(study, "h100")
+        device = devices.here(study, cores=cores) if cores else devices.card(study, "h100")
         seconds = page.wall_seconds(due, device)
         expected = f"about {duration(seconds)} on {device.label} ({device.basis})"
     except devices.Unknown as error:
@@ -73,7 +76,7 @@ def describe(study: Study, root: str, asked: Mapping[str, Job], due: Mapping[str
     for note in notes(study):
         print(f"note: {note}")
     print(flush=True)
-    if device and local and study.without_gpu == "stop" and not devices.gpu(study):
+    if device and cores and study.without_gpu == "stop" and not devices.gpu(study):
         _require_patience(due, device)
 
 

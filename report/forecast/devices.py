@@ -91,15 +91,18 @@ def card(study: Study, name: str, count: int = 1) -> Device:
     )
 
 
-def here(study: Study, count: int | None = None) -> Device:
-    """This machine: its GPU where torch takes one, else its CPU cores; the networks of a study are timed there once."""
+def here(study: Study, count: int | None = None, cores: int | None = None) -> Device:
+    """This machine: its GPU where torch takes one, else its CPU cores; the networks of a study are timed there once.
+
+    ``count`` is the number of jobs at once, by default that of the CPU cores, or of ``cores`` of these, by threads.
+    """
     name = gpu(study)
     for kind in KINDS.values():
         if kind.label in name:
             return card(study, kind.label, count or 1)
     if name:
         return Device(name, count or 1, "timed here in float32", partial(_timed_seconds, study), _start(study))
-    at_once = count or max((os.cpu_count() or 1) // study.threads, 1)
+    at_once = count or max((cores or os.cpu_count() or 1) // study.threads, 1)
     name = "CPU core" if study.threads == 1 else f"{study.threads} threads ({os.cpu_count()} CPU cores)"
     return Device(name, at_once, "timed here", partial(_timed_seconds, study), _start(study))
 

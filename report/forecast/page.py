@@ -64,7 +64,7 @@ def _progress(
     every: Mapping[str, Job], device: Device, seconds: Mapping[str, float], finished: Mapping[str, float]
 ) -> Iterable[str]:
     """What is done, whether it took as long as planned, and the rest."""
-    timed = [name for name, took in finished.items() if took]
+    timed = [name for name, took in finished.items() if took and every[name].work]
     took, planned = sum(finished[name] for name in timed), sum(seconds[name] - device.start for name in timed)
     yield f"done: {len(finished):,} of {len(every):,} jobs (files that exist; Snakemake decides which are out of date)"
     if planned:

@@ -237,6 +237,7 @@ def test_this_machines_time_is_that_of_calls_and_images(monkeypatch: pytest.Monk
     assert here.seconds(Work("attack", A, D, 8.0, 4.0)) == devices.UNCOUNTED * (4 * 0.5 + 8 * 0.25)
     assert here.seconds(Work("update", A, D, 8.0, 4.0)) == devices.UNCOUNTED * 8
     assert devices.here(study, 5).count == 5
+    assert devices.here(study, cores=12).count == 4
 
 
 def test_a_large_network_takes_the_time_of_a_smaller_one_by_its_operations(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,7 +314,7 @@ def test_the_page_adds_up(half_done: dict[str, Job]) -> None:
     total = (192 + 128 + 80) / 100 + 4
     assert f"x: 4 jobs, {total / 3600:.3g} device-hours on thing (made up), 0 bytes of tape" in text
     assert "done: 3 of 4 jobs" in text
-    assert "they took 6 s, and were planned at 3 s: 2.03 times that" in text  # 6.5 of 3.2
+    assert "they took 6 s, and were planned at 3 s: 1.88 times that" in text  # the training: 6.0 of 3.2
     assert "left: 2 s on 2 x thing" in text  # the cell's 1.8
     rules = [line.split("|")[1:4] for line in text.splitlines() if line.startswith("|")][2:6]
     assert [[cell.strip() for cell in row] for row in rules] == [

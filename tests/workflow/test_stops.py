@@ -76,7 +76,7 @@ def test_days_of_work_start_when(
     def start(*, local: bool, **overrides: str) -> None:
         study = config.load("paper", overrides)
         due = jobs.each(study, "results", [manifest])
-        describe(study, "results", due, due, local=local)
+        describe(study, "results", due, due, cores=2 if local else None)
 
     with pytest.raises(UserError, match="no GPU"):
         start(local=True)
