@@ -37,3 +37,5 @@ and, where there is more to say,
 
 This package is science, so that the code that finds its modules and reads their facts lies in ``ataka.study.attacks``.
 """
+
+from ataka.library.lazy import attack as __getattr__  # noqa: F401 - ataka.attacks.pgd, imported or not

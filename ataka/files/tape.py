@@ -153,6 +153,16 @@ class Reader:
 
     def epoch(self, epoch: int, view: View, device: torch.device) -> dict[str, Tensor]:
         """The channels of ``epoch``, each (n, N, C) float32; UserError if the file is damaged or the view differs."""
+        logits, entry = self.logits(epoch, device), self.manifest["epochs"][epoch]
+        if view.digest() != entry["view_sha256"]:
+            raise UserError(
+                f"{self.folder / entry['file']} was recorded under another view of the images (order and augmentation) "
+                f"than the student's: its seed and its teachers' differ"
+            )
+        return logits
+
+    def logits(self, epoch: int, device: torch.device) -> dict[str, Tensor]:
+        """The channels of ``epoch``, each (n, N, C) float32, under whatever view; UserError if the file is damaged."""
         if epoch >= len(self.manifest["epochs"]):
             raise UserError(f"{self.path} has {len(self.manifest['epochs'])} epochs; the student wants one more")
         entry = self.manifest["epochs"][epoch]
@@ -163,11 +173,6 @@ class Reader:
             raise UserError(
                 f"{path} is damaged: its SHA-256 is not the manifest's; "
                 f"record it again: snakemake --forcerun {self.path}"
-            )
-        if view.digest() != entry["view_sha256"]:
-            raise UserError(
-                f"{path} was recorded under another view of the images (order and augmentation) than the "
-                f"student's: its seed and its teachers' differ"
             )
         first = self.manifest.get("shared", {}).get("first")
         return {name: logits[:first].to(device) for name, logits in load_tensors(path).items()}

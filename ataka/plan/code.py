@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeGuard
 
 from ataka.machine.modules import source
 
-PLUMBING = ("errors", "cli", "__main__", "files", "machine", "study", "plan", "stages")
+PLUMBING = ("errors", "cli", "__main__", "files", "library", "machine", "study", "plan", "stages")
 """The rooms of ``ataka`` that no result depends on: messages, settings' names, files, the machine, the workflow."""
 PACKAGES = ("ataka", "baselines")
 """Packages whose modules count wherever they are imported, as do those of the package that is hashed."""

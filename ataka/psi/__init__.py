@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, cast, get_a
 from pydantic import Field, ValidationInfo, field_validator
 
 from ataka.errors import missing, nearest, reason, unknown
+from ataka.library.lazy import psi as __getattr__  # noqa: F401 - ataka.psi.soft, imported or not
 from ataka.study.fields import hyperparameters, nested
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -13,6 +13,7 @@ from torch import nn
 from ataka import networks, plan
 from ataka.attacks import acceleration
 from ataka.attacks.finite import NotFinite
+from ataka.datasets import Specification
 from ataka.datasets.images import Split
 from ataka.errors import UserError
 from ataka.files import claim, provenance, resume, tape
@@ -26,7 +27,7 @@ from ataka.machine.progress import Progress
 from ataka.models import normalised
 from ataka.models.mixture import Mixture
 from ataka.plan import Cell, Node, Particles, Run, Tape, digests
-from ataka.study import Study
+from ataka.study import Checkpoint, Study
 from ataka.training import Failed
 
 
@@ -70,6 +71,28 @@ def load(study: Study, root: str, node: Run, device: torch.device) -> nn.Module:
     return network.to(device).eval()
 
 
+class Imported(NamedTuple):
+    """A network of others on the CPU, the place of its weights in their file, and both in words."""
+
+    network: nn.Module
+    weights: str
+    words: str
+
+
+def imported(entry: Checkpoint, facts: Specification) -> Imported:
+    """The network that ``entry`` names, for a data set of these ``facts``; UserError if the file doesn't fit."""
+    from ataka.models import checkpoints
+
+    cpu = torch.device("cpu")
+    network = networks.build(entry.arch, facts, device=cpu)
+    statistics = entry.normalise.model_dump() if entry.normalise else {}
+    loaded = checkpoints.load(entry.path, sha256=entry.sha256, network=network, weights=entry.weights, **statistics)
+    networks.require_logits(loaded.network, entry.arch, facts, device=cpu)
+    place = f", its {loaded.weights}" if loaded.weights else ""
+    behind = "behind a" if normalised.MEAN in loaded.network.state_dict() else "without a"
+    return Imported(*loaded, f"the weights of {entry.path}{place}, {behind} normalisation of images")
+
+
 def require_current(study: Study, root: str, node: Run, *, history: bool = False) -> None:
     """UserError unless a run is of the settings in force, and its files are those that its run.json records."""
     folder, digests = node.folder(root), ("settings_sha256", "model_sha256", "history_sha256")
@@ -107,7 +130,7 @@ def writing(folder: Path, part: str = "") -> AbstractContextManager[None]:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def naming(path: str | Path) -> Iterator[None]:
     """A context in which an attack that meets numbers that are not finite names ``path``, the network's."""
     try:
         yield

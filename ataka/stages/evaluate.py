@@ -1,16 +1,21 @@
 """evaluate: attack a network; one number of a table."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
+from typing import Any
 
 import numpy
 from numpy.typing import NDArray
+from torch import nn
 
 from ataka.attacks.verdicts import Verdicts
+from ataka.datasets.images import Split
 from ataka.evaluation import evaluate as run_attack
 from ataka.files import cells
 from ataka.files.disk import replacing, sha256
 from ataka.files.records import read_json, write_rows
+from ataka.machine.progress import Progress
 from ataka.models.mixture import Mixture
 from ataka.plan import Cell
 from ataka.stages.common import as_text, device_of, exact, load, load_images, measured, naming, progress_of, states_of
@@ -20,43 +25,65 @@ _ALWAYS = ("eps", "steps", "step_size")
 """Options that every cell states, empty where the attack has none of that name; it also states the attack's others."""
 
 
+@dataclass(frozen=True)
+class Subject:
+    """A network to attack, on its device: the ``path`` that messages name, and the digest that identifies it.
+
+    Attacks see ``attacked``. The verdicts are those of ``network``, which computes the same function or an average.
+    """
+
+    network: nn.Module
+    attacked: nn.Module
+    path: str
+    sha256: str
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
+    """Further columns of the cell."""
+
+
 def evaluate(study: Study, root: str, node: Cell) -> None:
     """Attack a run's network on the test images; writes the cell, with what its health checks need, and its bits."""
     device = device_of(study)
-    attack = study.attack(node.attack)
     network = load(study, root, node.run, device)
     attacked = network
     if study.method(node.method).attacked == "member":
         assert isinstance(network, Mixture)
         attacked = network.members[0]
     split = load_images(study, root, node.dataset, "test").to(device)
-    progress, model = progress_of(node), sha256(node.run.model(root))
-    states = states_of(study, node, node.csv(root).parent, progress, data=split.digest(), model=model)
+    path = node.run.model(root)
+    diagnostics = read_json(node.run.folder(root) / "run.json").get("diagnostics", {})
+    subject = Subject(network, attacked, str(path), sha256(path), diagnostics)
+    measure(study, root, node, subject, split, progress_of(node))
+
+
+def measure(study: Study, root: str, node: Cell, subject: Subject, split: Split, progress: Progress) -> None:
+    """Attack ``subject`` on ``split``, both on one device; writes the cell and its bits. Resumes if interrupted."""
+    attack, data = study.attack(node.attack), split.digest()
+    states = states_of(study, node, node.csv(root).parent, progress, data=data, model=subject.sha256)
     states.folder /= node.attack
-    with naming(node.run.model(root)), states:
+    with naming(subject.path), states:
 
         def run() -> Verdicts:
             return run_attack(
-                network,
+                subject.network,
                 attack.settings,
                 split,
                 seed=node.seed,
                 progress=progress,
                 states=states,
-                attacked=attacked,
+                attacked=subject.attacked,
             )
 
         if attack.diagnosis:
             diagnose = import_module(attack.diagnosis).diagnose
-            verdicts, health = diagnose(run, attacked, attack.settings, split, seed=node.seed)
+            verdicts, health = diagnose(run, subject.attacked, attack.settings, split, seed=node.seed)
         else:
             verdicts, health = run(), {}
         options = dict.fromkeys(_ALWAYS) | {name: attack.options[name] for name in attack.options if name != "images"}
         about = {
             **{name: as_text(value) for name, value in options.items()},
-            **measured(study, node, states.usage, model_sha256=model, data_sha256=split.digest()),
+            **measured(study, node, states.usage, model_sha256=subject.sha256, data_sha256=data),
             **{name: exact(value) for name, value in health.items()},
-            **read_json(node.run.folder(root) / "run.json").get("diagnostics", {}),
+            **subject.diagnostics,
         }
         row = _write(root, node, verdicts.correct.numpy(), about)
     progress.say(f"{row['correct']} of {row['n']} correct, {float(row['accuracy']):.2f} %")

@@ -16,10 +16,10 @@ from ataka.files.records import read_json, read_rows, write_rows
 from ataka.files.tensors import load_tensors, save_tensors
 from ataka.machine.meter import Meter
 from ataka.models.mixture import Mixture
-from ataka.models.normalised import MEAN
 from ataka.plan import Run
 from ataka.stages.common import (
     device_of,
+    imported,
     load,
     load_images,
     naming,
@@ -161,19 +161,10 @@ def _extract(study: Study, root: str, node: Run, joint: Run) -> None:
 
 def _import(study: Study, root: str, node: Run) -> None:
     """A network of others becomes a run: its weights under our names, in our format."""
-    from ataka.models import checkpoints
-
     entry, meter = plan.checkpoint(study, node), Meter()
     assert entry is not None
-    facts, cpu = study.dataset(node.dataset).specification, torch.device("cpu")
-    network = networks.build(node.arch, facts, device=cpu)
-    statistics = entry.normalise.model_dump() if entry.normalise else {}
-    loaded = checkpoints.load(entry.path, sha256=entry.sha256, network=network, weights=entry.weights, **statistics)
-    networks.require_logits(loaded.network, node.arch, facts, device=cpu)
-    progress_of(node, "import").say(
-        f"the weights of {entry.path}{f', its {loaded.weights}' if loaded.weights else ''}, "
-        f"{'behind a' if MEAN in loaded.network.state_dict() else 'without a'} normalisation of images"
-    )
+    loaded = imported(entry, study.dataset(node.dataset).specification)
+    progress_of(node, "import").say(loaded.words)
     folder = node.folder(root)
     with writing(folder):
         save_tensors(folder / "model.safetensors", loaded.network.state_dict())

@@ -43,9 +43,10 @@ def check_images(study: "Study", arch: str, dataset: str) -> None:
     """UserError if a network of a package, as timm's, can't take the images of ``dataset``, in the package's words.
 
     The package, and so torch, is loaded only where no verdict is kept for its version, the network and the images. A
-    network of ours takes all images, and one of the user's is asked by the job that builds it.
+    network of ours takes all images, and one of the user's is asked by the job that builds it. So is
+    a network that brings its weights along, whose name has a colon (ataka/library/networks.py).
     """
-    package = models.package(arch)
+    package = None if ":" in arch else models.package(arch)
     if package is None:
         return
     try:

@@ -209,7 +209,7 @@ def test_the_list_of_what_is_left_out_by_name() -> None:
         )
         == WORDS
     )
-    assert PLUMBING == ("errors", "cli", "__main__", "files", "machine", "study", "plan", "stages")
+    assert PLUMBING == ("errors", "cli", "__main__", "files", "library", "machine", "study", "plan", "stages")
 
 
 PROSE = re.compile(r"\(Constant value=['\"]([^()]*?[a-z] [^()]*?|[^()]*? [a-z][^()]*?)['\"]\)")
