@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ataka import plan
@@ -26,8 +27,12 @@ from ataka.study import Study, config
 
 def main(arguments: list[str] | None = None) -> int:
     terminal.show_what_it_can()
-    given = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
+        if provenance.HOME == provenance.PACKAGED:
+            sys.path.insert(0, str(provenance.PACKAGED))  # of this command alone: import ataka adds nothing
+        given = _parser(audit=arguments[:1] == ["audit"]).parse_args(arguments)
+        _require_checkout(given.verb)
         with _terminable():
             given.verb(given)
     except UserError as error:
@@ -66,9 +71,20 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _require_checkout(verb: Callable[[argparse.Namespace], None]) -> None:
+    """UserError for a verb that the installed package doesn't have."""
+    if provenance.HOME == provenance.PACKAGED and verb is not _audit:
+        raise UserError(
+            "this is the installed package, which audits networks; a study needs the checkout, with its Snakefile, "
+            "config/ and methods: git clone it, and run 'make demo' there"
+        )
+
+
+def _parser(*, audit: bool) -> argparse.ArgumentParser:
+    """The parser of all verbs; of ``audit``, which lies in another room, it knows the arguments only where asked to."""
     parser = argparse.ArgumentParser(
-        prog="python -m ataka", description="The stages of a study, each by hand as Snakemake runs it."
+        prog="python -m ataka",
+        description="The stages of a study, each by hand as Snakemake runs it, and the audit of a network of yours.",
     )
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
 
@@ -106,6 +122,9 @@ def _parser() -> argparse.ArgumentParser:
         "measure a generator's particles on a network: a row of Table 1",
         path="ROOT/particles/.../GENERATOR.csv",
     )
+    audited = verb("audit", _audit, "attack a network of yours: a table's row for it, with health checks, in a folder")
+    if audit:
+        _report_audit().add_arguments(audited)
     verb("verify", _verify, "check every artifact and cell against its provenance", path="results, or results/SCALE")
     planned = verb("plan", _plan, "count a target's jobs, time on a device and tapes, and say how far they are")
     planned.add_argument("target", nargs="?", default="results/all", help="as of snakemake: results/demo/table2.tex")
@@ -169,6 +188,15 @@ def _evaluate(given: argparse.Namespace) -> None:
 
 def _particles(given: argparse.Namespace) -> None:
     _stage("particles")(*_node(given, plan.Particles))
+
+
+def _audit(given: argparse.Namespace) -> None:
+    _report_audit().audit(given)
+
+
+def _report_audit() -> ModuleType:
+    """The room of the audit, which stands above this one, so it is loaded by its name."""
+    return import_module("report.audit")
 
 
 def _verify(given: argparse.Namespace) -> None:

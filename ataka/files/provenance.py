@@ -10,8 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-HOME = Path(__file__).resolve().parents[2]
-"""The checkout: where config/, the Snakefile and results/ lie."""
+PACKAGED = Path(__file__).resolve().parents[1] / "_packaged"
+"""In an installed package the files of the checkout that an audit needs: config/ and report/."""
+HOME = PACKAGED if PACKAGED.is_dir() else PACKAGED.parents[1]
+"""The checkout: where config/, the Snakefile and results/ lie; in an installed package ``PACKAGED``."""
 ROOMS = ("ataka", "baselines", "config", "report", "rules")
 """The folders of the checkout whose files may decide a result. A file that was added there counts as an edit."""
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pyautoattack", "snakemake")

@@ -1,0 +1,163 @@
+"""The arguments of an audit, and its steps. What needs torch is imported by the step that needs it."""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ataka import plan
+from ataka.errors import UserError
+from ataka.files.locate import expanded
+from ataka.files.records import read_json, write_json
+from ataka.plan import Cell
+from ataka.study import Study, config
+from ataka.study.config import DEFAULT_SCALE
+from ataka.study.layers import overlay
+
+RECORD = "audit.json"
+_UNNAMED = {"network": {"label": "a network of others"}}
+_EXAMPLES = """
+networks:
+  my.pt                          weights in a file (torch.save or safetensors), with --arch
+  timm/NAME                      a network of timm with its weights; NAME may also be local-dir:FOLDER
+  package.module:function        a function that returns an nn.Module, in this folder or on the Python path
+  results/.../model.safetensors  the network of a run; its run.json names arch and data set
+
+examples:
+  python -m ataka audit my.pt --arch resnet18 --dataset cifar10 --images 1000
+  python -m ataka audit mynets:robust --dataset digits --scale demo --attacks fgsm pgd
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give ``parser`` the arguments of an audit."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _EXAMPLES
+    add = parser.add_argument
+    add("network", metavar="NETWORK", help="a file, timm/NAME or package.module:function; see below")
+    add("--arch", help="the network whose weights the file holds: resnet18, wrn28-10, timm/NAME, yourmodule, ...")
+    add("--dataset", help="the data set whose test images are attacked: cifar10, cifar100, digits (needs no download)")
+    add("--attacks", nargs="+", metavar="ATTACK", help="columns of the study's tables; default: one of each kind")
+    add("--images", type=int, metavar="N", help="attack the first N test images; default: as the scale says")
+    add("--eps", help="the l_inf budget, such as 8/255; default: the scale's")
+    add(
+        "--scale",
+        help=f"whose settings the attacks have; default: that of --against or of the run, else {DEFAULT_SCALE}",
+    )
+    add("--seed", type=int, default=0, help="decides random starts, as a row's seed does; default: 0")
+    add("--weights", metavar="KEY", help="the weights that are meant in a file that holds several")
+    add("--mean", type=float, nargs="+", help="the normalisation that the network's own code applies, a channel each")
+    add("--std", type=float, nargs="+", help="its deviation")
+    add("--name", help="what the network is called; default: from its file")
+    add("--out", metavar="FOLDER", help="where the audit is written, and resumes; default: audits/NAME")
+    add("--against", metavar="RESULTS", help="compare with the rows of a study, as results/demo, on the same images")
+    add("--save-images", action="store_true", help="keep the adversarial images, in FOLDER/images")
+    add("--device", choices=("auto", "cpu", "cuda"), help="default: the scale's, a GPU if there is one")
+    add("--threads", type=int, metavar="N", help="torch's threads; default: the scale's, or as many as there are cores")
+
+
+def audit(options: argparse.Namespace) -> None:
+    """Attack a network of others; writes the cells and the page of the audit below its folder."""
+    from ataka.library import networks
+    from ataka.library.evaluation import test_split
+    from ataka.stages.common import device_of
+    from ataka.stages.evaluate import Subject
+    from report.audit import against, evaluation, page
+
+    _see_this_folder()
+    dataset, arch = networks.described(options.network, dataset=options.dataset, arch=options.arch)
+    scale = options.scale or _scale(options)
+    changes = config.overrides(options.config)
+    known = config.load(scale, changes, methods=_UNNAMED)
+    attacks = _attacks(known, options.attacks)
+    settings = overlay(changes, _changes(options, attacks))
+    settings.setdefault("threads", min(known.threads, len(os.sched_getaffinity(0))))
+    facts = config.load(scale, settings, methods=_UNNAMED).dataset(dataset).specification
+    given = {key: getattr(options, key) for key in ("weights", "mean", "std")}
+    source = networks.obtain(options.network, dataset, facts, arch=arch, **given)
+    name = _name(options.name or options.network)
+    study = config.load(
+        scale, settings, methods={name: {"label": options.name or name, "checkpoints": [source.checkpoint]}}
+    )
+    device = device_of(study)
+    split = test_split(study, dataset)
+    if options.images and options.images > len(split):
+        raise UserError(f"--images {options.images}: {dataset} has {len(split)} test images at scale '{scale}'")
+    root = str(expanded(options.out or f"audits/{name}"))
+    cells = [Cell(dataset, source.checkpoint["arch"], name, options.seed, attack) for attack in attacks]
+    rivals = against.rivals(study, cells, split, options.against, changes) if options.against else None
+    about = {"network": options.network, "name": name, "dataset": dataset, "checkpoint": dict(source.checkpoint)}
+    _begin(Path(root), about)
+    print(f"audit {name}: {source.words}", file=sys.stderr)
+    network = source.network.to(device)
+    subject = Subject(network, network, options.network, source.checkpoint["sha256"])
+    done = evaluation.Audit(study, root, subject, split.to(device))
+    for cell in cells:
+        done.measure(cell, images=options.save_images)
+    compared = against.compare(done.bits, rivals) if rivals else None
+    written = page.write(done, about | {"words": source.words}, compared)
+    print("\n".join(page.lines(done)))
+    print(f"written: {' '.join(map(str, written))}")
+
+
+def _see_this_folder() -> None:
+    """Let a module of the user's in the working folder be found by an installed command, too."""
+    if not {"", str(Path.cwd())} & set(sys.path):
+        sys.path.append(str(Path.cwd()))
+
+
+def _scale(options: argparse.Namespace) -> str:
+    """The scale of the study that the network is compared with, or else of the study that it comes from."""
+    if options.against:
+        return plan.scale_of(options.against)
+    try:
+        scale = plan.scale_of(plan.parse(options.network)[0])
+    except UserError:  # no network of a study
+        return DEFAULT_SCALE
+    return scale if scale in config.scales() else DEFAULT_SCALE
+
+
+def _attacks(study: Study, asked: Sequence[str] | None) -> list[str]:
+    """The attacks asked for, clean images first; by default each entry that is called as its kind.
+
+    UserError for a name that the scale doesn't have.
+    """
+    known = [name for name, entry in study.attacks.items() if entry and name == entry.kind]
+    for name in asked or ():
+        study.attack(name)
+    natural = [name for name in known if not study.attack(name).beats]
+    return list(dict.fromkeys([*natural, *(asked or known)]))
+
+
+def _changes(options: argparse.Namespace, attacks: Sequence[str]) -> dict[str, Any]:
+    """The settings that the arguments state."""
+    if options.images is not None and options.images < 1:
+        raise UserError(f"--images {options.images}: an audit attacks one image at least")
+    images = {"attacks": {name: {"images": options.images} for name in attacks}} if options.images else {}
+    stated = {name: getattr(options, name) for name in ("eps", "device", "threads")}
+    return {**images, **{name: value for name, value in stated.items() if value is not None}}
+
+
+def _name(network: str) -> str:
+    """A method's name for the network: lower case, digits and '-'."""
+    path = Path(network.rpartition(":")[2])
+    stem = "-".join(path.parts[-3:-1]) if path.name == "model.safetensors" else path.stem
+    return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-") or "network"
+
+
+def _begin(root: Path, about: Mapping[str, Any]) -> None:
+    """Claim ``root`` for this network; UserError if an audit of another one lies there."""
+    record = root / RECORD
+    if record.exists():
+        there = read_json(record, "checkpoint", "dataset", remedy="delete the folder, or choose another by --out")
+        for name in ("dataset", "checkpoint"):
+            if there[name] != about[name]:
+                raise UserError(
+                    f"{root} holds the audit of another network or data set, {there['network']} on {there['dataset']}: "
+                    "choose another folder by --out, or delete that one"
+                )
+    else:
+        write_json(record, about)

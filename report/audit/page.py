@@ -1,0 +1,148 @@
+"""What an audit writes beside its cells: a page to read, a record, and an entry in the form of RobustBench's."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ataka.files.cells import numbers
+from ataka.files.records import write_json
+from ataka.study.attacks import AttackEntry, placeholders
+from report import markdown, names, render
+from report.accuracies.measurements import Measurement
+from report.audit.against import Comparison, Difference
+from report.audit.evaluation import Audit, summary
+from report.audit.robustbench import write_entry
+from report.union import worst
+
+PAGE, RECORD, ENTRY = "audit.md", "audit.json", "robustbench.json"
+
+
+def write(audit: Audit, about: Mapping[str, Any], compared: Comparison | None) -> list[Path]:
+    """The page, the record and the entry, below the audit's folder."""
+    root = Path(audit.root)
+    measured = audit.measurements
+    raised = {one.cell.attack: _raised(one) for one in measured}
+    record = {
+        **about,
+        "scale": audit.study.scale,
+        "attacks": {one.cell.attack: _as_record(one, audit) for one in measured},
+        "worst_case": _worst(audit),
+        "against": [_difference(one) for one in compared.differences] if compared else None,
+    }
+    write_json(root / RECORD, record)
+    write_entry(root / ENTRY, audit.study, about, measured)
+    text = (
+        render.environment(text=markdown.escape)
+        .get_template("audit.md")
+        .render(
+            name=about["name"],
+            words=about["words"],
+            dataset=names.dataset(about["dataset"], audit.study),
+            about=audit.study.about.strip().rstrip("."),
+            rows=[_row(one, audit) for one in measured],
+            worst=_worst_row(audit),
+            raised=[_in_words(one, name, audit) for one in measured for name in raised[one.cell.attack]],
+            checks=sum(len(_names(one, "checks")) for one in measured),
+            settings=[*filter(None, (_sentence(audit.study.attack(one.cell.attack)) for one in measured))],
+            made=_made(measured[0]),
+            compared=[_compared(one) for one in compared.differences] if compared else [],
+            against=compared.root if compared else "",
+            refused=list(compared.refused) if compared else [],
+            images=any(Path(root, "images").glob("*.safetensors")),
+        )
+    )
+    return [render.write_text(root / PAGE, text), root / RECORD, root / ENTRY]
+
+
+def lines(audit: Audit) -> list[str]:
+    """The audit in the terminal: a line for each attack, the worst case, and the number of health checks raised."""
+    measured, case = audit.measurements, _worst(audit)
+    named = {one.cell.attack: summary(one.accuracy, one.ci_low, one.ci_high, one.n) for one in measured}
+    accuracy, low, high = (float(case[name]) for name in ("accuracy", "ci_low", "ci_high"))
+    named["worst case"] = summary(accuracy, low, high, case["n"])
+    raised, made = (sum(len(_names(one, column)) for one in measured) for column in ("health", "checks"))
+    width = max(map(len, named))
+    return [
+        *(f"{name:{width}}  {text}" for name, text in named.items()),
+        f"health checks: {raised or 'none'} raised of {made}",
+    ]
+
+
+def _worst(audit: Audit) -> dict[str, Any]:
+    """The images that are right under every attack, of those that all attacks took."""
+    right = worst(list(audit.bits.values()))
+    n, correct = len(right), int(right.sum())
+    return {"attacks": [cell.attack for cell in audit.bits], "n": n, "correct": correct, **numbers(correct, n)}
+
+
+def _as_record(one: Measurement, audit: Audit) -> dict[str, Any]:
+    kept = {name: one.fields[name] for name in ("n", "correct", "accuracy", "ci_low", "ci_high", "checks", "health")}
+    return {**audit.study.attack(one.cell.attack).settings, **kept}
+
+
+def _difference(one: Difference) -> dict[str, Any]:
+    low, high = one.interval
+    return {
+        "attack": one.attack,
+        "network": one.label,
+        "ours": one.ours,
+        "theirs": one.theirs,
+        "ci_low": low,
+        "ci_high": high,
+        "p_holm": one.p_holm,
+    }
+
+
+# ---- cells of the page, as text
+
+
+def _row(one: Measurement, audit: Audit) -> list[str]:
+    entry = audit.study.attack(one.cell.attack)
+    healthy = "; ".join(_raised(one)) or ("none raised" if _names(one, "checks") else "none made")
+    interval = f"{one.ci_low:.2f} to {one.ci_high:.2f}"
+    return [entry.label, f"{one.accuracy:.2f}", interval, str(one.n), entry.eps or "", healthy]
+
+
+def _worst_row(audit: Audit) -> list[str]:
+    case = _worst(audit)
+    interval = f"{float(case['ci_low']):.2f} to {float(case['ci_high']):.2f}"
+    return ["Worst case over all", f"{float(case['accuracy']):.2f}", interval, str(case["n"]), "", ""]
+
+
+def _in_words(one: Measurement, name: str, audit: Audit) -> str:
+    return f"{audit.study.attack(one.cell.attack).label}, {name}: {audit.meaning(name)}."
+
+
+def _compared(one: Difference) -> list[str]:
+    low, high = one.interval
+    return [
+        one.label,
+        one.attack,
+        f"{one.theirs:.2f}",
+        f"{one.ours:.2f}",
+        f"{one.sample.estimate:+.2f}",
+        f"{low:+.2f} to {high:+.2f}",
+        f"{one.p_holm:.2g}",
+    ]
+
+
+def _sentence(entry: AttackEntry) -> str:
+    """The attack's own sentence, its options filled in; an empty text for an attack that has none."""
+    text, values = entry.sentence, {"heading": entry.label, **entry.options}
+    for field in placeholders(text):
+        text = text.replace(f"{{{field}}}", str(values[field]))
+    return text
+
+
+def _made(one: Measurement) -> str:
+    """The machine, versions and code of the audit."""
+    named = ("device", "torch", "threads", "git_commit", "model_sha256", "data_sha256")
+    return ", ".join(f"{name} {one.fields[name]}" for name in named if one.fields[name])
+
+
+def _raised(one: Measurement) -> list[str]:
+    return _names(one, "health")
+
+
+def _names(one: Measurement, column: str) -> list[str]:
+    return [name for name in one.fields.get(column, "").split(";") if name]

@@ -1,0 +1,462 @@
+"""Does an audit give the numbers of a table's row, resume, compare fairly, and tell a stranger what went wrong?"""
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+from scipy.stats import binomtest
+from torch import nn
+
+from ataka import networks, plan, training
+from ataka.cli import main
+from ataka.datasets import cifar10, digits, splits
+from ataka.datasets.images import Split
+from ataka.files import resume
+from ataka.files.records import read_json, read_rows
+from ataka.machine import memory
+from ataka.plan import Cell
+from ataka.stages import evaluate as stage
+from ataka.study import config
+from baselines.natural import Natural
+from tests import small, tiny
+
+ARCH = "resnet10-w8"
+FAST = ["--scale", "smoke", "--attacks", "pgd"]
+ALL = ("clean", "fgsm", "pgd", "aa", "cw", "fog")
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network that has learnt digits, and what its digest is named by."""
+    facts = digits.SPECIFICATION
+    cut = splits.cut("digits", digits.load(Path()), train=256, validation=64, test=8, split_seed=0)
+    network = networks.student(ARCH, facts, seed=0, device=torch.device("cpu"))
+    training.train([network], Natural(), cut["train"], facts, tiny.setup(epochs=4, batch_size=32), seed=0)
+    path = tmp_path_factory.mktemp("weights") / "my.pt"
+    torch.save(network.state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def here(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with the file of weights in it."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(weights, "my.pt")
+    return tmp_path
+
+
+def audit(*arguments: str, network: str = "my.pt", arch: str | None = ARCH) -> int:
+    given = ["--arch", arch] if arch else []
+    return main(["audit", network, *given, "--dataset", "digits", "--threads", "1", *arguments])
+
+
+def bits(attack: str, out: str = "audits/my", name: str = "my", arch: str = ARCH) -> list[bool]:
+    held: list[bool] = numpy.load(Cell("digits", arch, name, 0, attack).bits(out)).tolist()
+    return held
+
+
+def row(attack: str, out: str = "audits/my", name: str = "my") -> dict[str, str]:
+    (one,) = read_rows(Cell("digits", ARCH, name, 0, attack).csv(out))
+    return one
+
+
+# ---- what is measured
+
+
+def test_an_audit_has_the_numbers_of_the_networks_row_in_a_table(
+    whole_study: Path, small_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    """`published` is a row of the small study: a file of others. Its cell and the audit's differ in the moment."""
+    (entry,) = small_settings["methods"]["published"]["checkpoints"]
+    settings = {name: group for name, group in small_settings.items() if name != "methods"}
+    out = str(tmp_path / "out")
+    assert audit(*FAST, "--out", out, "--name", "mine", "--config", json.dumps(settings), network=entry["path"]) == 0
+    cell = Cell(small.D, small.A, "published", 0, "pgd")
+    (theirs,) = read_rows(cell.csv(whole_study / small.ROOT))
+    ours = row("pgd", out, "mine")
+    moment = {"method", "model_sha256", "finished_at", "seconds", "cpu_seconds", "memory_mb", "seal"}
+    assert {key for key in theirs if theirs[key] != ours[key]} <= moment
+    assert theirs.keys() == ours.keys()
+    assert numpy.load(cell.bits(whole_study / small.ROOT)).tolist() == bits("pgd", out, "mine")
+
+
+def test_by_default_one_attack_of_each_kind_is_run_clean_first(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert audit("--scale", "smoke", "--images", "8") == 0
+    record = read_json(Path("audits/my/audit.json"))
+    assert record["attacks"].keys() == set(ALL)
+    assert {one["n"] for one in record["attacks"].values()} == {"8"}
+    worst = numpy.logical_and.reduce([bits(attack) for attack in ALL])
+    assert record["worst_case"]["correct"] == int(worst.sum())
+    assert record["worst_case"]["n"] == 8
+    page = Path("audits/my/audit.md").read_text(encoding="utf-8")
+    said = capsys.readouterr().out
+    assert [line.split()[0] for line in said.splitlines()[: len(ALL)]] == [*ALL]
+    for attack in ALL:
+        assert f"| {float(row(attack)['accuracy']):.2f} | " in page
+        assert f"{attack:10}  {float(row(attack)['accuracy']):.2f} % [" in said
+    assert "Worst case over all" in page
+    assert f"worst case  {100 * worst.mean():.2f} % [" in said
+
+
+def test_the_entry_is_as_robustbench_has_them(here: Path) -> None:
+    assert audit("--scale", "demo", "--images", "6", "--attacks", "aa") == 0
+    entry = json.loads(Path("audits/my/robustbench.json").read_text(encoding="utf-8"))
+    theirs = "link name authors additional_data number_forward_passes dataset venue architecture eps clean_acc reported"
+    assert {*theirs.split(), "autoattack_acc", "unreliable"} <= entry.keys()
+    assert (entry["dataset"], entry["architecture"], entry["eps"]) == ("digits", ARCH, "26/255")
+    assert entry["clean_acc"] == f"{float(row('clean')['accuracy']):.2f}"
+    assert entry["autoattack_acc"] == f"{float(row('aa')['accuracy']):.2f}"
+    assert audit("--scale", "smoke", "--images", "6", "--attacks", "aa", "--out", "short") == 0
+    shortened = json.loads(Path("short/robustbench.json").read_text(encoding="utf-8"))
+    assert shortened["autoattack_acc"] is None  # a shortened AutoAttack is none
+
+
+def test_a_budget_of_ones_own_is_the_budget(here: Path) -> None:
+    assert audit(*FAST, "--images", "8", "--eps", "1/255", "--attacks", "fgsm", "pgd") == 0
+    assert {row(attack)["eps"] for attack in ("fgsm", "pgd")} == {"1/255"}
+
+
+# ---- where networks come from
+
+
+@pytest.fixture
+def functions(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A module of the user's in the working folder, whose function returns the network of the file."""
+    monkeypatch.syspath_prepend(here)
+    monkeypatch.delitem(sys.modules, "mynets", raising=False)
+    Path("mynets.py").write_text(
+        "import torch\nfrom ataka import datasets, networks\n\n"
+        "def robust():\n"
+        f"    network = networks.build('{ARCH}', datasets.find('digits').specification, device=torch.device('cpu'))\n"
+        "    network.load_state_dict(torch.load('my.pt', weights_only=True))\n"
+        "    return network\n\n"
+        "def half():\n    return robust().half()\n\n"
+        "def needs(path):\n    return path\n\n"
+        "def text():\n    return 'no network'\n",
+        encoding="utf-8",
+    )
+    return here
+
+
+def test_a_function_and_a_run_give_the_verdicts_of_the_file(functions: Path) -> None:
+    assert audit(*FAST) == 0
+    assert audit(*FAST, network="mynets:robust", arch=None) == 0
+    assert bits("pgd", "audits/robust", "robust", "mynets:robust") == bits("pgd")
+
+
+def test_a_network_of_timm_brings_its_weights_and_its_normalisation(here: Path) -> None:
+    torch.manual_seed(0)
+    theirs = timm.create_model("test_resnet", num_classes=10, in_chans=1)
+    Path("theirs").mkdir()
+    save_file(theirs.state_dict(), "theirs/model.safetensors")
+    about = {"architecture": "test_resnet", "num_classes": 10, "model_args": {"in_chans": 1}}
+    about |= {"pretrained_cfg": {"input_size": [1, 8, 8], "mean": [0.25], "std": [0.5], "num_classes": 10}}
+    Path("theirs/config.json").write_text(json.dumps(about), encoding="utf-8")
+    assert audit("--attacks", "clean", network="timm/local-dir:theirs", arch=None) == 0
+    _, (images, labels) = digits.load(Path())
+    with torch.no_grad():
+        expected = theirs.eval()((Split(images, labels).pixels() - 0.25) / 0.5).argmax(1) == labels
+    assert bits("clean", "audits/theirs", "theirs", "timm:local-dir:theirs") == expected.tolist()
+    assert "mean \\[0.25\\]" in Path("audits/theirs/audit.md").read_text(encoding="utf-8")
+
+
+def test_an_average_of_a_study_is_audited_by_its_path_alone(whole_study: Path, tmp_path: Path) -> None:
+    path = plan.Run(small.D, small.A, "en-sat", 0).model(whole_study / small.ROOT)
+    given = ["--attacks", "clean", "--images", "12", "--threads", "1", "--out", str(tmp_path / "out")]
+    assert main(["audit", str(path), *given]) == 0
+    theirs = numpy.load(Cell(small.D, small.A, "en-sat", 0, "clean").bits(whole_study / small.ROOT))
+    assert bits("clean", str(tmp_path / "out"), "en-sat-seed0") == theirs.tolist()
+    assert read_json(tmp_path / "out/audit.json")["scale"] == "smoke"
+
+
+# ---- an interrupted audit, and one that is repeated
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in the middle of an attack."""
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A context in which the attack is interrupted once it has kept two checkpoints, eight images a batch."""
+    monkeypatch.setattr(memory, "BATCH", 4)
+    monkeypatch.setattr(resume, "pause", lambda _cost: 0.0)
+
+    @contextlib.contextmanager
+    def context() -> Any:
+        keep, kept = resume.States.keep, []
+
+        def counting(self: resume.States, where: str, make: Any) -> None:
+            keep(self, where, make)
+            kept.append(where)
+            if len(kept) == 6:  # two of the clean images, which are three batches, and some of PGD's
+                raise Interrupted
+
+        with monkeypatch.context() as patch:
+            patch.setattr(resume.States, "keep", counting)
+            yield
+
+    return context
+
+
+def test_an_interrupted_audit_resumes_with_the_same_verdicts_and_images(
+    here: Path, interrupted: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [*FAST, "--images", "16", "--save-images"]
+    assert audit(*given, "--out", "whole") == 0
+    with interrupted():
+        assert audit(*given, "--out", "cut") == 130
+    assert "the next start goes on after image 8 of 16" in capsys.readouterr().err
+    assert not Path("cut/audit.md").exists()
+    assert audit(*given, "--out", "cut") == 0
+    said = capsys.readouterr().err
+    assert "audit my clean: measured before" in said
+    assert "audit my pgd: goes on after image 8 of 16" in said
+    assert bits("pgd", "cut") == bits("pgd", "whole")
+    one, other = (load_file(f"{out}/images/pgd.safetensors") for out in ("cut", "whole"))
+    assert torch.equal(one["x_adv"], other["x_adv"])
+    assert torch.equal(one["y"], other["y"])
+    assert [path.name for path in sorted(Path("cut/images").iterdir())] == ["clean.safetensors", "pgd.safetensors"]
+
+
+def test_images_of_an_attack_that_was_interrupted_without_them_are_refused(
+    here: Path, interrupted: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with interrupted():
+        assert audit(*FAST, "--images", "16") == 130
+    assert audit(*FAST, "--images", "16", "--save-images") == 2
+    assert "the first 8 images were attacked without --save-images" in capsys.readouterr().err
+    assert audit(*FAST, "--images", "16") == 0
+    assert audit(*FAST, "--images", "16", "--save-images") == 0
+    assert len(load_file("audits/my/images/pgd.safetensors")["x_adv"]) == 16
+
+
+def test_saved_images_are_those_judged_within_the_budget(here: Path, weights: Path) -> None:
+    assert audit(*FAST, "--save-images") == 0
+    saved = load_file("audits/my/images/pgd.safetensors")
+    _, (images, labels) = digits.load(Path())
+    x = Split(images, labels).first(16).pixels()
+    network = networks.build(ARCH, digits.SPECIFICATION, device=torch.device("cpu"))
+    network.load_state_dict(torch.load(weights, weights_only=True))
+    with torch.no_grad():
+        predicted = network.eval()(saved["x_adv"]).argmax(1)
+    assert (predicted == saved["y"]).tolist() == bits("pgd")
+    distance = (saved["x_adv"] - x).abs().max().item()
+    assert 25.9 / 255 < distance <= 26 / 255 + 1e-6
+    assert torch.equal(load_file("audits/my/images/clean.safetensors")["x_adv"], x)
+    without = bits("pgd")
+    assert audit(*FAST, "--out", "without") == 0
+    assert bits("pgd", "without") == without
+
+
+def test_a_repeated_audit_measures_what_changed_alone(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert audit(*FAST) == 0
+    page = Path("audits/my/audit.md").read_text(encoding="utf-8")
+    measured: list[str] = []
+    measure = stage.measure
+
+    def noting(study: Any, root: str, node: Cell, *rest: Any) -> None:
+        measured.append(node.attack)
+        measure(study, root, node, *rest)
+
+    monkeypatch.setattr(stage, "measure", noting)
+    assert audit(*FAST) == 0
+    assert measured == []
+    assert Path("audits/my/audit.md").read_text(encoding="utf-8") == page
+    assert audit(*FAST, "--attacks", "fgsm", "pgd") == 0
+    assert measured == ["fgsm"]
+    numpy.save(Cell("digits", ARCH, "my", 0, "fgsm").bits("audits/my"), numpy.ones(16, dtype=bool))
+    assert audit(*FAST, "--attacks", "fgsm", "pgd") == 0
+    assert measured == ["fgsm", "fgsm"]
+    assert audit(*FAST, "--eps", "9/255") == 0
+    assert measured == ["fgsm", "fgsm", "pgd"]
+
+
+def test_another_network_gets_another_folder(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert audit(*FAST) == 0
+    before = bits("pgd")
+    state = torch.load("my.pt", weights_only=True)
+    torch.save({name: -tensor if name == "linear.bias" else tensor for name, tensor in state.items()}, "my.pt")
+    assert audit(*FAST) == 2
+    assert "audits/my holds the audit of another network" in capsys.readouterr().err
+    assert bits("pgd") == before
+    assert audit(*FAST, "--out", "audits/other") == 0
+
+
+# ---- against a study
+
+
+@pytest.fixture
+def against(whole_study: Path, small_settings: dict[str, Any]) -> list[str]:
+    return ["--against", str(whole_study / small.ROOT), "--config", json.dumps(small_settings)]
+
+
+def test_differences_are_those_of_the_bits_by_the_exact_test(here: Path, against: list[str], whole_study: Path) -> None:
+    assert audit("--attacks", "clean", "pgd", *against) == 0
+    record = read_json(Path("audits/my/audit.json"))
+    compared = {(one["network"], one["attack"]): one for one in record["against"]}
+    root = whole_study / small.ROOT
+    expected = sorted((root / small.CELLS).rglob("*.csv"))
+    assert len(compared) == len(expected) == 7
+    p = []
+    for path in expected:
+        _, cell = plan.parse(path)
+        assert isinstance(cell, Cell)
+        theirs, ours = numpy.load(cell.bits(root)), numpy.array(bits(cell.attack))
+        label = (
+            config.load("smoke").method(cell.method).label.replace("$", "")
+            if cell.method != "published"
+            else "Published"
+        )
+        (one,) = [
+            value
+            for (name, attack), value in compared.items()
+            if attack == cell.attack and f" {label} seed {cell.seed}" in name
+        ]
+        assert one["ours"] - one["theirs"] == pytest.approx(100 * (ours.mean() - theirs.mean()))
+        gained, lost = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
+        p.append((binomtest(gained, gained + lost).pvalue if gained + lost else 1.0, one["p_holm"]))
+    p.sort()
+    adjusted, highest = [], 0.0
+    for place, (raw, _) in enumerate(p):
+        highest = max(highest, min(1.0, (len(p) - place) * raw))
+        adjusted.append(highest)
+    assert [stated for _, stated in p] == pytest.approx(adjusted)
+    assert "## Against" in Path("audits/my/audit.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--eps", "8/255"], "- pgd.eps: 8/255 here, 26/255 there"),
+        (["--images", "11"], "- pgd.images: 11 here, 12 there"),
+        (["--scale", "paper"], "- pgd.steps: 20 here, 2 there"),
+    ],
+)
+def test_other_settings_are_refused_by_name_before_anything_is_attacked(
+    change: list[str], message: str, here: Path, against: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert audit("--attacks", "pgd", *against, *change) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert "- the test images" not in said or "--scale" in change
+    assert not Path("audits").exists()
+
+
+def test_other_test_images_are_refused(
+    here: Path, against: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = digits.load
+
+    def other(folder: Path) -> Any:
+        train, (images, labels) = load(folder)
+        return train, (images.flip(0), labels.flip(0))
+
+    monkeypatch.setattr(digits, "load", other)
+    assert audit("--attacks", "pgd", *against) == 2
+    assert "- the test images of digits: " in capsys.readouterr().err
+
+
+def test_a_folder_without_anything_to_compare_with_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert audit("--attacks", "pgd", "--against", "results/smoke") == 2
+    assert "results/smoke has nothing to compare with: it has no cell of digits" in capsys.readouterr().err
+
+
+# ---- a stranger's first five minutes
+
+
+def test_a_clean_accuracy_near_chance_is_told_at_once_and_on_the_page(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As by a wrong normalisation: the same weights behind one that they were not trained with."""
+    assert audit("--attacks", "clean", "--mean", "40", "--std", "0.01") == 0
+    said = capsys.readouterr().err
+    assert "audit my clean: WARNING: its 95% interval reaches down to chance" in said
+    assert "--mean and --std" in said
+    page = Path("audits/my/audit.md").read_text(encoding="utf-8")
+    assert "reaches down to chance" in page
+    assert json.loads(Path("audits/my/robustbench.json").read_text(encoding="utf-8"))["unreliable"] is True
+    assert audit("--attacks", "clean", "--out", "right") == 0
+    assert "WARNING" not in capsys.readouterr().err
+    assert "no sign of masked gradients" in Path("right/audit.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nope.pt", "--arch", ARCH, "--dataset", "digits"], "there is no file nope.pt"),
+        (["my.pt", "--arch", ARCH], "my.pt: name the data set whose classes"),
+        (["my.pt", "--dataset", "digits"], "my.pt holds weights alone: name the network"),
+        (["my.pt", "--arch", "resnet81", "--dataset", "digits"], "unknown architecture 'resnet81'; did you mean"),
+        (["my.pt", "--arch", "resnet10-w16", "--dataset", "digits"], "my.pt doesn't fit the network"),
+        (["my.pt", "--arch", ARCH, "--dataset", "digitz"], "no data set 'digitz'; did you mean 'digits'?"),
+        (["my.pt", "--arch", ARCH, "--dataset", "digits", "--attacks", "pdg"], "no attack 'pdg' in the configuration"),
+        (
+            ["my.pt", "--arch", ARCH, "--dataset", "digits", "--images", "999"],
+            "--images 999: digits has 360 test images",
+        ),
+        (["my.pt", "--arch", ARCH, "--dataset", "digits", "--images", "0"], "--images 0: an audit attacks one image"),
+        (["my.pt", "--arch", ARCH, "--dataset", "digits", "--scale", "dmo"], "no scale 'dmo'"),
+        (["my.pt", "--arch", ARCH, "--dataset", "digits", "--eps", "8/0"], "eps: '8/0' divides by zero"),
+        (["my.pt", "--arch", ARCH, "--dataset", "digits", "--mean", "0.5"], "a normalisation has a mean and a std"),
+        (
+            ["my.pt", "--arch", ARCH, "--dataset", "digits", "--mean", "1", "2", "--std", "1", "2"],
+            "mean: 2 numbers, but images of digits have 1 channels",
+        ),
+        (["my.pt", "--arch", ARCH, "--dataset", "digits", "--weights", "ema"], "my.pt holds no weights called 'ema'"),
+        (["whole.pt", "--arch", ARCH, "--dataset", "digits"], "whole.pt holds more than plain tensors"),
+        (["mynets.py", "--arch", ARCH, "--dataset", "digits"], "neither a PyTorch nor a safetensors file"),
+        (["mynets:half", "--dataset", "digits"], "holds weights of type float16"),
+        (["mynets:needs", "--dataset", "digits"], "mynets:needs: TypeError"),
+        (["mynets:text", "--dataset", "digits"], "mynets:text returns a str, where an nn.Module is expected"),
+        (["mynets:robus", "--dataset", "digits"], "has no function 'robus'; did you mean 'robust'?"),
+        (["minets:robust", "--dataset", "digits"], "no module 'minets' is on the Python path"),
+        (["mynets:robust", "--dataset", "digits", "--weights", "ema"], "brings its weights along"),
+        (["timm/resnet", "--dataset", "digits"], "gives no network with weights: RuntimeError: Unknown model (resnet)"),
+    ],
+)
+def test_mistakes_end_with_a_sentence_and_leave_nothing(
+    arguments: list[str], message: str, functions: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(nn.Linear(2, 2), "whole.pt")
+    assert main(["audit", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert said.splitlines()[-1].startswith("error: ")
+    assert message in said
+    assert not Path("audits").exists()
+
+
+def test_a_data_set_that_is_not_there_is_named(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = networks.build(ARCH, cifar10.SPECIFICATION, device=torch.device("cpu"))
+    torch.save(network.state_dict(), "colour.pt")
+    monkeypatch.setenv("ATAKA_DATA", str(here / "nowhere"))
+    assert main(["audit", "colour.pt", "--arch", ARCH, "--dataset", "cifar10"]) == 2
+    assert f"ATAKA_DATA names '{here / 'nowhere'}', which is no folder" in capsys.readouterr().err
+
+
+def test_weights_in_half_precision_are_audited_in_float32(here: Path) -> None:
+    state = torch.load("my.pt", weights_only=True)
+    torch.save(
+        {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}, "my.pt"
+    )
+    assert audit("--attacks", "clean") == 0
+    assert float(row("clean")["accuracy"]) > 60
+
+
+def test_other_verbs_load_nothing_of_the_audit() -> None:
+    program = (
+        "import sys; from ataka.cli import main; main(['train', 'nowhere']); "
+        "sys.exit(any(name.split('.')[0] == 'report' for name in sys.modules))"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=config.HOME, check=True, capture_output=True)
