@@ -11,9 +11,11 @@ from typing import IO
 
 from ataka.errors import UserError
 from ataka.files.disk import sweep
+from ataka.machine import slurm
 
 PATIENCE = 10.0
 """Seconds to wait for another process on the same files: a killed process may take a moment to end."""
+_OF = ", Slurm job "
 
 
 @contextmanager
@@ -51,7 +53,7 @@ def claim(folder: Path) -> IO[str] | None:
                 lock.seek(0)
                 holder = lock.read() or "another process"
                 lock.close()
-                raise UserError(f"{folder}: {holder} is at this; wait for it, or end it") from None
+                raise UserError(f"{folder}: {holder} is at this; wait for it, or end it{_way(holder)}") from None
             time.sleep(0.1)
         except OSError:
             lock.close()
@@ -60,8 +62,20 @@ def claim(folder: Path) -> IO[str] | None:
     sweep(folder)
     with suppress(OSError):  # at once, so that a full disk is not met again when the lock is closed
         lock.truncate(0)
-        os.write(lock.fileno(), f"process {os.getpid()} on {platform.node()}".encode())
+        os.write(lock.fileno(), name().encode())
     return lock
+
+
+def name() -> str:
+    """This process, for whoever wants to wait for it or to end it."""
+    process = f"process {os.getpid()} on {platform.node()}"
+    return f"{process}{_OF}{slurm.job()}" if slurm.job() else process
+
+
+def _way(holder: str) -> str:
+    """The command that ends the holder of a lock, where Slurm started it."""
+    job = holder.partition(_OF)[2]
+    return f": scancel {job}" if job else ""
 
 
 def release(folder: Path, lock: IO[str] | None) -> None:

@@ -1,4 +1,8 @@
-"""Leases of a machine's GPUs, one job each: file locks, which the system frees when their holder dies."""
+"""Leases of a machine's GPUs, one job each: file locks, which the system frees when their holder dies.
+
+Slurm grants GPUs itself, so that within a job of Slurm's the job's one GPU needs no lease. Where a job holds several,
+its own processes lease these from each other alone: with cgroups each job numbers its GPUs from 0.
+"""
 
 import os
 import re
@@ -11,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ataka.errors import UserError
+from ataka.machine import slurm
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _POLL = 1.0
@@ -22,24 +27,32 @@ _held: list[FileLock] = []
 def gpu() -> None:
     """Wait for a free GPU among the visible ones, and make it the only GPU that this process sees.
 
-    Call this before anything touches CUDA. Nothing happens without a GPU, or if this process has a lease already.
+    Call this before anything touches CUDA. Nothing happens without a GPU, or if this process has a lease already. A job
+    of Slurm's without a granted GPU sees none: whatever the node has belongs to others.
     """
     if _held:
+        return
+    if slurm.job() and not slurm.has_gpu():
+        os.environ[VISIBLE] = ""
         return
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # counts devices without touching them
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     named = [name for name in os.environ.get(VISIBLE, "").split(",") if name]
-    lock, device = first_free((named or [str(index) for index in range(count)])[:count])
+    devices = (named or [str(index) for index in range(count)])[:count]
+    if slurm.job() and len(devices) == 1:
+        return
+    lock, device = first_free(devices, of=f"job{slurm.job()}-" if slurm.job() else "")
     if lock:
         _held.append(lock)
         os.environ[VISIBLE] = device
 
 
-def first_free(devices: Sequence[str]) -> tuple[FileLock | None, str]:
+def first_free(devices: Sequence[str], *, of: str = "") -> tuple[FileLock | None, str]:
     """A lease on the first free device of ``devices``, after waiting for it; no lease where there are no devices.
 
+    Devices are those of the whole machine, or only those ``of`` a name: the processes that share the name share them.
     UserError where the folder of the leases can't be used.
     """
     if not devices:
@@ -47,7 +60,7 @@ def first_free(devices: Sequence[str]) -> tuple[FileLock | None, str]:
     folder, announced = _folder(), False
     while True:
         for device in devices:
-            lock = FileLock(folder / f"{re.sub(r'[^A-Za-z0-9-]', '_', device)}.lock")
+            lock = FileLock(folder / f"{of}{re.sub(r'[^A-Za-z0-9-]', '_', device)}.lock")
             try:
                 lock.acquire(timeout=0)
             except Timeout:

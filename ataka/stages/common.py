@@ -21,7 +21,7 @@ from ataka.files.disk import sha256
 from ataka.files.prepared import load_split
 from ataka.files.records import COST, read_json, write_json, write_rows
 from ataka.files.tensors import fill, load_about, load_tensors
-from ataka.machine import leases
+from ataka.machine import leases, slurm
 from ataka.machine.meter import Meter, Usage
 from ataka.machine.progress import Progress
 from ataka.models import normalised
@@ -41,7 +41,8 @@ def device_of(study: Study) -> torch.device:
         leases.gpu()  # before anything touches CUDA
     use_gpu = study.device != "cpu" and torch.cuda.is_available()
     if study.device == "cuda" and not use_gpu:
-        raise UserError("device: cuda is asked for, but torch sees no GPU here; use device: auto or cpu")
+        where = "Slurm gave this job none (resources.STAGE.gpu)" if slurm.job() else "torch sees none here"
+        raise UserError(f"device: cuda asks for a GPU, but {where}; use device: auto or cpu")
     return torch.device("cuda" if use_gpu else "cpu")
 
 

@@ -90,6 +90,56 @@ def test_the_process_sees_its_gpu_alone(monkeypatch: pytest.MonkeyPatch, tmp_pat
     leases._held[0].release()
 
 
+SLURM = ("SLURM_JOB_ID", "SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "SLURM_GPUS_ON_NODE")
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """A machine with two GPUs, outside of Slurm."""
+    monkeypatch.setattr(leases.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(os.environ.get(leases.VISIBLE, "0,1").split(",")))
+    monkeypatch.setattr(leases, "_held", [])
+    monkeypatch.delenv(leases.VISIBLE, raising=False)
+    for name in SLURM:
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("granted", [name for name in SLURM if name != "SLURM_JOB_ID"])
+def test_the_gpu_that_slurm_granted_needs_no_lease(two_gpus: pytest.MonkeyPatch, granted: str) -> None:
+    """With cgroups each job sees its own GPU as device 0: a lease of 0 would let the second job wait for the first."""
+    lock, _ = leases.first_free(["0"])
+    assert lock is not None
+    for name, value in {"SLURM_JOB_ID": "12", granted: "1", leases.VISIBLE: "0"}.items():
+        two_gpus.setenv(name, value)
+    leases.gpu()
+    assert leases._held == []
+    assert os.environ[leases.VISIBLE] == "0"
+    lock.release()
+
+
+@pytest.mark.parametrize("granted", [{}, {"SLURM_JOB_GPUS": ""}, {"SLURM_GPUS_ON_NODE": "0"}])
+def test_a_job_of_slurms_without_a_granted_gpu_sees_none(two_gpus: pytest.MonkeyPatch, granted: dict[str, str]) -> None:
+    """Where devices aren't constrained, all GPUs of the node are there, and belong to other jobs."""
+    for name, value in {"SLURM_JOB_ID": "12", **granted}.items():
+        two_gpus.setenv(name, value)
+    leases.gpu()
+    assert leases._held == []
+    assert os.environ[leases.VISIBLE] == ""
+
+
+def test_the_processes_of_a_slurm_job_share_its_gpus_with_each_other_alone(two_gpus: pytest.MonkeyPatch) -> None:
+    locks = [leases.first_free([device], of=of)[0] for device, of in (("0", ""), ("1", ""), ("0", "job12-"))]
+    for name, value in {"SLURM_JOB_ID": "12", "SLURM_JOB_GPUS": "4,5", leases.VISIBLE: "0,1"}.items():
+        two_gpus.setenv(name, value)
+    leases.gpu()
+    assert os.environ[leases.VISIBLE] == "1"
+    for lock in [*locks, *leases._held]:
+        assert lock is not None
+        lock.release()
+
+
 def test_without_gpus_nothing_is_leased(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(leases, "_held", [])
