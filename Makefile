@@ -5,22 +5,28 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check golden bench lock clean
+.PHONY: help setup slurm demo test test-all test-slurm check golden bench lock clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## the virtual environment with the pinned requirements
 
+slurm: $(READY)  ## what `--profile profiles/slurm` needs, pinned, in the environment
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-slurm.txt
+
 demo: $(READY)  ## the paper's five tables at toy scale on embedded data, in minutes on two cores
 	$(BIN)/snakemake --profile profiles/demo results/demo/all
 	@$(BIN)/python -m report show --root results/demo
 
 test: $(READY)  ## every test but those that start Snakemake, kill processes or train on real data: some minutes
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not (snakemake or kills or real_data)"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not (snakemake or kills or real_data or slurm)"
 
-test-all: $(READY)  ## every test
-	$(BIN)/python -m pytest -n auto --dist loadfile
+test-all: $(READY)  ## every test but those on a cluster
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slurm"
+
+test-slurm: $(READY)  ## the tests on a cluster of this machine's own, with Slurm: half an hour
+	$(BIN)/python -m pytest -m slurm -rs -v
 
 check: $(READY)  ## formatting, lint, types, the workflow's lint, what is generated (schemas, and readings.md, published.md, study.md, growth.md)
 	$(BIN)/ruff check .
@@ -48,6 +54,8 @@ lock: $(READY)  ## resolve requirements.in for every supported Python into requi
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--no-emit-index-url --quiet requirements.in --output-file requirements.txt
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-deps \
+		--no-emit-index-url --quiet requirements-slurm.in --constraint requirements.txt --output-file requirements-slurm.txt
 
 clean:  ## remove the environment; results stay
 	rm -rf $(VENV)

@@ -17,20 +17,20 @@ require("rules", str(workflow.current_basedir))
 
 from rules.announcement import announce, note_what_a_module_lacks
 from rules.inputs import RuleInputs
+from rules.orphans import refuse_orphans
 from rules.params import RuleParams, missing
 from rules.resources import RuleResources
+from rules.retries import Retries
 from rules.rollback import Rollback
 from rules.scales import Scales
 from rules.overrides import settings_of
 from rules.targets import menu, refuse_unknown
+from rules.unrecorded import Unrecorded
 
 scales = Scales(settings_of(workflow.config_settings))
-inputs, params, resources = (
-    RuleInputs(scales),
-    RuleParams(scales),
-    RuleResources(scales),
-)
-rollback = Rollback()
+params, retries, rollback = RuleParams(scales), Retries(workflow), Rollback()
+inputs = RuleInputs(scales, Unrecorded(scales, params, workflow))
+resources = RuleResources(scales, retries, workflow)
 
 
 wildcard_constraints:
@@ -65,7 +65,9 @@ rollback.recover(workflow, scales.roots)
 
 
 onstart:
+    refuse_orphans(workflow)
     announce(scales, workflow)
+    retries.begin()
     rollback.begin(workflow)
 
 
@@ -74,4 +76,5 @@ onsuccess:
 
 
 onerror:
+    retries.report()
     rollback.settle(workflow)

@@ -20,36 +20,68 @@ from typing import Any
 from ataka import plan
 from ataka.errors import UserError
 from ataka.files import provenance
-from ataka.machine import terminal
+from ataka.machine import attempts, terminal
 from ataka.plan import digests
 from ataka.study import Study, config
 
 
 def main(arguments: list[str] | None = None) -> int:
     terminal.show_what_it_can()
-    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        if provenance.HOME == provenance.PACKAGED:
-            sys.path.insert(0, str(provenance.PACKAGED))  # of this command alone: import ataka adds nothing
-        given = _parser(audit=arguments[:1] == ["audit"]).parse_args(arguments)
-        _require_checkout(given.verb)
+        given = _given(sys.argv[1:] if arguments is None else arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return attempts.MISTAKE
+    note = attempts.Note(_place(given))
+    if note.given_up:
+        print(f"error: {note.given_up}", file=sys.stderr)
+        return attempts.MISTAKE
+    try:
+        code, words = _run(given)
+    except Exception as error:
+        note.end(1, f"{type(error).__name__}: {error}")
+        raise
+    note.end(code, words.removeprefix("error: "))
+    if words:
+        print(words, file=sys.stderr)
+    return code
+
+
+def _given(arguments: list[str]) -> argparse.Namespace:
+    """The verb and its arguments; UserError for a verb of a checkout elsewhere."""
+    if provenance.HOME == provenance.PACKAGED:
+        sys.path.insert(0, str(provenance.PACKAGED))  # of this command alone: import ataka adds nothing
+    given = _parser(audit=arguments[:1] == ["audit"]).parse_args(arguments)
+    _require_checkout(given.verb)
+    return given
+
+
+def _run(given: argparse.Namespace) -> tuple[int, str]:
+    """Run a verb; its exit code, and the last words of one that did not end well."""
+    try:
         with _terminable():
             given.verb(given)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return attempts.MISTAKE, f"error: {error}"
     except RuntimeError as error:
         from ataka.machine.memory import out_of_memory  # torch is there, as the error is
 
         if not out_of_memory(error):
             raise
         first = str(error).partition("\n")[0]
-        print(f"error: out of memory: {first} Lower the set-up's batch_size, or use a larger device", file=sys.stderr)
-        return 2
+        advice = "Lower the set-up's batch_size, or use a larger device"
+        return attempts.MISTAKE, f"error: out of memory: {first} {advice}"
     except KeyboardInterrupt as interrupt:
-        print(f"interrupted; {str(interrupt) or 'the next start begins anew'}", file=sys.stderr)
-        return 143 if isinstance(interrupt, Terminated) else 130
-    return 0
+        words = f"interrupted; {str(interrupt) or 'the next start begins anew'}"
+        return 143 if isinstance(interrupt, Terminated) else 130, words
+    return 0, ""
+
+
+def _place(given: argparse.Namespace) -> Path | None:
+    """The file that notes the attempts at what a stage is told to make; None for other verbs."""
+    path = Path(getattr(given, "path", ""))
+    room = next((place for place, part in enumerate(path.parts) if part in plan.ROOMS), None)
+    return None if room is None else attempts.file_of(Path(*path.parts[:room]), path)
 
 
 class Terminated(KeyboardInterrupt):

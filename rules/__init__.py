@@ -3,7 +3,10 @@
 scales.py        the study of each results folder; the artifact or table that wildcards name
 inputs.py        the files that a rule reads
 params.py        the digests that make it run again
+unrecorded.py    files whose making Snakemake did not record, compared by their own record
 resources.py     what its jobs ask of the machine
+retries.py       further attempts of a cluster's jobs
+orphans.py       jobs of a killed Snakemake that a cluster still runs
 targets.py       a target that no rule makes, refused
 announcement.py  what a start of Snakemake will make and cost
 mistakes.py      the user's mistakes, as Snakemake's terminal shows them

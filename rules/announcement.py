@@ -46,11 +46,22 @@ def announce(scales: Scales, workflow: "Workflow") -> None:
         waiting = {name: job for name, job in every.items() if name in due}
         artifacts = sum(job.node is not None for job in waiting.values())
         if artifacts:
+            _require_cores(study, workflow)
             describe(study, root, every, waiting, cores=workflow.cores if workflow.local_exec else None)
         if artifacts > 1 and study.warm_start and workflow.local_exec and not _servers:
             stages = (f"ataka.stages.{stage}" for stage in get_args(Stage))
             _servers.append(warm.Server("ataka.cli", *stages, "report.cli"))
             os.environ |= _servers[0].environment
+
+
+def _require_cores(study: Study, workflow: "Workflow") -> None:
+    """UserError where a cluster's jobs would compute with more threads than they ask for CPUs."""
+    cores = workflow.resource_settings.cores
+    if not workflow.local_exec and cores is not None and cores < study.threads:
+        raise UserError(
+            f"scale {study.scale} computes with {study.threads} threads a job (threads:), but a job would get {cores} "
+            f"of the cluster's CPUs: --cores {study.threads}"
+        )
 
 
 def describe(

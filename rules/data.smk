@@ -2,6 +2,8 @@
 
 
 rule prepare:
+    input:
+        inputs.nothing,
     output:
         "{root}/data/{dataset}/{split}.safetensors",
     log:
@@ -18,4 +20,4 @@ rule prepare:
     message:
         "prepare {wildcards.dataset} {wildcards.split} images"
     shell:
-        '"$PYTHON" -m ataka prepare {output} --config "$SETTINGS" 2>&1 | tee -i {log}'
+        '"$PYTHON" -m ataka prepare {output} --config "$SETTINGS" 2>&1 | "$PYTHON" "$TEE" {log}'

@@ -11,6 +11,8 @@ rule evaluate:
         bits="{root}/cells/{dataset}/{arch}/{method}/seed{seed}/{attack}.bits.npy",
     log:
         "{root}/logs/evaluate/{dataset}/{arch}/{method}/seed{seed}/{attack}.log",
+    group:
+        resources.group
     threads: resources.threads
     resources:
         gpu=resources.gpu("evaluate"),
@@ -22,4 +24,4 @@ rule evaluate:
     message:
         "evaluate {wildcards.dataset} {wildcards.arch} {wildcards.method} seed {wildcards.seed} under {wildcards.attack}"
     shell:
-        '"$PYTHON" -m ataka evaluate {output.cell} --config "$SETTINGS" 2>&1 | tee -i {log}'
+        '"$PYTHON" -m ataka evaluate {output.cell} --config "$SETTINGS" 2>&1 | "$PYTHON" "$TEE" {log}'

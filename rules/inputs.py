@@ -9,19 +9,27 @@ from report.claims import sentences
 from report.sources import Source
 from rules.mistakes import mistakes_stop
 from rules.scales import Scales, Wildcards, node_of
+from rules.unrecorded import Unrecorded
 
 
 class RuleInputs:
     """Each method is the input function of a rule: wildcards to paths."""
 
-    def __init__(self, scales: Scales) -> None:
-        self._scales = scales
+    def __init__(self, scales: Scales, unrecorded: Unrecorded) -> None:
+        self._scales, self._unrecorded = scales, unrecorded
+
+    @mistakes_stop()
+    def nothing(self, wildcards: Wildcards) -> list[str]:
+        """No file: a data set's archive is none of the workflow's."""
+        self._unrecorded.check("prepare", wildcards)
+        return []
 
     @mistakes_stop()
     def made_from(self, wildcards: Wildcards) -> list[str]:
         """Members of an average, a student's tape or teachers; the choice of alpha, or the images to choose by."""
         study, node = self._scales.study(wildcards), node_of(wildcards)
         assert isinstance(node, Tape | Run)
+        self._unrecorded.check("record" if isinstance(node, Tape) else "train", wildcards)
         paths = _files(plan.needs(study, node), wildcards.root)
         if isinstance(node, Tape):
             return paths
@@ -41,12 +49,14 @@ class RuleInputs:
         assert isinstance(node, Cell | Particles)
         plan.require_known(study, node)
         self._scales.settings(wildcards, node)
+        self._unrecorded.check("evaluate" if isinstance(node, Cell) else "particles", wildcards)
         return str(node.run.model(wildcards.root))
 
     @mistakes_stop()
     def candidates(self, wildcards: Wildcards) -> list[str]:
         study = self._scales.study(wildcards)
         run = Run(wildcards.dataset, wildcards.arch, wildcards.method, study.seeds[0])
+        self._unrecorded.check("select", wildcards)
         return _files(plan.candidates(study, run), wildcards.root)
 
     @mistakes_stop()

@@ -21,4 +21,4 @@ rule particles:
     message:
         "particles of {wildcards.generator} on {wildcards.dataset} {wildcards.arch} {wildcards.method} seed {wildcards.seed}"
     shell:
-        '"$PYTHON" -m ataka particles {output} --config "$SETTINGS" 2>&1 | tee -i {log}'
+        '"$PYTHON" -m ataka particles {output} --config "$SETTINGS" 2>&1 | "$PYTHON" "$TEE" {log}'

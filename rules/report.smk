@@ -12,6 +12,8 @@ rule union:
         "{root}/union.csv",
     log:
         "{root}/logs/union.log",
+    retries: 0  # these fail for what a person mends
+    localrule: True
     params:
         settings=params.union_settings,
         code=params.union_code,
@@ -19,7 +21,7 @@ rule union:
     message:
         "union of attacks in {wildcards.root}"
     shell:
-        '"$PYTHON" -m report union --root {wildcards.root} --config "$SETTINGS" 2>&1 | tee -i {log}'
+        '"$PYTHON" -m report union --root {wildcards.root} --config "$SETTINGS" 2>&1 | "$PYTHON" "$TEE" {log}'
 
 
 rule claims:
@@ -31,6 +33,8 @@ rule claims:
         markdown="{root}/claims.md",
     log:
         "{root}/logs/claims.log",
+    retries: 0  # these fail for what a person mends
+    localrule: True
     params:
         settings=params.claims_settings,
         code=params.claims_code,
@@ -38,4 +42,4 @@ rule claims:
     message:
         "claims in {wildcards.root}"
     shell:
-        '"$PYTHON" -m report claims --root {wildcards.root} --config "$SETTINGS" 2>&1 | tee -i {log}'
+        '"$PYTHON" -m report claims --root {wildcards.root} --config "$SETTINGS" 2>&1 | "$PYTHON" "$TEE" {log}'

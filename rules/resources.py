@@ -1,27 +1,66 @@
-"""Threads, GPUs, memory and time that a job asks for, from the scale's settings."""
+"""Threads, GPUs, memory and time that a job asks for, from the scale's settings and from the attempts before."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from ataka.plan import Cell
 from ataka.study import Stage
+from ataka.study.resources import Limits
 from rules.mistakes import mistakes_stop
-from rules.scales import Scales, Wildcards
+from rules.retries import Retries
+from rules.scales import Scales, Wildcards, node_of
+
+if TYPE_CHECKING:
+    from snakemake.workflow import Workflow
+
+GROUP = "evaluations"
+"""The group of light evaluations: `--group-components evaluations=8` lets one job make eight of them."""
+_LAST_WORDS = Limits(mem_mb=2000, runtime=10)
+"""Limits of an attempt that only repeats why the one before failed."""
 
 
 class RuleResources:
-    """Functions of wildcards to numbers."""
+    """Functions of wildcards, and of the number of the attempt, to numbers."""
 
-    def __init__(self, scales: Scales) -> None:
-        self._scales = scales
+    def __init__(self, scales: Scales, retries: Retries, workflow: "Workflow") -> None:
+        self._scales, self._retries, self._workflow = scales, retries, workflow
 
     @mistakes_stop()
     def threads(self, wildcards: Wildcards) -> int:
         return self._scales.study(wildcards).threads
 
-    def gpu(self, stage: Stage) -> Callable[[Wildcards], int]:
-        return lambda wildcards: self._scales.study(wildcards).resources[stage].gpu
+    def gpu(self, stage: Stage) -> Callable[[Wildcards, int], int | None]:
+        """None for a job without a GPU: some clusters refuse to give 0."""
 
-    def mem_mb(self, stage: Stage) -> Callable[[Wildcards], int]:
-        return lambda wildcards: self._scales.study(wildcards).resources[stage].mem_mb
+        def gpu(wildcards: Wildcards, attempt: int) -> int | None:
+            in_vain = self._retries.in_vain(stage, wildcards, attempt)
+            return None if in_vain else self._scales.study(wildcards).resources[stage].gpu or None
 
-    def runtime(self, stage: Stage) -> Callable[[Wildcards], int]:
-        return lambda wildcards: self._scales.study(wildcards).resources[stage].runtime
+        return gpu
+
+    def mem_mb(self, stage: Stage) -> Callable[[Wildcards, int], int]:
+        def mem_mb(wildcards: Wildcards, attempt: int) -> int:
+            limits = self._limits(stage, wildcards, attempt)
+            return limits.mem_mb * (1 if limits is _LAST_WORDS else self._retries.memory(stage, wildcards, attempt))
+
+        return mem_mb
+
+    def runtime(self, stage: Stage) -> Callable[[Wildcards, int], int]:
+        return lambda wildcards, attempt: self._limits(stage, wildcards, attempt).runtime
+
+    def group(self, wildcards: Wildcards) -> str | None:
+        """The group of an evaluation; none without `--group-components`, and for a long one."""
+        asked = self._scales.study(wildcards).resources["evaluate"]
+        many = self._workflow.group_settings.group_components.get(GROUP, 1) > 1
+        return GROUP if many and self._of_stage("evaluate", wildcards) == asked.light else None
+
+    def _limits(self, stage: Stage, wildcards: Wildcards, attempt: int) -> Limits:
+        return _LAST_WORDS if self._retries.in_vain(stage, wildcards, attempt) else self._of_stage(stage, wildcards)
+
+    def _of_stage(self, stage: Stage, wildcards: Wildcards) -> Limits:
+        study = self._scales.study(wildcards)
+        if stage != "evaluate":
+            return study.resources[stage].limits()
+        cell = node_of(wildcards)
+        assert isinstance(cell, Cell)
+        return study.resources[stage].limits(study.attack(cell.attack).forwards)

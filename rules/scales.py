@@ -5,12 +5,13 @@ import os
 import re
 import sys
 from collections.abc import ItemsView, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from ataka import plan
 from ataka.errors import UserError
 from ataka.plan import Cell, Node, Particles, Run, Tape
-from ataka.study import Study, config
+from ataka.study import Stage, Study, config
 from ataka.study.config import HOME
 from report import catalogue
 from report.table import Table
@@ -44,6 +45,7 @@ class Scales:
         os.environ |= {  # the rules' shell commands use these
             "PYTHONPATH": os.pathsep.join(path),
             "PYTHON": sys.executable,
+            "TEE": str(HOME / "ataka/machine/tee.py"),
             "SETTINGS": json.dumps(overrides),
         }
         self.studies: dict[str, Study] = {}
@@ -112,3 +114,12 @@ def node_of(wildcards: Wildcards) -> Node:
     if hasattr(wildcards, "attack"):
         return Cell(*network, wildcards.attack)
     return Run(*network, wildcards.part.removeprefix("/"))
+
+
+def output_of(stage: Stage, wildcards: Wildcards) -> Path:
+    """The file that a stage's command is told to make."""
+    if stage == "prepare":
+        return plan.data_file(wildcards.root, wildcards.dataset, wildcards.split)
+    if stage == "select":
+        return Run(wildcards.dataset, wildcards.arch, wildcards.method, 0).choice(wildcards.root)
+    return plan.file_of(node_of(wildcards), wildcards.root)

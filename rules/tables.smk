@@ -12,6 +12,8 @@ rule collect:
         "{root}/logs/collect/{table}.log",
     wildcard_constraints:
         table=scales.any_table,
+    retries: 0  # these fail for what a person mends
+    localrule: True
     params:
         settings=params.table_settings,
         code=params.collect_code,
@@ -19,7 +21,7 @@ rule collect:
     message:
         "collect {wildcards.table}"
     shell:
-        '"$PYTHON" -m report collect {wildcards.table} --root {wildcards.root} --config "$SETTINGS" 2>&1 | tee -i {log}'
+        '"$PYTHON" -m report collect {wildcards.table} --root {wildcards.root} --config "$SETTINGS" 2>&1 | "$PYTHON" "$TEE" {log}'
 
 
 rule render:
@@ -33,13 +35,15 @@ rule render:
         "{root}/logs/render/{table}.log",
     wildcard_constraints:
         table=scales.any_table,
+    retries: 0  # these fail for what a person mends
+    localrule: True
     params:
         layout=params.layout,
         code=params.render_code,
     message:
         "render {wildcards.table}"
     shell:
-        '"$PYTHON" -m report render {wildcards.table} --root {wildcards.root} --config "$SETTINGS" 2>&1 | tee -i {log}'
+        '"$PYTHON" -m report render {wildcards.table} --root {wildcards.root} --config "$SETTINGS" 2>&1 | "$PYTHON" "$TEE" {log}'
 
 
 rule cells:
@@ -47,12 +51,14 @@ rule cells:
         "{root}/cells.csv",
     log:
         "{root}/logs/cells.log",
+    retries: 0  # these fail for what a person mends
+    localrule: True
     params:
         existing=params.existing_cells,
     message:
         "collect every cell below {wildcards.root}"
     shell:
-        '"$PYTHON" -m report cells --root {wildcards.root} 2>&1 | tee -i {log}'
+        '"$PYTHON" -m report cells --root {wildcards.root} 2>&1 | "$PYTHON" "$TEE" {log}'
 
 
 rule all:

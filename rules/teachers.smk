@@ -24,4 +24,4 @@ rule record:
     message:
         "record {wildcards.dataset} {wildcards.ensemble} seed {wildcards.seed}"
     shell:
-        '"$PYTHON" -m ataka record {output} --config "$SETTINGS" 2>&1 | tee -i {log}'
+        '"$PYTHON" -m ataka record {output} --config "$SETTINGS" 2>&1 | "$PYTHON" "$TEE" {log}'

@@ -22,7 +22,7 @@ rule train:
     message:
         "train {wildcards.dataset} {wildcards.arch} {wildcards.method}{wildcards.part} seed {wildcards.seed}"
     shell:
-        '"$PYTHON" -m ataka train {output.model} --config "$SETTINGS" 2>&1 | tee -i {log}'
+        '"$PYTHON" -m ataka train {output.model} --config "$SETTINGS" 2>&1 | "$PYTHON" "$TEE" {log}'
 
 
 rule select:
@@ -44,4 +44,4 @@ rule select:
     message:
         "select alpha for {wildcards.dataset} {wildcards.arch} {wildcards.method}"
     shell:
-        '"$PYTHON" -m ataka select {output} --config "$SETTINGS" 2>&1 | tee -i {log}'
+        '"$PYTHON" -m ataka select {output} --config "$SETTINGS" 2>&1 | "$PYTHON" "$TEE" {log}'

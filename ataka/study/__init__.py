@@ -106,6 +106,14 @@ class Study(Settings):
             raise ValueError(f"a seed is listed twice: {list(seeds)}")
         return seeds
 
+    @field_validator("resources")
+    @classmethod
+    def _light_evaluations_alone(cls, resources: dict[Stage, Resources]) -> dict[Stage, Resources]:
+        for stage, asked in resources.items():
+            if asked.light and stage != "evaluate":
+                raise ValueError(f"{stage}.light: only evaluations have attacks of few forwards")
+        return resources
+
     @model_validator(mode="after")
     def _names_exist(self) -> "Study":
         references.check(self)

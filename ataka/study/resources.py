@@ -12,12 +12,11 @@ MOST_DAYS = 30
 """A longer runtime is a slip: YAML 1.1 reads 24:00:00 as 86,400."""
 
 
-class Resources(Settings):
-    """Resources that one job of a stage asks of a cluster."""
+class Limits(Settings):
+    """Memory and time of one job."""
 
-    gpu: int = Field(0, ge=0)
-    mem_mb: int = Field(4000, ge=1)
-    runtime: int = Field(60, ge=1, description="minutes")
+    mem_mb: int = Field(4000, ge=1, description="an attempt after a killed one asks for twice as much")
+    runtime: int = Field(60, ge=1, description="minutes; a job that needs more resumes in its next attempt")
 
     @field_validator("runtime")
     @classmethod
@@ -25,3 +24,21 @@ class Resources(Settings):
         if minutes > MOST_DAYS * 24 * 60:
             raise ValueError(f"{minutes} minutes are more than {MOST_DAYS} days; a day is 1440")
         return minutes
+
+
+class Light(Limits):
+    """Limits of an evaluation under an attack of few forwards."""
+
+    forwards: int = Field(100, ge=1, description="the most forwards for one image; 20 steps of PGD have 41")
+
+
+class Resources(Limits):
+    """Resources that one job of a stage asks of a cluster."""
+
+    gpu: int = Field(0, ge=0)
+    light: Light | None = Field(None, description="other limits for evaluations under attacks of few forwards")
+
+    def limits(self, forwards: float | None = None) -> Limits:
+        """Memory and time of a job; of an evaluation under an attack of so many ``forwards`` for one image."""
+        few = self.light is not None and forwards is not None and forwards <= self.light.forwards
+        return self.light if self.light and few else self

@@ -1,5 +1,6 @@
 """A cluster of one's own, as CONTRIBUTING.md has it: Snakemake's parser reads the profile, and a dry run uses it."""
 
+import re
 from importlib.util import find_spec
 
 import pytest
@@ -19,8 +20,10 @@ def done(fresh: Checkout, tmp_path_factory: pytest.TempPathFactory) -> tuple[Che
     (settings,) = recipe.blocks("yaml")
     text = (checkout.folder / path).read_text(encoding="utf-8")
     assert text.count("executor: slurm\n") == 1
-    if find_spec("snakemake_executor_plugin_slurm") is None:  # the name of its executor is refused then
-        text = text.replace("executor: slurm\n", "")
+    if (
+        find_spec("snakemake_executor_plugin_slurm") is None
+    ):  # the name of its executor and its options are refused then
+        text = re.sub(r"^(executor: slurm|slurm-.*)\n", "", text, flags=re.MULTILINE)
     write(checkout.folder / path, text + settings)
     ((program, *arguments),) = recipe.commands()
     return checkout, checkout.run(program, "-n", *arguments)

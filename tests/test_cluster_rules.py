@@ -1,0 +1,229 @@
+"""What a start of Snakemake decides for a cluster: attempts, orphans, files without a record, resources by attack."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ataka.files.records import write_json, write_rows
+from ataka.machine import attempts, slurm
+from ataka.study import config
+from rules import orphans
+from rules.resources import GROUP, RuleResources
+from rules.retries import MOST_SILENT, Retries
+from rules.scales import output_of
+from rules.unrecorded import Unrecorded
+
+RETRIES = 100
+NAMES = {"root": "results/smoke", "dataset": "digits", "arch": "resnet10-w8", "method": "natural", "seed": "0"}
+CELL = SimpleNamespace(**NAMES, attack="pgd")
+PATH = "results/smoke/cells/digits/resnet10-w8/natural/seed0/pgd.csv"
+
+
+class Job:
+    """One job of Snakemake's graph."""
+
+    def __init__(self, *output: str) -> None:
+        self.output, self.wildcards, self.restart_times, self.attempt = output, CELL, RETRIES, 1
+
+
+class Workflow:
+    """The parts of Snakemake's workflow that rules ask, in its main process."""
+
+    is_main_process = True
+
+    def __init__(self, jobs: list[Job], ids: dict[str, list[str]] | None = None) -> None:
+        self.group = SimpleNamespace(restart_times=RETRIES, attempt=1)
+        self.dag = SimpleNamespace(needrun_jobs=lambda: jobs, get_job_group=lambda _: self.group, forcefiles=set())
+        self.records: dict[str, str] = {}
+        self.persistence = SimpleNamespace(
+            external_jobids=lambda job: (ids or {}).get(job.output[0], []), metadata=self.records.get
+        )
+        self.group_settings = SimpleNamespace(group_components={})
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def note(number: int, code: int | None, message: str = "") -> None:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(attempts.NUMBER, str(number))
+        written = attempts.Note(attempts.file_of("results/smoke", PATH))
+        if code is not None:
+            written.end(code, message)
+
+
+# ---- attempts
+
+
+@pytest.mark.parametrize(("ends", "factor"), [([], 1), ([143], 1), ([None], 2), ([143, None, 130, None], 4), ([2], 1)])
+def test_each_kill_doubles_the_memory_and_nothing_else_does(ends: list[int | None], factor: int) -> None:
+    for number, code in enumerate(ends, 1):
+        note(number, code)
+    assert Retries(Workflow([])).memory("evaluate", CELL, len(ends) + 1) == factor
+
+
+@pytest.mark.parametrize(("code", "last"), [(2, True), (143, False), (None, False), (1, False)])
+def test_after_a_mistake_the_second_attempt_is_the_last_for_its_group_too(
+    code: int | None, last: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = Job(PATH)
+    workflow = Workflow([Job("results/smoke/another"), job])
+    note(1, code, "its logits are not finite")
+    assert Retries(workflow).in_vain("evaluate", CELL, 2) == last
+    assert (job.attempt == RETRIES + 1) == last == (workflow.group.attempt == RETRIES + 1)
+    assert f"{PATH}: attempt 1 (" in capsys.readouterr().err
+
+
+def test_what_slurm_never_begins_is_not_submitted_for_ever() -> None:
+    job = Job(PATH)
+    retries = Retries(Workflow([job]))
+    for attempt in range(2, MOST_SILENT + 1):
+        assert not retries.in_vain("evaluate", CELL, attempt)
+        assert job.attempt == 1
+    assert not retries.in_vain("evaluate", CELL, MOST_SILENT + 1)  # should it begin after all, it works
+    assert job.attempt == RETRIES + 1
+
+
+def test_attempts_of_an_earlier_start_count_no_more() -> None:
+    note(1, 2, "the learning rate")
+    retries = Retries(Workflow([Job(PATH)]))
+    retries.begin()
+    assert not retries.in_vain("evaluate", CELL, 2)
+
+
+def test_the_last_words_of_what_was_not_made_are_printed_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    note(1, 2, "alpha diverged; lower the learning rate")
+    Retries(Workflow([Job(PATH), Job("results/smoke/made")])).report()
+    assert capsys.readouterr().err.startswith(f"not made: {PATH}: attempt 1 (")
+
+
+# ---- resources
+
+
+class Scales:
+    def study(self, wildcards: Any) -> Any:
+        return config.load("paper")
+
+
+def resources(workflow: Workflow) -> RuleResources:
+    return RuleResources(Scales(), Retries(workflow), workflow)  # type: ignore[arg-type]
+
+
+def of_attack(name: str) -> Any:
+    return SimpleNamespace(**{**NAMES, "attack": name})
+
+
+def test_light_attacks_ask_for_less_and_alone_are_grouped() -> None:
+    workflow = Workflow([])
+    asked = resources(workflow)
+    light, heavy = (of_attack("clean"), of_attack("fgsm"), of_attack("pgd")), (of_attack("aa"), of_attack("fog"))
+    minutes, memory = asked.runtime("evaluate"), asked.mem_mb("evaluate")
+    assert max(minutes(cell, 1) for cell in light) < min(minutes(cell, 1) for cell in heavy)
+    assert max(memory(cell, 1) for cell in light) < min(memory(cell, 1) for cell in heavy)
+    assert [asked.group(cell) for cell in (*light, *heavy)] == [None] * 5
+    workflow.group_settings.group_components[GROUP] = 8
+    assert [asked.group(cell) for cell in (*light, *heavy)] == [GROUP] * 3 + [None] * 2
+
+
+def test_no_job_of_the_papers_scale_asks_for_more_than_a_day() -> None:
+    assert max(asked.runtime for asked in config.load("paper").resources.values()) <= 24 * 60
+
+
+def test_a_job_without_a_gpu_does_not_name_it_and_one_in_vain_waits_for_none() -> None:
+    asked = resources(Workflow([Job(PATH)]))
+    assert asked.gpu("prepare")(SimpleNamespace(root="results", dataset="cifar10", split="train"), 1) is None
+    assert asked.gpu("evaluate")(CELL, 1) == 1
+    note(1, 2, "its logits are not finite")
+    assert asked.gpu("evaluate")(CELL, 2) is None
+    assert asked.runtime("evaluate")(CELL, 2) <= 10
+
+
+# ---- orphans
+
+
+def squeue(monkeypatch: pytest.MonkeyPatch, folder: Path, answer: str, code: int = 0) -> None:
+    """A program of that name, which answers as Slurm would."""
+    program = folder / "bin/squeue"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{answer}\nEND\nexit {code}\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+
+
+def test_a_start_that_would_do_an_orphans_work_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    squeue(monkeypatch, tmp_path, f"7|{tmp_path}\n8|{tmp_path}\n9|/elsewhere")
+    workflow = Workflow([Job(PATH), Job("b"), Job("c")], {PATH: ["7"], "c": ["9", "6"]})
+    with pytest.raises(SystemExit) as ended:
+        orphans.refuse_orphans(workflow)  # type: ignore[arg-type]
+    assert ended.value.code == 2
+    assert "scancel 7. Then" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_without_orphans_a_start_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    squeue(monkeypatch, tmp_path, "8|/elsewhere", code)
+    orphans.refuse_orphans(Workflow([Job(PATH)], {PATH: ["7"]}))  # type: ignore[arg-type]
+
+
+def test_a_machine_without_slurm_has_no_orphans(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert slurm.unfinished(["7"], Path.cwd()) == []
+
+
+# ---- files without Snakemake's record
+
+
+class Params:
+    """The digests in force."""
+
+    def settings(self, _wildcards: Any) -> str:
+        return "settings"
+
+    def code(self, _wildcards: Any) -> str:
+        return "code"
+
+    selection_settings, selection_code = settings, code
+
+
+def record(stage: str, path: Path, settings: str, code: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if stage in ("evaluate", "particles"):
+        write_rows(path, [{"config_sha256": settings, "code_sha256": code}])
+        return
+    path.touch()
+    content = {"settings_sha256": settings, "code_sha256": code}
+    write_json(path if stage == "select" else path.with_name("run.json"), content)
+    if stage == "record":
+        write_json(path, {"settings_sha256": settings})
+
+
+STAGES: dict[Any, Any] = {
+    "record": SimpleNamespace(root="results/smoke", dataset="digits", ensemble="wrn10-1-x3-svgd", seed="0"),
+    "train": SimpleNamespace(**NAMES, part=""),
+    "select": SimpleNamespace(**NAMES),
+    "evaluate": CELL,
+    "particles": SimpleNamespace(**NAMES, generator="svgd"),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(("settings", "code"), [("settings", "code"), ("other", "code"), ("settings", "other")])
+def test_a_file_without_snakemakes_record_is_made_again_only_under_other_settings_or_code(
+    stage: Any, settings: str, code: str
+) -> None:
+    wildcards, workflow = STAGES[stage], Workflow([])
+    path = output_of(stage, wildcards)
+    record(stage, path, settings, code)
+    check = Unrecorded(None, Params(), workflow).check  # type: ignore[arg-type]
+    check(stage, wildcards)
+    assert workflow.dag.forcefiles == (set() if (settings, code) == ("settings", "code") else {str(path)})
+    workflow.dag.forcefiles.clear()
+    workflow.records[str(path)] = "what Snakemake recorded"
+    check(stage, wildcards)
+    assert workflow.dag.forcefiles == set()
