@@ -1,0 +1,71 @@
+"""A checkout whose Snakemake gives its jobs to a cluster with Slurm, and a table of a dozen jobs."""
+
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tests.slurm.cluster import Cluster
+from tests.workflow.driver import Answer, Checkout
+
+ROOT = "results/smoke"
+TABLE = f"{ROOT}/short.tex"
+PROFILE = ("--profile", "profiles/slurm", "--cores", "1", "--slurm-init-seconds-before-status-checks", "16")
+"""README's command, for a scale of one thread whose jobs take some fifteen seconds."""
+OWN_TABLE = """\
+heading: S1
+label: tab:short
+title: One method under two attacks, accuracy (%)
+caption: A table of a dozen jobs.
+datasets: [cifar10]
+archs: [resnet18]
+columns: [clean, pgd]
+rows:
+  - [s-at-aka]
+"""
+
+
+class OnCluster(Checkout):
+    """A checkout on ``cluster``'s login node, with the plug-in in the folder ``plugin``."""
+
+    def __init__(self, folder: Path, cluster: Cluster, plugin: Path) -> None:
+        super().__init__(folder)
+        self.cluster, self.plugin = cluster, plugin
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**super().environment, **self.cluster.environment, "PYTHONPATH": str(self.plugin)}
+
+    def begin(self, *arguments: str, log: Path) -> subprocess.Popen[bytes]:
+        """Snakemake on the cluster, in the background."""
+        return self.start(*PROFILE, *arguments, log=log)
+
+    def on_cluster(self, *arguments: str, timeout: float = 600) -> Answer:
+        return self.run("snakemake", *PROFILE, *arguments, timeout=timeout)
+
+    def held(self) -> Mapping[str, tuple[str, str]]:
+        """Each queued or running job's state and comment, by its id; the comment names rule and wildcards."""
+        lines = self.cluster.ask("squeue", "--noheader", "--format", "%i|%T|%k").splitlines()
+        return {name: (state, comment) for name, state, comment in (line.split("|", 2) for line in lines)}
+
+
+def with_table(checkout: Checkout) -> list[str]:
+    """Write the short table into ``checkout``; the arguments that ask for it."""
+    folder = checkout.folder / "own"
+    folder.mkdir(exist_ok=True)
+    (folder / "short.yaml").write_text(OWN_TABLE, encoding="utf-8")
+    return [TABLE, "--config", 'tables=["own"]']
+
+
+def until(reached: Callable[[], object], process: "subprocess.Popen[bytes]", log: Path, seconds: float = 180) -> None:
+    """Wait for ``reached`` while ``process`` runs."""
+    deadline = time.monotonic() + seconds
+    while not reached():
+        text = log.read_text("utf-8", "replace")
+        assert process.poll() is None, f"Snakemake ended with code {process.returncode}:\n{text}"
+        assert time.monotonic() < deadline, text
+        time.sleep(0.2)
+
+
+def finished(process: "subprocess.Popen[bytes]", log: Path, seconds: float = 600) -> Answer:
+    return Answer(process.wait(seconds), log.read_text("utf-8", "replace"))

@@ -1,0 +1,102 @@
+"""The whole of smoke's Table 2, a lost node, a time limit, memory that is too small, and a killed Snakemake."""
+
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.study import OnCluster, finished, until, with_table
+from tests.workflow.driver import TABLE, Checkout
+from tests.workflow.test_determinism import EXACT, files
+
+pytestmark = [pytest.mark.slurm, pytest.mark.long]
+Local = Callable[[Callable[[Checkout], list[str]]], Checkout]
+RUN = "results/smoke/runs/digits/resnet10-w8/natural/seed0"
+MODEL = f"{RUN}/model.safetensors"
+
+
+def whole_table(_checkout: Checkout) -> list[str]:
+    return [TABLE]
+
+
+def long_training(_checkout: Checkout) -> list[str]:
+    """A training of some minutes on two busy cores."""
+    setups = {"natural": {"epochs": 400, "batch_size": 8, "milestones": []}}
+    return [MODEL, "--config", f"setups={json.dumps(setups)}", 'data={"train": 160, "validation": 16, "test": 16}']
+
+
+def equal(study: OnCluster, local: Checkout) -> None:
+    made, expected = files(study, *EXACT), files(local, *EXACT)
+    assert made.keys() == expected.keys()
+    assert [name for name in expected if made[name] != expected[name]] == []
+
+
+def test_table_2_in_groups_is_the_local_one_though_its_node_was_lost(
+    study: OnCluster, locally: Local, tmp_path: Path
+) -> None:
+    log = tmp_path / "terminal"
+    process = study.begin(*whole_table(study), "--group-components", "evaluations=4", log=log)
+    until(lambda: any(state == "RUNNING" and "train" in what for state, what in study.held().values()), process, log)
+    study.cluster.stop_node()
+    time.sleep(5)
+    study.cluster.start_node()
+    study.cluster.ask("scontrol", "update", f"nodename={study.cluster.host}", "state=resume")
+    answer = finished(process, log, seconds=2400)
+    assert answer.code == 0, answer.text
+    assert "NODE_FAIL" in answer.text
+    equal(study, locally(whole_table))
+
+
+def test_a_time_limit_cuts_a_long_job_into_short_ones(study: OnCluster, locally: Local, tmp_path: Path) -> None:
+    resources = 'resources={"train": {"runtime": 1}}'
+    answer = study.on_cluster(*long_training(study), resources, timeout=1500)
+    assert answer.code == 0, answer.text
+    assert "TIMEOUT" in answer.text
+    assert re.search(r"was ended, as at its time limit: interrupted; the next start goes on after epoch", answer.text)
+    resumed = json.loads((study.folder / RUN / "run.json").read_text(encoding="utf-8"))["resumed"]
+    assert resumed
+    equal(study, locally(long_training))
+
+
+def test_a_killed_job_gets_more_memory(study: OnCluster) -> None:
+    resources = 'resources={"prepare": {"mem_mb": 2000}, "train": {"mem_mb": 450}}'
+    answer = study.on_cluster(MODEL, "--config", resources)
+    assert answer.code == 0, answer.text
+    assert f"{MODEL}: attempt 1 (Slurm job " in answer.text
+    assert "was killed without a word, as for its memory; the next asks for twice its memory" in answer.text
+    asked = study.cluster.ask("squeue", "--states=all", "--noheader", "--format", "%m|%k|%Z").splitlines()
+    ours = [line.split("|")[0] for line in asked if "rule_train" in line and line.endswith(str(study.folder))]
+    assert ours == sorted(ours, reverse=True)
+    assert {"450M", "900M"} <= {*ours}
+
+
+def test_after_a_kill_of_snakemake_no_work_is_done_twice(study: OnCluster, tmp_path: Path) -> None:
+    log, table = tmp_path / "terminal", with_table(study)
+    process = study.begin(*table, log=log)
+    until(lambda: any("rule_record" in what for _, what in study.held().values()), process, log)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    orphans = sorted(study.held())
+    assert orphans
+    assert study.on_cluster("--unlock", *table).code == 0
+    refused = study.on_cluster(*table)
+    assert refused.code == 2, refused.text
+    assert f"scancel {' '.join(orphans)}" in refused.text
+    assert sorted(study.held()) == orphans
+    while study.held():
+        time.sleep(1)
+    manifest = next((study.folder / "results/smoke/tapes").rglob("manifest.json"))
+    made = manifest.stat().st_mtime_ns
+    again = study.on_cluster("-n", *table)
+    assert not [job for job in again.jobs if job.startswith("record")], again.text
+    changed = study.on_cluster("-n", *table, 'setups={"table2": {"learning_rate": 0.05}}')
+    assert [job for job in changed.jobs if job.startswith("record")], changed.text
+    assert "a job whose Snakemake was gone made it under other settings" in changed.text
+    answer = study.on_cluster(*table)
+    assert answer.code == 0, answer.text
+    assert manifest.stat().st_mtime_ns == made
