@@ -21,17 +21,26 @@ CELL = SimpleNamespace(**NAMES, attack="pgd")
 PATH = "results/smoke/cells/digits/resnet10-w8/natural/seed0/pgd.csv"
 
 
+class Wildcards(list[str]):
+    """A job's wildcards: their values, and each by its name."""
+
+    def __init__(self) -> None:
+        super().__init__(vars(CELL).values())
+        vars(self).update(vars(CELL))
+
+
 class Job:
     """One job of Snakemake's graph."""
 
     def __init__(self, *output: str) -> None:
-        self.output, self.wildcards, self.restart_times, self.attempt = output, CELL, RETRIES, 1
+        self.output, self.wildcards, self.restart_times, self.attempt = output, Wildcards(), RETRIES, 1
+        self.rule = SimpleNamespace(name="evaluate")
 
 
 class Workflow:
     """The parts of Snakemake's workflow that rules ask, in its main process."""
 
-    is_main_process = True
+    is_main_process, local_exec = True, False
 
     def __init__(self, jobs: list[Job], ids: dict[str, list[str]] | None = None) -> None:
         self.group = SimpleNamespace(restart_times=RETRIES, attempt=1)
@@ -157,7 +166,7 @@ def squeue(monkeypatch: pytest.MonkeyPatch, folder: Path, answer: str, code: int
 def test_a_start_that_would_do_an_orphans_work_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    squeue(monkeypatch, tmp_path, f"7|{tmp_path}\n8|{tmp_path}\n9|/elsewhere")
+    squeue(monkeypatch, tmp_path, f"7|{tmp_path}|\n8|{tmp_path}|\n9|/elsewhere|")
     workflow = Workflow([Job(PATH), Job("b"), Job("c")], {PATH: ["7"], "c": ["9", "6"]})
     with pytest.raises(SystemExit) as ended:
         orphans.refuse_orphans(workflow)  # type: ignore[arg-type]
@@ -165,15 +174,25 @@ def test_a_start_that_would_do_an_orphans_work_is_refused(
     assert "scancel 7. Then" in capsys.readouterr().err
 
 
+def test_a_job_that_was_submitted_at_the_last_moment_is_known_by_its_comment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = "rule_evaluate_wildcards_results_smoke_digits_resnet10-w8_natural_0_pgd"
+    squeue(monkeypatch, tmp_path, f"7|{tmp_path}|{made}\n8|{tmp_path}|{made.replace('pgd', 'aa')}\n9|/else|{made}")
+    with pytest.raises(SystemExit):
+        orphans.refuse_orphans(Workflow([Job(PATH)]))  # type: ignore[arg-type]
+    assert "scancel 7. Then" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("code", [0, 1])
 def test_without_orphans_a_start_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
-    squeue(monkeypatch, tmp_path, "8|/elsewhere", code)
+    squeue(monkeypatch, tmp_path, "7|/elsewhere|", code)
     orphans.refuse_orphans(Workflow([Job(PATH)], {PATH: ["7"]}))  # type: ignore[arg-type]
 
 
 def test_a_machine_without_slurm_has_no_orphans(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert slurm.unfinished(["7"], Path.cwd()) == []
+    assert slurm.unfinished(Path.cwd()) == {}
 
 
 # ---- files without Snakemake's record

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Collection
 from pathlib import Path
 
 _PATIENCE = 30
@@ -21,17 +20,17 @@ def has_gpu() -> bool:
     return any(granted) or os.environ.get("SLURM_GPUS_ON_NODE", "0") not in ("", "0")
 
 
-def unfinished(jobs: Collection[str], folder: Path) -> list[str]:
-    """Those of ``jobs`` (ids) that Slurm still holds for this user in the working directory ``folder``.
+def unfinished(folder: Path) -> dict[str, str]:
+    """The ids of this user's jobs in the working directory ``folder`` that Slurm queues or runs, with their comments.
 
-    None of them where Slurm doesn't answer: a machine without Slurm has no jobs of Slurm's.
+    None where Slurm doesn't answer: a machine without Slurm has no jobs of Slurm's.
     """
-    if not jobs or shutil.which("squeue") is None:
-        return []
-    question = ["squeue", "--noheader", "--array", "--user", str(os.getuid()), "--format", "%i|%Z"]
+    if shutil.which("squeue") is None:
+        return {}
+    question = ["squeue", "--noheader", "--array", "--user", str(os.getuid()), "--format", "%i|%Z|%k"]
     try:
         answer = subprocess.run(question, capture_output=True, text=True, timeout=_PATIENCE, check=True).stdout
     except (OSError, subprocess.SubprocessError):
-        return []
-    held = [line.partition("|") for line in answer.splitlines()]
-    return [name for name, _, place in held if name in jobs and Path(place).resolve() == folder.resolve()]
+        return {}
+    jobs = [line.split("|", 2) for line in answer.splitlines() if line.count("|") >= 2]
+    return {name: comment for name, place, comment in jobs if Path(place).resolve() == folder.resolve()}

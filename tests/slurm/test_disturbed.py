@@ -78,16 +78,21 @@ def test_a_killed_job_gets_more_memory(study: OnCluster) -> None:
 def test_after_a_kill_of_snakemake_no_work_is_done_twice(study: OnCluster, tmp_path: Path) -> None:
     log, table = tmp_path / "terminal", with_table(study)
     process = study.begin(*table, log=log)
-    until(lambda: any("rule_record" in what for _, what in study.held().values()), process, log)
+    until(
+        lambda: [1 for state, what in study.held().values() if state == "RUNNING" and "rule_record" in what],
+        process,
+        log,
+    )
+    orphans = sorted(study.held())
+    study.cluster.ask("scontrol", "suspend", *orphans)  # so that it doesn't end while we ask
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    orphans = sorted(study.held())
-    assert orphans
     assert study.on_cluster("--unlock", *table).code == 0
     refused = study.on_cluster(*table)
     assert refused.code == 2, refused.text
     assert f"scancel {' '.join(orphans)}" in refused.text
     assert sorted(study.held()) == orphans
+    study.cluster.ask("scontrol", "resume", *orphans)
     while study.held():
         time.sleep(1)
     manifest = next((study.folder / "results/smoke/tapes").rglob("manifest.json"))
