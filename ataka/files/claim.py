@@ -15,6 +15,8 @@ from ataka.machine import slurm
 
 PATIENCE = 10.0
 """Seconds to wait for another process on the same files: a killed process may take a moment to end."""
+PATIENCE_ON_A_CLUSTER = 300.0
+"""The same in a job of Slurm's: a disk that nodes share may free the lock of a lost node only after some minutes."""
 _OF = ", Slurm job "
 
 
@@ -31,9 +33,9 @@ def claimed(folder: Path) -> Iterator[None]:
 def claim(folder: Path) -> IO[str] | None:
     """A lock in ``folder``, which the system frees when its holder dies; None on a disk without locks or room.
 
-    Raises UserError if another process still holds the lock after PATIENCE seconds.
+    Raises UserError if another process still holds the lock when patience is over.
     """
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + (PATIENCE_ON_A_CLUSTER if slurm.job() else PATIENCE)
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)

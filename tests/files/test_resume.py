@@ -5,6 +5,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from ataka.cli import main
+from ataka.errors import UserError
 from ataka.files import claim, resume, tensors
 from ataka.files.records import read_json, read_rows
 from ataka.files.tensors import load_about, save_tensors
@@ -448,6 +450,14 @@ def test_nor_do_two_processes_write_the_same_where_nothing_is_kept(
     made(verb, path, **few)
     assert Path(path).exists()
     assert not (Path(path).parent / ".resume").exists()
+
+
+def test_a_claim_names_the_slurm_job_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claim, "PATIENCE_ON_A_CLUSTER", 0.0)
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    with claim.claimed(tmp_path), pytest.raises(UserError) as refused:
+        claim.claim(tmp_path)
+    assert re.search(r": process \d+ on .+, Slurm job 12 is at this; .+: scancel 12$", str(refused.value))
 
 
 def test_many_at_once_hold_the_lock_one_after_the_other(tmp_path: Path) -> None:

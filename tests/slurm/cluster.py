@@ -210,6 +210,7 @@ class Cluster:
             "EnforcePartLimits": "ALL",
             "PropagateResourceLimits": "NONE",
             "KillWait": 5,
+            "MinJobAge": 1800,  # tests look back at what jobs asked for
             "SlurmdTimeout": 30,
             "ReturnToService": 2,
             "MailProg": "/bin/true",
