@@ -10,6 +10,7 @@ and no systemd. A fake GPU is a link to /dev/null.
 
 import ctypes
 import os
+import random
 import shutil
 import signal
 import socket
@@ -315,8 +316,9 @@ def _user() -> str:
 
 
 def _free_ports() -> int:
-    """The first port of a block in which nobody listens on loopback."""
-    for first in range(21000, 30000, _PORTS):
+    """The first port of a random block in which nobody listens on loopback: two clusters may start at once."""
+    blocks = range(21000, 30000, _PORTS)
+    for first in random.sample(blocks, len(blocks)):
         if not any(map(_answers, range(first, first + _PORTS))):
             return first
     raise Unavailable("no block of free ports")
