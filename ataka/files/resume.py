@@ -2,7 +2,8 @@
 
 A job keeps its last two checkpoints (``State``) in a folder `.resume` beside its outputs. No rule declares the folder,
 so Snakemake leaves it alone. A checkpoint is replaced as a whole. It carries a checksum, and the digests of the
-settings, code and inputs of its job. When the job has finished, the folder is removed.
+settings, code and inputs of its job. When the job has finished, the folder is removed. A job that ends otherwise, by
+Ctrl-C or by SIGTERM, first writes the checkpoint that it holds in memory.
 """
 
 import hashlib
@@ -27,9 +28,9 @@ from ataka.machine.progress import Progress
 FORMAT = 2
 
 
-def pause(cost: float) -> float:
-    """Seconds between two checkpoints when the last took ``cost`` seconds: a minute, and at most 5 % of all time."""
-    return max(60.0, 20 * cost)
+def pause(cost: float, least: float = 60.0) -> float:
+    """Seconds between two checkpoints when the last took ``cost`` seconds: ``least``, and at most 5 % of all time."""
+    return max(least, 20 * cost)
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,21 @@ class Stateful(Protocol):
         """Take up what ``state`` gave in the job that was interrupted."""
 
 
+@dataclass(frozen=True)
+class _Held:
+    """A checkpoint in memory: its place in the job, tensors of its own, and all else as JSON."""
+
+    where: str
+    tensors: Mapping[str, Tensor]
+    content: str
+
+
 class States:
     """The checkpoints of one job, and its claim on ``folder``: enter the context, ``restore``, and ``keep`` repeatedly.
 
     A checkpoint is used only if its ``identity`` is this one. A changed ``environment`` is reported, since bits may
-    then differ. A normal exit removes the checkpoints; a KeyboardInterrupt gets ``outlook`` as its message. Raises
-    UserError on entry if another process holds the folder.
+    then differ. A normal exit removes the checkpoints; an exception leaves the last, and a KeyboardInterrupt gets
+    ``outlook`` as its message. Raises UserError on entry if another process holds the folder.
     """
 
     def __init__(
@@ -67,12 +77,14 @@ class States:
         self.resumed: list[dict[str, Any]] = []
         """Each interruption: the checkpoint from which the job resumed, and the environment of the work before."""
         self.latest: str | None = None
-        """The place of the latest good checkpoint in the job."""
+        """The place of the latest good checkpoint on disk in the job."""
         self._say = progress.say
         self._number, self._failed = 0, False
         self._carried: Stateful | None = None
         self._meter, self._before = Meter(), Usage(0.0, 0.0, None, None)
-        self._due = time.monotonic() + pause(0)
+        self._held: _Held | None = None
+        """The checkpoint that is not on disk yet."""
+        self._next, self._due = 0.0, time.monotonic() + pause(0)
         self._lock: IO[str] | None = None
 
     @property
@@ -87,9 +99,10 @@ class States:
 
     @property
     def last(self) -> str:
-        """A message: the last good checkpoint and its path."""
-        path = self._paths()[self._number % 2]
-        return f"the last good state is that of {self.latest}, {path}" if self.latest else "no good state was kept"
+        """A message: the last good checkpoint and its path, on which it lies once the job has failed."""
+        where = self._held.where if self._held else self.latest
+        path = self._paths()[(self._number + (self._held is not None)) % 2]
+        return f"the last good state is that of {where}, {path}" if where else "no good state was kept"
 
     # ---- the claim on the folder
 
@@ -100,13 +113,20 @@ class States:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, KeyboardInterrupt):
-            error.args = (self.outlook,)
-        if kind is None:
-            for path in self._paths():
-                path.unlink(missing_ok=True)
-            sweep(self.folder)
-        release(self.folder, self._lock)
+        try:
+            if kind is None:
+                for path in self._paths():
+                    path.unlink(missing_ok=True)
+                sweep(self.folder)
+            else:
+                self._write("")
+        except KeyboardInterrupt as impatient:  # a second one: what was on disk before stays
+            impatient.args = (self.outlook,)
+            raise
+        finally:
+            if isinstance(error, KeyboardInterrupt):
+                error.args = (self.outlook,)
+            release(self.folder, self._lock)
 
     # ---- restore
 
@@ -162,11 +182,21 @@ class States:
     # ---- keep
 
     def keep(self, where: str, make: Callable[[], tuple[Mapping[str, Tensor], Mapping[str, Any]]]) -> None:
-        """Keep the tensors and facts that ``make`` returns, once ``pause`` is over; a full disk costs a warning."""
+        """Hold a copy of the tensors and facts that ``make`` returns, and write it once ``pause`` is over.
+
+        A full disk costs a warning.
+        """
         began = time.monotonic()
-        if began < self._due:
+        if began < self._next:
             return
-        tensors, facts = make()
+        self._held = self._copy(where, *make())
+        self._next = time.monotonic() + pause(time.monotonic() - began, least=0.0)
+        if began >= self._due:
+            self._write(f"; the work goes on, but if interrupted, {self.outlook}")
+            self._due = time.monotonic() + pause(time.monotonic() - began)
+
+    def _copy(self, where: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> _Held:
+        """A checkpoint that stays as it is while the job works on."""
         content = {
             "format": FORMAT,
             "number": self._number + 1,
@@ -178,23 +208,27 @@ class States:
             "facts": facts,
             **({"carried": self._carried.state()} if self._carried else {}),
         }
+        copies = {name: _copied(tensor) for name, tensor in tensors.items()}
+        return _Held(where, copies, json.dumps(content))  # by itself: the order of a history's columns is part of it
+
+    def _write(self, otherwise: str) -> None:
+        """Write the checkpoint that is held, if any; the first warning of a full disk ends with ``otherwise``."""
+        held = self._held
+        if held is None:
+            return
+        path = self._paths()[(self._number + 1) % 2]
         try:
-            _write(self._paths()[(self._number + 1) % 2], content, tensors)
+            save_tensors(path, held.tensors, {"content": held.content, "sha256": _digest(held.content, held.tensors)})
         except UserError as error:
             if not self._failed:
-                self._say(
-                    f"WARNING: {where} can't be kept: {error}; the work goes on, but if interrupted, {self.outlook}"
-                )
+                self._say(f"WARNING: {held.where} can't be kept: {error}{otherwise}")
             self._failed = True
         else:
-            self._number, self.latest, self._failed = self._number + 1, where, False
-        self._due = time.monotonic() + pause(time.monotonic() - began)
+            self._number, self.latest, self._failed, self._held = self._number + 1, held.where, False, None
 
 
-def _write(path: Path, content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    text = json.dumps(content)  # by itself: the order of a history's columns is part of it
-    save_tensors(path, held, {"content": text, "sha256": _digest(text, held)})
+def _copied(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

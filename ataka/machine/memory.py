@@ -1,13 +1,40 @@
 """Work on images in pieces; the pieces get smaller when memory runs out."""
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
 
 import torch
 
 T = TypeVar("T")
 BATCH = 128
 """Images at once where nothing else is said. No result depends on it by more than rounding."""
+
+
+class Finished(Protocol):
+    """The results of finished pieces, which outlive an interruption."""
+
+    results: list[Any]
+    count: int
+    """The first image that is in none of these pieces."""
+    size: int | None
+    """Images in the next piece; None before the first one."""
+
+    def add(self, result: Any, count: int, size: int) -> None:
+        """Take the next result in, after which ``count`` and ``size`` are these."""
+
+
+_finished: list[Finished] = []
+
+
+@contextmanager
+def resuming(finished: Finished) -> Iterator[None]:
+    """A context whose first ``in_pieces`` goes on after the ``finished`` pieces, and adds those that it finishes."""
+    _finished.append(finished)
+    try:
+        yield
+    finally:
+        _finished.clear()
 
 
 def in_pieces(
@@ -26,6 +53,10 @@ def in_pieces(
     (``ataka.attacks.mode``).
     """
     size = size or BATCH
+    finished = _finished.pop() if _finished else None  # a piece's own pieces are none of these
+    if finished:
+        start, size = finished.count or start, finished.size or size
+        yield from finished.results[:]
     while start < count:
         piece = slice(start, min(start + size, count))
         try:
@@ -39,8 +70,10 @@ def in_pieces(
             if say:
                 say(f"out of memory: {size} images at a time from here on; results differ by rounding alone")
             continue
-        yield result
         start = piece.stop
+        if finished:
+            finished.add(result, start, size)
+        yield result
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -22,7 +22,7 @@ from ataka.files.prepared import load_split
 from ataka.files.records import COST, read_json, write_json, write_rows
 from ataka.files.tensors import fill, load_about, load_tensors
 from ataka.machine import leases, slurm
-from ataka.machine.meter import Meter, Usage
+from ataka.machine.meter import Usage
 from ataka.machine.progress import Progress
 from ataka.models import normalised
 from ataka.models.mixture import Mixture
@@ -115,7 +115,10 @@ def reader_of(study: Study, root: str, node: Tape, split: Split) -> tape.Reader:
 
 
 def states_of(study: Study, node: Node, folder: Path, progress: Progress, **inputs: Any) -> resume.States:
-    """The checkpoints of a job, valid under the same settings, code and ``inputs`` alone."""
+    """The checkpoints of a job, valid under the same settings, code and ``inputs`` alone.
+
+    The settings and code are those of ``node``, where ``inputs`` don't give others.
+    """
     identity = {
         "settings": plan.digest(plan.settings_of(study, node)),
         "code": digests.code_digest(plan.code_of(study, node)),
@@ -149,9 +152,9 @@ def remedy(error: Failed, setup: str) -> str:
     return f"lower the learning rate (setups.{setup}.learning_rate) or, for a student of AT-AKA, alpha"
 
 
-def write_cost(output: Path, meter: Meter) -> None:
+def write_cost(output: Path, usage: Usage) -> None:
     """Write what a job took beside its ``output``, which holds nothing of the moment."""
-    write_json(output.with_suffix(COST), asdict(meter.read()) | {"finished_at": provenance.now()})
+    write_json(output.with_suffix(COST), asdict(usage) | {"finished_at": provenance.now()})
 
 
 def progress_of(node: Node, verb: str | None = None) -> Progress:

@@ -24,4 +24,4 @@ def prepare(study: Study, root: str, dataset: str, part: str) -> None:
     path = plan.data_file(root, dataset, part)
     with writing(path.parent, part):
         save_splits(path, {name: cut[name] for name in names}, about)
-        write_cost(path, meter)
+        write_cost(path, meter.read())

@@ -46,7 +46,7 @@ def record(study: Study, root: str, node: Tape) -> None:
         with writing(folder):
             shared = tape.share(source.manifest(root), folder, ensemble.n, about)
             if shared:
-                write_cost(node.manifest(root), meter)
+                write_cost(node.manifest(root), meter.read())
                 for name in ("run.json", "history.csv"):  # of teachers that were trained here before
                     (folder / name).unlink(missing_ok=True)
         if shared:

@@ -1,6 +1,8 @@
 """select: choose alpha, or the most robust member, on the selection split."""
 
-from torch import nn
+from typing import Any
+
+from torch import Tensor, nn
 
 from ataka import plan
 from ataka.datasets.images import Split
@@ -9,7 +11,7 @@ from ataka.evaluation import evaluate as run_attack
 from ataka.files import choices
 from ataka.files.choices import Candidate, Choice
 from ataka.files.records import read_json
-from ataka.machine.meter import Meter
+from ataka.files.resume import State
 from ataka.models.mixture import Mixture
 from ataka.plan import Run, digests
 from ataka.stages.common import (
@@ -21,8 +23,8 @@ from ataka.stages.common import (
     progress_of,
     require_current,
     sha256s,
+    states_of,
     write_cost,
-    writing,
 )
 from ataka.study import Study
 
@@ -40,47 +42,66 @@ def select(study: Study, root: str, node: Run) -> None:
     A candidate that diverged, overfitted or predicts one class is listed and not chosen. UserError if none is left, and
     for a candidate whose logits or gradients are not finite.
     """
-    device, progress, meter = device_of(study), progress_of(node, "select"), Meter()
-    settings = plan.selection_settings(study, node.method)
-    selection, split = study.selection_of(node.method), selection_split(study, root, node)
-    grid = []
-    for candidate in plan.candidates(study, node):
-        assert candidate.alpha is not None
+    progress, selection = progress_of(node, "select"), study.selection_of(node.method)
+    split, candidates = selection_split(study, root, node), plan.candidates(study, node)
+    settings = plan.digest(plan.selection_settings(study, node.method))
+    code = digests.code_digest(plan.selection_code(study))
+    for candidate in candidates:
         require_current(study, root, candidate)
-        status = read_json(candidate.folder(root) / "run.json")["status"]
-        entry = Candidate(alpha=candidate.alpha, status=status, n=len(split))
-        if status == "finished":
-            network = load(study, root, candidate, device)
-            alone = list(network.members) if isinstance(network, Mixture) else [network]
-            with naming(candidate.model(root)):
-                found = [selection_accuracies(study, one, split, candidate.seed) for one in alone]
-            entry.clean, entry.robust = (round(sum(one[place] for one in found) / len(found), 4) for place in (0, 1))
-            if any(constant for _, _, constant in found):
-                entry.status = "collapsed"
-        grid.append(entry)
-        progress.say(f"alpha {entry.alpha:g}: {entry.status}, clean {entry.clean} %, robust {entry.robust} %")
-    best = choices.best(grid, selection.collapsed)
-    if best is None:
-        fates = ", ".join(f"alpha {entry.alpha:g} {entry.status}" for entry in grid)
-        raise UserError(
-            f"{node.choice(root).parent}: no alpha can be chosen: {fates}. Give selection.alphas smaller values, or "
-            "lower the learning rate"
+    inputs = {"settings": settings, "code": code, "data": split.digest()}
+    inputs["candidates"] = sha256s(root, [candidate.folder(root) / "run.json" for candidate in candidates])
+    with states_of(study, node, node.choice(root).parent, progress, **inputs) as states:
+        grid: list[Candidate] = []
+
+        def take(state: State) -> None:
+            grid.extend(Candidate(**entry) for entry in state.facts["grid"])
+
+        def kept() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            return {}, {"grid": [entry.model_dump() for entry in grid]}
+
+        states.restore(take)
+        for candidate in candidates[len(grid) :]:
+            entry = _examined(study, root, candidate, split)
+            grid.append(entry)
+            progress.say(f"alpha {entry.alpha:g}: {entry.status}, clean {entry.clean} %, robust {entry.robust} %")
+            states.keep(f"alpha {entry.alpha:g}", kept)
+        best = choices.best(grid, selection.collapsed)
+        if best is None:
+            fates = ", ".join(f"alpha {entry.alpha:g} {entry.status}" for entry in grid)
+            raise UserError(
+                f"{node.choice(root).parent}: no alpha can be chosen: {fates}. Give selection.alphas smaller values, "
+                "or lower the learning rate"
+            )
+        progress.say(f"chose alpha {best.alpha:g}")
+        choice = Choice(
+            alpha=best.alpha,
+            grid=tuple(grid),
+            split=selection.split,
+            seed=study.seeds[0],
+            attack=selection.attack.settings,
+            settings_sha256=settings,
+            made_from=sha256s(root, [candidate.model(root) for candidate in candidates]),
+            data_sha256=data_digest(root, node.dataset, selection.split),
+            code_sha256=code,
         )
-    progress.say(f"chose alpha {best.alpha:g}")
-    choice = Choice(
-        alpha=best.alpha,
-        grid=tuple(grid),
-        split=selection.split,
-        seed=study.seeds[0],
-        attack=selection.attack.settings,
-        settings_sha256=plan.digest(settings),
-        made_from=sha256s(root, [candidate.model(root) for candidate in plan.candidates(study, node)]),
-        data_sha256=data_digest(root, node.dataset, selection.split),
-        code_sha256=digests.code_digest(plan.selection_code(study)),
-    )
-    with writing(node.choice(root).parent):
         choices.write(node.choice(root), choice)
-        write_cost(node.choice(root), meter)
+        write_cost(node.choice(root), states.usage)
+
+
+def _examined(study: Study, root: str, candidate: Run, split: Split) -> Candidate:
+    """A candidate's status, and its accuracies on ``split`` if its training ended well."""
+    assert candidate.alpha is not None
+    status = read_json(candidate.folder(root) / "run.json")["status"]
+    entry = Candidate(alpha=candidate.alpha, status=status, n=len(split))
+    if status == "finished":
+        network = load(study, root, candidate, device_of(study))
+        alone = list(network.members) if isinstance(network, Mixture) else [network]
+        with naming(candidate.model(root)):
+            found = [selection_accuracies(study, one, split, candidate.seed) for one in alone]
+        entry.clean, entry.robust = (round(sum(one[place] for one in found) / len(found), 4) for place in (0, 1))
+        if any(constant for _, _, constant in found):
+            entry.status = "collapsed"
+    return entry
 
 
 def selection_split(study: Study, root: str, node: Run) -> Split:

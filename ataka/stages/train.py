@@ -116,7 +116,7 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
             if node.alpha is None:
                 raise UserError(f"{folder}: {error}; {states.last}; {remedy(error, method.setup)}") from None
             status, history = error.status, error.history
-            progress.say(f"{status}: {error}; {states.last}; this candidate will not be chosen")
+            progress.say(f"{status}: {error}; this candidate will not be chosen")
         write_history(folder / "history.csv", history)
         _save(folder, students, joint=method.joint)
         if teachers and status == "finished":

@@ -11,9 +11,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from ataka.cli import main
 from ataka.errors import UserError
@@ -23,8 +25,10 @@ from ataka.files.tensors import load_about, save_tensors
 from ataka.machine import memory
 from ataka.machine.progress import Progress
 from ataka.plan import digests
+from ataka.stages import select
 from ataka.study import config, layers
 from ataka.training import loop, watchers
+from tests.workflow.driver import heed_interrupts
 
 ROOT, D, A, TEACHER = "results/smoke", "digits", "resnet10-w8", "wrn10-1"
 RUNS, CELLS = f"{ROOT}/runs/{D}/{A}", f"{ROOT}/cells/{D}/{A}/natural/seed0"
@@ -112,7 +116,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(autouse=True)
 def every_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     """A state at each chance, and small batches."""
-    monkeypatch.setattr(resume, "pause", lambda cost: 0.0)
+    monkeypatch.setattr(resume, "pause", lambda cost, least=0.0: 0.0)
     monkeypatch.setattr(memory, "BATCH", 4)
 
 
@@ -251,6 +255,220 @@ def test_time_and_environment_before_an_interruption_are_recorded(
     assert run["gpu_memory_mb"] is None
     assert [(one["after"], one["threads"]) for one in run["resumed"]] == [(f"epoch 3 of {EPOCHS}", 1)]
     made(*NATURAL)
+
+
+# ---- the first minute
+
+
+@pytest.fixture
+def first_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No state is due yet, and copies cost nothing."""
+    monkeypatch.setattr(resume, "pause", lambda cost, least=60.0: least)
+
+
+SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+@pytest.mark.usefixtures("first_minute")
+@pytest.mark.parametrize("number", SIGNALS, ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize("shape", JOBS)
+def test_an_interrupt_within_a_minute_writes_the_last_epochs_state(
+    shape: str, number: int, interrupt: Callable[..., None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    verb, path = JOBS[shape]
+    expected = bytes_of(path)
+    remove(path)
+    for epoch, kept in ((2, 1), (3, 2)):
+        interrupt((STEPS if epoch > 2 else 2 * STEPS) + 2, how=lambda: os.kill(os.getpid(), number))
+        assert ataka(verb, path) == SIGNALS[number]
+        assert f"interrupted; the next start goes on after epoch {epoch} of {EPOCHS}\n" in capfd.readouterr().err
+        assert len(states(path)) == kept
+    made(verb, path)
+    assert bytes_of(path) == expected
+    assert not (Path(path).parent / ".resume").exists()
+
+
+@pytest.mark.usefixtures("first_minute")
+@pytest.mark.parametrize("number", SIGNALS, ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(("attack", "method", "count"), [("aa", "alive", 47), ("pgd", "step", 3), ("fog", "alive", 5)])
+def test_an_interrupt_within_a_minute_writes_the_state_of_an_attack(
+    attack: str,
+    method: str,
+    count: int,
+    number: int,
+    interrupt: Callable[..., None],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    verb, path = ATTACKS[attack]
+    expected = bytes_of(path)
+    remove(path)
+    interrupt(count, method, how=lambda: os.kill(os.getpid(), number))
+    assert ataka(verb, path) == SIGNALS[number]
+    assert "interrupted; the next start goes on after image" in capfd.readouterr().err
+    assert len(states(path)) == 1
+    made(verb, path)
+    assert ": goes on after image" in capfd.readouterr().err
+    assert bytes_of(path) == expected
+
+
+@pytest.mark.usefixtures("first_minute")
+@pytest.mark.parametrize("number", SIGNALS, ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize("generator", ["svgd", "pgd"])
+def test_an_interrupt_within_a_minute_writes_the_rows_of_table_1(
+    generator: str, number: int, interrupt: Callable[..., None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Measured without an interruption, and in pieces of four images with two."""
+    path = f"{ROOT}/particles/{D}/{A}/natural/seed0/{generator}.csv"
+    few = {"particles": {"images": 11, "count": 3}}
+    made("particles", path, **few)
+    expected = numbers_of(path)
+    for count in (1, 1):
+        Path(path).unlink(missing_ok=True)
+        interrupt(count, how=lambda: os.kill(os.getpid(), number))
+        assert ataka("particles", path, **few) == SIGNALS[number]
+    said = capfd.readouterr().err
+    assert "interrupted; the next start goes on after image 4 of 11\n" in said
+    assert "interrupted; the next start goes on after image 8 of 11\n" in said
+    made("particles", path, **few)
+    assert ": goes on after image 8 of 11" in capfd.readouterr().err
+    assert numbers_of(path) == expected
+    assert not (Path(path).parent / ".resume").exists()
+
+
+def numbers_of(path: str) -> list[dict[str, str]]:
+    """What equal jobs measure alike."""
+    moment = {"finished_at", "seconds", "cpu_seconds", "memory_mb", "gpu_memory_mb", "seal"}
+    return [{name: text for name, text in row.items() if name not in moment} for row in read_rows(Path(path))]
+
+
+@pytest.mark.usefixtures("first_minute")
+def test_an_interrupted_choice_of_alpha_goes_on_after_the_last_candidate(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = f"{RUNS}/s-at-aka/choice.json"
+    for alpha in ("0.1", "0.5"):
+        candidate = f"{RUNS}/s-at-aka/seed0/alpha{alpha}/model.safetensors"
+        if not Path(candidate).exists():
+            made("train", candidate)
+    made("select", path)
+    expected = Path(path).read_bytes()
+    Path(path).unlink()
+    real, seen = select.selection_accuracies, []
+
+    def interrupted(*arguments: Any) -> Any:
+        seen.append(arguments)
+        if len(seen) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return real(*arguments)
+
+    monkeypatch.setattr(select, "selection_accuracies", interrupted)
+    assert ataka("select", path) == 130
+    assert "interrupted; the next start goes on after alpha 0.1\n" in capfd.readouterr().err
+    made("select", path)
+    assert len(seen) == 3
+    assert Path(path).read_bytes() == expected
+    assert not (Path(path).parent / ".resume").exists()
+
+
+@pytest.mark.usefixtures("first_minute")
+def test_an_error_leaves_the_last_state_as_an_interrupt_does(
+    interrupt: Callable[..., None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    verb, path = NATURAL
+    expected = bytes_of(path)
+    remove(path)
+
+    def fail() -> None:
+        raise BrokenPipeError("nobody reads what it says")
+
+    interrupt(2 * STEPS + 1, how=fail)
+    with pytest.raises(BrokenPipeError):
+        ataka(verb, path)
+    assert len(states(path)) == 1
+    made(verb, path)
+    assert f": goes on after epoch 2 of {EPOCHS}" in capfd.readouterr().err
+    assert bytes_of(path) == expected
+
+
+@pytest.mark.usefixtures("first_minute")
+def test_a_second_interrupt_stops_the_writing_and_says_where_the_job_stands(
+    interrupt: Callable[..., None], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    verb, path = NATURAL
+    expected = bytes_of(path)
+    remove(path)
+    for count in (STEPS + 1, STEPS + 2):
+        with monkeypatch.context() as patch:
+            if count == STEPS + 2:
+                patch.setattr(tensors, "save_file", lambda *_: signal.raise_signal(signal.SIGINT))
+            interrupt(count, how=lambda: os.kill(os.getpid(), signal.SIGTERM))
+            assert ataka(verb, path) == (143 if count == STEPS + 1 else 130)
+        assert f"interrupted; the next start goes on after epoch 1 of {EPOCHS}\n" in capfd.readouterr().err
+        assert [*Path(path).parent.glob(".resume/*")] == states(path)
+        assert len(states(path)) == 1
+    made(verb, path)
+    assert bytes_of(path) == expected
+
+
+def test_what_is_held_stays_as_it_was(tmp_path: Path, first_minute: None) -> None:
+    """A job changes its tensors and its history after it has handed them over."""
+    weights, history = torch.zeros(3, 4, 2, 2).to(memory_format=torch.channels_last), [1.0]
+    folder = tmp_path / ".resume"
+    with contextlib.suppress(KeyboardInterrupt), resume.States(folder, {}, {}, Progress.silent()) as kept:
+        kept.keep("here", lambda: ({"weights": weights}, {"history": history}))
+        weights += 1
+        history.append(2.0)
+        raise KeyboardInterrupt
+    seen: list[resume.State] = []
+    with resume.States(folder, {}, {}, Progress.silent()) as kept:
+        assert kept.restore(seen.append)
+    assert not seen[0].tensors["weights"].any()
+    assert seen[0].facts == {"history": [1.0]}
+
+
+SPEAKING = """
+import sys
+from ataka.cli import main
+from ataka.machine.progress import Progress
+from ataka.training import loop, watchers
+Progress.__init__.__defaults__ = (sys.stderr, 0.0)
+loop.PROBE, watchers.patience = 16, lambda epochs: epochs + 1
+sys.exit(main(sys.argv[1:]))
+"""
+"""The command line, which prints a line at each step, and watches as these tests do."""
+
+
+@pytest.mark.kills
+@pytest.mark.parametrize("number", SIGNALS, ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(("job", "line"), [("independent", "epoch 2."), ("tape", "epoch 2."), ("aa", "image 12/")])
+def test_a_process_that_gets_a_signal_in_its_first_minute_loses_nothing(job: str, line: str, number: int) -> None:
+    """As a terminal or a cluster sends it, at the usual pace of states."""
+    verb, path = (JOBS | ATTACKS)[job]
+    longer = {} if job == "aa" else {"setups": {name: {"epochs": 40} for name in ("natural", "table2")}}
+    usual = bytes_of(path)
+    made(verb, path, **longer)
+    expected = bytes_of(path)
+    remove(path)
+    command = [sys.executable, "-c", SPEAKING, verb, path, "--config", json.dumps(layers.overlay(OVERRIDES, longer))]
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, "PYTHONPATH": str(config.HOME)},
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
+    )
+    assert process.stderr
+    assert any(line in said for said in process.stderr)
+    process.send_signal(number)
+    said = process.stderr.read()
+    assert process.wait(60) == SIGNALS[number]
+    assert "interrupted; the next start goes on after " in said
+    assert len(states(path)) == 1
+    made(verb, path, **longer)
+    assert bytes_of(path) == expected
+    assert not (Path(path).parent / ".resume").exists()
+    made(verb, path)
+    assert bytes_of(path) == usual
 
 
 # ---- what is not used
@@ -412,11 +630,31 @@ def test_states_are_kept_once_a_minute_and_cost_little(monkeypatch: pytest.Monke
     monkeypatch.undo()
     assert resume.pause(0.0) == 60
     assert resume.pause(30.0) == 600
-    kept = []
-    with resume.States(tmp_path / ".resume", {}, {}, Progress.silent()) as found:
+    assert resume.pause(0.01, least=0.0) == 0.2
+    with resume.States(tmp_path / ".resume", {}, {}, Progress.silent()) as kept:
         for _ in range(3):
-            found.keep("somewhere", lambda: (kept.append(1) or {}, {}))
-    assert not kept
+            kept.keep("somewhere", lambda: ({}, {}))
+        assert [path.name for path in (tmp_path / ".resume").iterdir()] == ["lock"]
+
+
+@pytest.mark.parametrize("seconds", [0.01, 1.0, 30.0])
+def test_states_cost_little(seconds: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A copy takes so many seconds, and there is a chance for one each second."""
+    monkeypatch.undo()
+    now, copies = [0.0], []
+    monkeypatch.setattr(resume, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def make() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        now[0] += seconds
+        copies.append(now[0])
+        return {}, {}
+
+    with resume.States(tmp_path / ".resume", {}, {}, Progress.silent()) as kept:
+        while now[0] < 10_000:
+            kept.keep("somewhere", make)
+            now[0] += 1
+    assert len(copies) > 10
+    assert (len(copies) - 1) * seconds <= 0.05 * now[0]
 
 
 # ---- jobs that keep no states

@@ -288,7 +288,7 @@ def dead(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every network predicts one class; the few validation images are enough to see it; each epoch's state is kept."""
     monkeypatch.setattr(loop, "PROBE", 16)
     monkeypatch.setattr(watchers, "predicted", lambda network, images: torch.zeros_like(images.labels))
-    monkeypatch.setattr(resume, "pause", lambda cost: 0.0)
+    monkeypatch.setattr(resume, "pause", lambda cost, least=0.0: 0.0)
 
 
 @pytest.mark.usefixtures("dead")
@@ -322,7 +322,7 @@ def withstood(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(Probe, "look", look)
     monkeypatch.setattr(watchers, "patience", lambda epochs: 9)
-    monkeypatch.setattr(resume, "pause", lambda cost: 0.0)
+    monkeypatch.setattr(resume, "pause", lambda cost, least=0.0: 0.0)
     return left
 
 

@@ -72,7 +72,7 @@ class Checkout:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_heed_interrupts,
+                preexec_fn=heed_interrupts,
             )
 
     def snakemake(self, *arguments: str, timeout: float = 300) -> Answer:
@@ -139,6 +139,6 @@ def students_again(*methods: str) -> set[str]:
     return trains(*candidates, *methods) | selects(*methods) | evaluates(*methods)
 
 
-def _heed_interrupts() -> None:
+def heed_interrupts() -> None:
     """A shell's background jobs ignore interrupts, and so would all that they start, these tests among them."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -43,7 +43,7 @@ def killed(fresh: Checkout, tmp_path_factory: pytest.TempPathFactory) -> tuple[C
     folder = tmp_path_factory.mktemp("killed")
     checkout, log, moments = fresh.copy(folder / "study"), folder / "terminal", random.Random(6)
     with (checkout.folder / "ataka/files/resume.py").open("a") as module:
-        module.write("\n\ndef pause(cost):\n    return 0.0\n")
+        module.write("\n\ndef pause(cost, least=0.0):\n    return 0.0\n")
     said, kills, last = "", 0, 0.0
     process = checkout.start(*ASKED, "--retries", "100", log=log)
     try:

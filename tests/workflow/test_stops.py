@@ -132,7 +132,7 @@ def test_an_interrupt_stops_a_training_within_seconds(interrupted: Interrupted) 
 
 
 def test_an_interrupt_says_what_became_of_the_job_without_a_traceback(interrupted: Interrupted) -> None:
-    assert "interrupted; the next start " in interrupted.text
+    assert "interrupted; the next start goes on after epoch " in interrupted.text
     assert "Traceback" not in interrupted.text
 
 
