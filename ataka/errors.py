@@ -4,13 +4,34 @@ import importlib
 import importlib.util
 import pkgutil
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
 
 class UserError(Exception):
     """A mistake that the user can mend. Its message says what is wrong, where, and what to do; exit code 2."""
+
+
+class Unusable(UserError):
+    """A file of the results that is missing, or that is not what it should be.
+
+    ``problem`` says which file and why. The message ends with a remedy: ``remedied`` gives a better one.
+    """
+
+    def __init__(self, problem: str, remedy: str = "delete it and run again") -> None:
+        super().__init__(f"{problem}; {remedy}")
+        self.problem = problem
+
+
+@contextmanager
+def remedied(remedy: str) -> Iterator[None]:
+    """A context in which the remedy for an unusable file is this one."""
+    try:
+        yield
+    except Unusable as error:
+        raise Unusable(error.problem, remedy) from None
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -10,16 +10,16 @@ from ataka.study import Study
 COLUMNS = ["dataset", "arch", "method", "alpha", "status", "split", "seed", "n", "clean", "robust", "chosen"]
 
 
-def load(root: str | Path, study: Study, run: Run, remedy: str) -> choices.Choice:
+def load(root: str | Path, study: Study, run: Run) -> choices.Choice:
     """The choice of alpha behind ``run``; UserError if it doesn't hold under the settings in force."""
     settings = plan.digest(plan.selection_settings(study, run.method))
     allowed = study.selection.collapsed
-    return choices.read(run.choice(root), settings_sha256=settings, collapsed=allowed, remedy=remedy)
+    return choices.read(run.choice(root), settings_sha256=settings, collapsed=allowed)
 
 
-def rows(root: str | Path, study: Study, run: Run, remedy: str) -> list[dict[str, object]]:
+def rows(root: str | Path, study: Study, run: Run) -> list[dict[str, object]]:
     """A row for each candidate of ``load``."""
-    choice = load(root, study, run, remedy)
+    choice = load(root, study, run)
     return [
         {
             "dataset": run.dataset,

@@ -38,10 +38,10 @@ def collect(options: argparse.Namespace) -> None:
     table = catalogue.load(options.table, catalogue.folders(study))
     gathered = collect.gather(table, study, options.root)
     if not options.partial:
-        collect.insist(gathered, table, options.root)
+        gathered.insist(study, collect.target(table, options.root), "see what there is: --partial")
     written = collect.write(gathered, table, page.stem(table, options.root, partial=options.partial))
-    for problem in gathered.refused:
-        print(f"left out: {problem}", file=sys.stderr)
+    _note([f"left out: {problem}" for problem in gathered.refused])
+    _note([*filter(None, [gathered.remedy(study, collect.target(table, options.root))])])
     print(f"{len(gathered.measurements)} of {len(table.sources(study))} {table.noun}: {' '.join(map(str, written))}")
 
 
@@ -77,7 +77,7 @@ def cells(options: argparse.Namespace) -> None:
     """Every cell below {root}/cells to {root}/cells.csv, as it is."""
     from report import collect
 
-    path, count = collect.write_all(options.root)
+    path, count = collect.write_all(_study(options), options.root)
     print(f"{count} cells: {path}")
 
 

@@ -5,64 +5,46 @@ with numbers that don't add up is refused by name, so lost or outdated Snakemake
 measurement.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from ataka.errors import UserError
+from ataka.errors import Unusable, UserError
 from ataka.files.records import collected, read_rows, require_collected, require_sealed, write_rows
+from ataka.plan import commands
 from ataka.study import Study
 from report import candidates
 from report.accuracies import measurements
+from report.problems import Problems
 from report.sources import Source, identity
 from report.table import Table
 
-T = TypeVar("T")
-_LISTED = 10
-"""Problems named one by one in an error; the rest are counted."""
-
 
 @dataclass
-class Collection:
-    """The measurements of a table; ``refused`` holds reasons, ``missing`` the paths of missing measurements."""
+class Collection(Problems):
+    """The measurements of a table and the choices of alpha behind them, beside the problems of the others."""
 
     measurements: list[Any] = field(default_factory=list)
     choices: list[dict[str, object]] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
 
 
 def gather(table: Table, study: Study, root: str) -> Collection:
     """Every valid measurement and choice of ``table`` below ``root``, and the reason against each of the others."""
     collection = Collection()
     for source in table.sources(study):
-        path = source.csv(root)
-        remedy = f"re-run it: {_snakemake(root, table)} --forcerun {path}"
-        measurement = _attempt(path, partial(_measurement, table, study, source, root, remedy), collection)
+        measurement = collection.attempt(source.csv(root), partial(_measurement, table, study, source, root))
         if measurement is not None:
             collection.measurements.append(measurement)
     collection.measurements = table.examined(collection.measurements, study, root)
     for run in table.tuned_runs(study):
-        path = run.choice(root)
-        remedy = f"choose again: {_snakemake(root, table)} --forcerun {path}"
-        collection.choices += _attempt(path, partial(candidates.rows, root, study, run, remedy), collection) or []
+        collection.choices += collection.attempt(run.choice(root), partial(candidates.rows, root, study, run)) or []
     return collection
 
 
-def insist(collection: Collection, table: Table, root: str) -> None:
-    """Raise UserError unless everything is there and valid."""
-    problems = collection.refused + [f"{path} is missing" for path in collection.missing]
-    if not problems:
-        return
-    remedy = (
-        [f"measure what is missing: {_snakemake(root, table)} (or see what there is: --partial)"]
-        if collection.missing
-        else []
-    )
-    more = [f"... and {len(problems) - _LISTED} more"] if len(problems) > _LISTED else []
-    raise UserError("\n".join([*problems[:_LISTED], *more, *remedy]))
+def target(table: Table, root: str) -> str:
+    """Snakemake's name for the table."""
+    return f"{root}/{table.name}.tex"
 
 
 def write(collection: Collection, table: Table, stem: Path) -> tuple[Path, Path]:
@@ -77,64 +59,50 @@ def write(collection: Collection, table: Table, stem: Path) -> tuple[Path, Path]
     return path, chosen
 
 
-def read(path: Path, table: Table, study: Study, root: str, *, remedy: str = "") -> list[Any]:
+def read(path: Path, table: Table, study: Study, root: str) -> list[Any]:
     """The measurements of a collection, checked once more against the settings in force."""
-    if not path.exists():
-        raise UserError(f"{path} doesn't exist yet; make it: {_snakemake(root, table)} (or see --partial)")
-    remedy = remedy or f"collect again: python -m report collect {table.name} --root {root}"
     expected = {tuple(identity(source).values()): source for source in table.sources(study)}
     columns = list(identity(next(iter(expected.values()))))
     by_key: dict[tuple[str, ...], list[dict[str, str]]] = {}
-    rows = read_rows(path, table.csv_columns, remedy)
+    rows = read_rows(path, table.csv_columns)
     for line, fields in enumerate(rows, start=2):
         key = tuple(fields[name] for name in columns)
         if key not in expected:
-            raise UserError(f"{path}, line {line}, is none of {table.name}'s {table.noun}: {' '.join(key)}; {remedy}")
+            raise Unusable(f"{path}, line {line}, is none of {table.name}'s {table.noun}: {' '.join(key)}")
         by_key.setdefault(key, []).append(fields)
     measurements = [
-        table.check(by_key[key], study, source, f"{path}: {' '.join(key)}", remedy)
+        table.check(by_key[key], study, source, f"{path}: {' '.join(key)}")
         for key, source in expected.items()
         if key in by_key
     ]
-    require_collected(rows, path, remedy)
+    require_collected(rows, path)
     return measurements
 
 
-def write_all(root: str) -> tuple[Path, int]:
+def write_all(study: Study, root: str) -> tuple[Path, int]:
     """``{root}/cells.csv``: every cell below ``root``, as it was measured, and their number."""
-    paths = sorted(Path(root, "cells").rglob("*.csv"))
-    rows = []
-    for path in paths:
-        remedy = f"re-run it: snakemake --cores all --force {path}"
-        sealed = read_rows(path, measurements.COLUMNS, remedy)
-        require_sealed(sealed, path, remedy)
-        rows += sealed
+    problems, rows = Problems(), []
+    for path in sorted(Path(root, "cells").rglob("*.csv")):
+        rows += problems.attempt(path, partial(_sealed, path)) or []
+    problems.insist(study)
     if not rows:
-        raise UserError(f"there are no cells below {root}; make some: snakemake --cores all {root}/table2.tex")
+        made = commands.snakemake(study, f"{root}/table2.tex")
+        raise UserError(f"there are no cells below {root}; make some: {made}")
     target = Path(root, "cells.csv")
     write_rows(target, collected(rows), measurements.COLUMNS)
     return target, len(rows)
 
 
-def _measurement(table: Table, study: Study, source: Source, root: str, remedy: str) -> Any:
+def _sealed(path: Path) -> list[dict[str, str]]:
+    rows = read_rows(path, measurements.COLUMNS)
+    require_sealed(rows, path)
+    return rows
+
+
+def _measurement(table: Table, study: Study, source: Source, root: str) -> Any:
     path = source.csv(root)
-    rows = read_rows(path, table.csv_columns, remedy)
-    measurement = table.check(rows, study, source, str(path), remedy)
-    require_sealed(rows, path, remedy)
-    table.verify(measurement, root, remedy)
+    rows = read_rows(path, table.csv_columns)
+    measurement = table.check(rows, study, source, str(path))
+    require_sealed(rows, path)
+    table.verify(measurement, root)
     return measurement
-
-
-def _attempt(path: Path, read_one: Callable[[], T], collection: Collection) -> T | None:
-    if not path.exists():
-        collection.missing.append(str(path))
-        return None
-    try:
-        return read_one()
-    except UserError as error:
-        collection.refused.append(str(error))
-        return None
-
-
-def _snakemake(root: str, table: Table) -> str:
-    return f"snakemake --cores all {root}/{table.name}.tex"

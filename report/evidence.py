@@ -15,33 +15,33 @@ from report.particles.particle_rows import ParticleSet
 from report.sources import Source
 
 
-def measured(study: Study, root: str, cell: Cell, remedy: str) -> measurements.Measurement:
+def measured(study: Study, root: str, cell: Cell) -> measurements.Measurement:
     """A cell's row, checked; UserError unless it is sealed and made under these settings."""
     where = cell.csv(root)
-    rows = read_rows(where, measurements.COLUMNS, remedy)
-    measurement = measurements.check(rows, study, cell, str(where), remedy)
-    require_sealed(rows, where, remedy)
+    rows = read_rows(where, measurements.COLUMNS)
+    measurement = measurements.check(rows, study, cell, str(where))
+    require_sealed(rows, where)
     return measurement
 
 
-def bits(study: Study, root: str, cell: Cell, remedy: str) -> measurements.Bits:
+def bits(study: Study, root: str, cell: Cell) -> measurements.Bits:
     """Whether each test image is still classified correctly, (N,); UserError unless they are the cell's own."""
-    return measurements.bits(measured(study, root, cell, remedy), root, remedy)
+    return measurements.bits(measured(study, root, cell), root)
 
 
-def load(study: Study, root: str, source: Source, remedy: str) -> Any:
+def load(study: Study, root: str, source: Source) -> Any:
     """A cell's bits, one for each image, or each statistic of a generator's particles, one number for each image."""
     if isinstance(source, Cell):
-        return bits(study, root, source, remedy)
-    return statistics(particles(study, root, source, remedy))
+        return bits(study, root, source)
+    return statistics(particles(study, root, source))
 
 
-def particles(study: Study, root: str, source: Particles, remedy: str) -> ParticleSet:
+def particles(study: Study, root: str, source: Particles) -> ParticleSet:
     """A generator's rows, checked; UserError unless they are sealed and made under these settings."""
     path = source.csv(root)
-    rows = read_rows(path, particle_rows.COLUMNS, remedy)
-    measured_rows = particle_rows.check(rows, study, source, str(path), remedy)
-    require_sealed(rows, path, remedy)
+    rows = read_rows(path, particle_rows.COLUMNS)
+    measured_rows = particle_rows.check(rows, study, source, str(path))
+    require_sealed(rows, path)
     return measured_rows
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ataka.errors import UserError
+from ataka.errors import UserError, remedied
+from ataka.plan import commands
 from ataka.study import Study
 from ataka.study.config import DEFAULT_SCALE
 from report import collect
@@ -47,12 +48,17 @@ def compose(table: Table, study: Study, root: str, *, partial: bool = False, bes
         raise UserError(f"{table.name} is no table of the paper: there are no published numbers to set beside it")
     collected = stem(table, root, partial=partial)
     if not partial:
-        measurements = collect.read(Path(f"{collected}.csv"), table, study, root)
+        path = Path(f"{collected}.csv")
+        if not path.exists():
+            command = commands.snakemake(study, collect.target(table, root))
+            raise UserError(f"{path} doesn't exist yet; make it: {command} (or see --partial)")
+        with remedied(f"collect again: {commands.report(study, 'collect', table.name, '--root', root)}"):
+            measurements = collect.read(path, table, study, root)
         return of(table, study, root, measurements, beside_published=beside_published)
     collection = collect.gather(table, study, root)
     collect.write(collection, table, collected)
     made = of(table, study, root, collection.measurements, partial=True, beside_published=beside_published)
-    return replace(made, notes=_notes(collection))
+    return replace(made, notes=_notes(collection, study, collect.target(table, root)))
 
 
 def of(
@@ -85,11 +91,11 @@ def stem(table: Table, root: str, *, partial: bool) -> Path:
     return Path(root, f"{table.name}.partial" if partial else table.name)
 
 
-def _notes(collection: collect.Collection) -> list[str]:
+def _notes(collection: collect.Collection, study: Study, target: str) -> list[str]:
     notes = [f"left out: {reason}" for reason in collection.refused]
     if collection.missing:
         notes.append(f"missing: {len(collection.missing)} files, the first is {collection.missing[0]}")
-    return notes
+    return [*notes, *filter(None, [collection.remedy(study, target)])]
 
 
 def _commits(measurements: Sequence[Any]) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from ataka import plan
-from ataka.errors import UserError
+from ataka.errors import Unusable
 from ataka.plan import Cell, Particles
 from ataka.study import Study
 
@@ -16,16 +16,16 @@ def identity(source: Source) -> dict[str, str]:
     return {name: str(value) for name, value in asdict(source).items()}
 
 
-def require_in_force(fields: dict[str, str], study: Study, source: Source, where: str, remedy: str) -> None:
+def require_in_force(fields: dict[str, str], study: Study, source: Source, where: str) -> None:
     """Raise UserError, naming ``where``, unless a row is ``source``'s, of this scale and of the settings in force."""
     if fields["scale"] != study.scale:
-        raise UserError(f"{where} is of scale '{fields['scale']}', the table of '{study.scale}'; {remedy}")
+        raise Unusable(f"{where} is of scale '{fields['scale']}', the table of '{study.scale}'")
     for name, value in identity(source).items():
         if fields[name] != value:
-            raise UserError(f"{where}: its {name} is '{fields[name]}', '{value}' was expected; {remedy}")
+            raise Unusable(f"{where}: its {name} is '{fields[name]}', '{value}' was expected")
     settings = plan.digest(plan.settings_of(study, source))
     if fields["config_sha256"] != settings:
-        raise UserError(
+        raise Unusable(
             f"{where} was made under other settings than those in force "
-            f"(config_sha256 {fields['config_sha256'][:12]}, now {settings[:12]}); {remedy}"
+            f"(config_sha256 {fields['config_sha256'][:12]}, now {settings[:12]})"
         )

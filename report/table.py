@@ -93,10 +93,10 @@ class Table(Settings):
         """The methods whose labels it prints."""
 
     @abstractmethod
-    def check(self, rows: Sequence[dict[str, str]], study: Study, source: Source, where: str, remedy: str) -> Any:
+    def check(self, rows: Sequence[dict[str, str]], study: Study, source: Source, where: str) -> Any:
         """The rows of ``source``'s CSV as a measurement, which keeps them as ``rows``; UserError if they can't be."""
 
-    def verify(self, measurement: Any, root: str, remedy: str) -> None:
+    def verify(self, measurement: Any, root: str) -> None:
         """Raise UserError if a file beside a measurement doesn't belong to the measurement."""
 
     def examined(self, measurements: list[Any], study: Study, root: str) -> list[Any]:

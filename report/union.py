@@ -4,6 +4,7 @@ The union is over the images that all of a network's attacks have in common, sin
 test images.
 """
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,12 +13,13 @@ import numpy
 from ataka.errors import UserError
 from ataka.files.cells import numbers
 from ataka.files.records import collected, write_rows
-from ataka.plan import Cell, Run
+from ataka.plan import Cell, Run, commands
 from ataka.study import Study
 from report import catalogue
 from report.accuracies.accuracy_table import AccuracyTable
 from report.accuracies.measurements import Bits, Measurement, bits
 from report.evidence import measured
+from report.problems import Problems
 
 COLUMNS = [
     *("scale", "dataset", "arch", "method", "seed", "attacks", "torch"),
@@ -43,18 +45,22 @@ def write(study: Study, root: str, *, partial: bool = False) -> tuple[Path, int]
 
 def rows(study: Study, root: str, *, partial: bool = False) -> list[dict[str, object]]:
     """A row for each network; UserError for a cell that doesn't hold, or if nothing is measured."""
-    remedy = f"re-run it: snakemake --cores all {root}/union.csv --forcerun"
-    by_network: dict[Run, list[Measurement]] = {}
+    problems, target = Problems(), f"{root}/union.csv"
+    by_network: dict[Run, list[tuple[Measurement, Bits]]] = {}
     for cell in sources(study):
         if not partial or cell.csv(root).exists():
-            measurement = measured(study, root, cell, f"{remedy} {cell.csv(root)}")
-            by_network.setdefault(cell.run, []).append(measurement)
+            verdicts = problems.attempt(cell.csv(root), functools.partial(_verdicts, study, root, cell))
+            if verdicts is not None:
+                by_network.setdefault(cell.run, []).append(verdicts)
+    problems.insist(study, target, "" if partial else "see what there is: --partial")
     if not by_network:
-        raise UserError(f"nothing is measured yet below {root}; make it: snakemake --cores all {root}/union.csv")
-    return [
-        _row(study, run, several, [bits(each, root, f"{remedy} {each.cell.csv(root)}") for each in several])
-        for run, several in by_network.items()
-    ]
+        raise UserError(f"nothing is measured yet below {root}; make it: {commands.snakemake(study, target)}")
+    return [_row(study, run, several) for run, several in by_network.items()]
+
+
+def _verdicts(study: Study, root: str, cell: Cell) -> tuple[Measurement, Bits]:
+    measurement = measured(study, root, cell)
+    return measurement, bits(measurement, root)
 
 
 def worst(attacks: Sequence[Bits]) -> Bits:
@@ -64,8 +70,8 @@ def worst(attacks: Sequence[Bits]) -> Bits:
     return right
 
 
-def _row(study: Study, run: Run, measurements: Sequence[Measurement], verdicts: Sequence[Bits]) -> dict[str, object]:
-    right = worst(verdicts)
+def _row(study: Study, run: Run, attacks: Sequence[tuple[Measurement, Bits]]) -> dict[str, object]:
+    right, measurements = worst([verdicts for _, verdicts in attacks]), [measurement for measurement, _ in attacks]
     n, correct = len(right), int(right.sum())
     return {
         "scale": study.scale,

@@ -12,6 +12,7 @@ from ataka import plan
 from ataka.errors import UserError
 from ataka.machine import terminal, warm
 from ataka.machine.progress import duration
+from ataka.plan import commands
 from ataka.study import Stage, Study, config
 from ataka.study.notes import notes
 from report import targets
@@ -88,17 +89,17 @@ def describe(
         print(f"note: {note}")
     print(flush=True)
     if device and cores and study.without_gpu == "stop" and not devices.gpu(study):
-        _require_patience(due, device)
+        _require_patience(study, due, device)
 
 
-def _require_patience(due: Mapping[str, Job], device: Device) -> None:
+def _require_patience(study: Study, due: Mapping[str, Job], device: Device) -> None:
     """UserError where the jobs take days, all in all, on a machine without a GPU."""
     if sum(device.job_seconds(job) for job in due.values()) > PATIENCE:
         smaller = ", ".join(f"results/{scale}/" for scale in config.scales() if scale != config.DEFAULT_SCALE)
         raise UserError(
             f"this would take about {duration(page.wall_seconds(due, device))} on this machine, which has no GPU that "
-            f"torch sees. Smaller scales: {smaller} (as in: snakemake --cores all results/demo/table2.tex). "
-            "To go on all the same: --config without_gpu=go-on"
+            f"torch sees. Smaller scales: {smaller} (as in: {commands.snakemake(study, 'results/demo/table2.tex')}). "
+            f"To go on all the same: {commands.config(study, without_gpu='go-on')}"
         )
 
 

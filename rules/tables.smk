@@ -58,7 +58,7 @@ rule cells:
     message:
         "collect every cell below {wildcards.root}"
     shell:
-        '"$PYTHON" -m report cells --root {wildcards.root} 2>&1 | "$PYTHON" "$TEE" {log}'
+        '"$PYTHON" -m report cells --root {wildcards.root} --config "$SETTINGS" 2>&1 | "$PYTHON" "$TEE" {log}'
 
 
 rule all:

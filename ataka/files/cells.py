@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError, model_validator
 
-from ataka.errors import UserError
-from ataka.files.records import AGAIN, sealed
+from ataka.errors import Unusable
+from ataka.files.records import sealed
 
 Percent = Annotated[float, PlainSerializer(lambda value: f"{value:.4f}")]
 Perhaps = Annotated[float | None, BeforeValidator(lambda text: None if text == "" else text)]
@@ -95,14 +95,14 @@ def row(correct: int, n: int, about: Mapping[str, Any]) -> dict[str, str]:
     return sealed(checked.model_dump())
 
 
-def parse(rows: Sequence[Mapping[str, str]], where: str, remedy: str = AGAIN) -> Row:
+def parse(rows: Sequence[Mapping[str, str]], where: str) -> Row:
     """The single row of a cell's CSV; UserError, naming ``where``, if ``rows`` are not those of a cell."""
     if len(rows) != 1:
-        raise UserError(f"{where} has {len(rows)} rows, a cell has one; {remedy}")
+        raise Unusable(f"{where} has {len(rows)} rows, a cell has one")
     try:
         return Row.model_validate(rows[0])
     except ValidationError as error:
         first = error.errors()[0]
         at = f"{first['loc'][0]} is '{first['input']}': " if first["loc"] else ""
         reason = at + first["msg"].removeprefix("Value error, ")
-        raise UserError(f"{where} doesn't add up: {reason}; was it edited? {remedy}") from None
+        raise Unusable(f"{where} doesn't add up: {reason} (was it edited?)") from None

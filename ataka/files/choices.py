@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ataka.errors import UserError
-from ataka.files.records import AGAIN, read_json, write_json
+from ataka.errors import Unusable
+from ataka.files.records import read_json, write_json
 
 Status = Literal["finished", "diverged", "collapsed", "overfitted"]
 Collapsed = Literal["refuse", "allow"]
@@ -58,18 +58,18 @@ def write(path: Path, choice: Choice) -> None:
     write_json(path, choice.model_dump())
 
 
-def read(path: Path, *, settings_sha256: str, collapsed: Collapsed, remedy: str = AGAIN) -> Choice:
+def read(path: Path, *, settings_sha256: str, collapsed: Collapsed) -> Choice:
     """The choice at ``path``; UserError unless it is whole, of these settings, and the best of its candidates."""
-    content = read_json(path, remedy=remedy)
+    content = read_json(path)
     try:
         choice = Choice.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; {remedy}") from None
+        raise Unusable(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     if choice.settings_sha256 != settings_sha256:
-        raise UserError(f"{path}: alpha was chosen under other settings than those in force; {remedy}")
+        raise Unusable(f"{path}: alpha was chosen under other settings than those in force")
     candidate = best(choice.grid, collapsed)
     if candidate is None or choice.alpha != candidate.alpha:
         rather = f"the best of its candidates is {candidate.alpha:g}" if candidate else "none of them may be chosen"
-        raise UserError(f"{path}: alpha {choice.alpha:g} was chosen, but {rather}; {remedy}")
+        raise Unusable(f"{path}: alpha {choice.alpha:g} was chosen, but {rather}")
     return choice

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from ataka.errors import UserError
+from ataka.errors import Unusable, UserError
 
 
 @contextmanager
@@ -56,11 +56,11 @@ def require_space(folder: Path, needed: int) -> None:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes; UserError if the file is missing."""
+    """SHA-256 of a file's bytes; Unusable if the file is missing."""
     try:
         with path.open("rb") as content:
             return hashlib.file_digest(content, "sha256").hexdigest()
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: make it first") from None
+        raise Unusable(f"{path} is missing", "make it first") from None
     except OSError as error:
         raise UserError(f"can't read {path}: {error.strerror}") from None

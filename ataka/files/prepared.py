@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ataka.datasets.images import Split
-from ataka.errors import UserError
+from ataka.errors import Unusable
 from ataka.files.records import seal
 from ataka.files.tensors import load_about, load_tensors, save_tensors
 
@@ -29,16 +29,14 @@ def save_splits(path: Path, splits: Mapping[str, Split], about: Mapping[str, Any
 
 
 def load_split(path: Path, name: str, about: Mapping[str, Any] | None = None) -> Split:
-    """One split of a prepared file; UserError if the file is damaged, or its settings differ from ``about``."""
+    """One split of a prepared file; Unusable if the file is damaged, or its settings differ from ``about``."""
     tensors, metadata = load_tensors(path), load_about(path)
     if not isinstance(metadata, dict) or not isinstance(metadata.get("sha256"), dict):
-        raise UserError(f"{path} has no digests of its splits; delete it and run again")
+        raise Unusable(f"{path} has no digests of its splits")
     if metadata.get("seal") != seal(metadata):  # a job that reads one split would not notice another's digest
-        raise UserError(f"{path} is damaged: its digests are not those written; delete it and run again")
+        raise Unusable(f"{path} is damaged: its digests are not those written")
     if about is not None and metadata.get("settings") != about:
-        raise UserError(
-            f"{path} was cut under other settings than those in force; prepare it again: snakemake --force {path}"
-        )
+        raise Unusable(f"{path} was cut under other settings than those in force")
     try:
         parts = [
             Split(tensors[f"{part}.images"], tensors[f"{part}.labels"])
@@ -46,9 +44,9 @@ def load_split(path: Path, name: str, about: Mapping[str, Any] | None = None) ->
         ]
         expected = metadata["sha256"][name]
     except KeyError:
-        raise UserError(f"{path} has no split '{name}'; delete it and run again") from None
+        raise Unusable(f"{path} has no split '{name}'") from None
     split = reduce(Split.joined, parts)
     is_typed = (split.images.dtype, split.labels.dtype) == (torch.uint8, torch.int64)
     if not is_typed or split.digest() != expected:
-        raise UserError(f"{path} is damaged: the images of '{name}' are not those prepared; delete it and run again")
+        raise Unusable(f"{path} is damaged: the images of '{name}' are not those prepared")
     return split

@@ -12,13 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ataka.errors import UserError
+from ataka.errors import Unusable, UserError
 from ataka.files.disk import replacing
 
 COST = ".cost.json"
 """The suffix of the record of what a job took, beside an output that must be the same bytes in every run."""
-AGAIN = "delete it and run again"
-"""The remedy for a record that can't be used, where the reader knows no better one."""
 
 
 def seal(content: Mapping[str, Any]) -> str:
@@ -41,27 +39,27 @@ def _json(content: Mapping[str, Any]) -> str:
     return json.dumps({**content, "seal": seal(content)}, indent=2, sort_keys=True) + "\n"
 
 
-def read_json(path: Path, *wanted: str, remedy: str = AGAIN) -> dict[str, Any]:
+def read_json(path: Path, *wanted: str) -> dict[str, Any]:
     """The object that ``write_json`` wrote, without its seal.
 
-    UserError, with the ``remedy``, if the file is missing, damaged, changed since, or lacks a key of ``wanted``.
+    Unusable if the file is missing, damaged, changed since, or lacks a key of ``wanted``.
     """
     try:
         text = path.read_bytes().decode()
         content = json.loads(text)
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: make it first") from None
+        raise Unusable(f"{path} is missing", "make it first") from None
     except OSError as error:
         raise UserError(f"can't read {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged: {error}; {remedy}") from None
+        raise Unusable(f"{path} is damaged: {error}") from None
     if not isinstance(content, dict) or "seal" not in content:
-        raise UserError(f"{path} has no seal: an older version made it, or a hand; {remedy}")
+        raise Unusable(f"{path} has no seal: an older version made it, or a hand")
     if text != _json(content):
-        raise UserError(f"{path} was changed after it was written: its seal doesn't hold; {remedy}")
+        raise Unusable(f"{path} was changed after it was written: its seal doesn't hold")
     for name in wanted:
         if name not in content:
-            raise UserError(f"{path} is another's file: it has no '{name}'; {remedy}")
+            raise Unusable(f"{path} is another's file: it has no '{name}'")
     return {name: value for name, value in content.items() if name != "seal"}
 
 
@@ -84,10 +82,10 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[
         writer.writerows(rows)
 
 
-def read_rows(path: Path, columns: Iterable[str] = (), remedy: str = AGAIN) -> list[dict[str, str]]:
+def read_rows(path: Path, columns: Iterable[str] = ()) -> list[dict[str, str]]:
     """The rows of a CSV file that ``write_rows`` wrote, every field as text.
 
-    UserError, with the ``remedy``, if the file is missing, damaged, or lacks one of ``columns``.
+    Unusable if the file is missing, damaged, or lacks one of ``columns``.
     """
     try:
         text, again = path.read_bytes().decode(), io.StringIO()
@@ -97,14 +95,14 @@ def read_rows(path: Path, columns: Iterable[str] = (), remedy: str = AGAIN) -> l
             raise ValueError("it isn't laid out as it was written")
         _check_table(header, rows)
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: make it first") from None
+        raise Unusable(f"{path} is missing", "make it first") from None
     except OSError as error:
         raise UserError(f"can't read {path}: {error.strerror}") from None
     except (ValueError, csv.Error) as error:
-        raise UserError(f"{path} is damaged: {error}; {remedy}") from None
+        raise Unusable(f"{path} is damaged: {error}") from None
     for name in columns:
         if name not in header:
-            raise UserError(f"{path} lacks the column '{name}': an older version made it, or a hand; {remedy}")
+            raise Unusable(f"{path} lacks the column '{name}': an older version made it, or a hand")
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
@@ -116,13 +114,13 @@ def _check_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             raise ValueError(f"line {line} has {len(row)} fields under {len(header)} column names")
 
 
-def require_sealed(rows: Sequence[Mapping[str, str]], path: Path, remedy: str = AGAIN) -> None:
-    """UserError unless every row of a measurement is as ``sealed`` left it."""
+def require_sealed(rows: Sequence[Mapping[str, str]], path: Path) -> None:
+    """Unusable unless every row of a measurement is as ``sealed`` left it."""
     for line, row in enumerate(rows, start=2):
         if "seal" not in row:
-            raise UserError(f"{path} has no seal: an older version made it, or a hand; {remedy}")
+            raise Unusable(f"{path} has no seal: an older version made it, or a hand")
         if row["seal"] != seal(row):
-            raise UserError(f"{path}, line {line}, was changed after it was written: its seal doesn't hold; {remedy}")
+            raise Unusable(f"{path}, line {line}, was changed after it was written: its seal doesn't hold")
 
 
 # ---- collections: rows that were measured elsewhere, or computed from such
@@ -138,16 +136,16 @@ def collected(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
     return [{**row, "collected": its} for row, its in zip(texts, _seals(texts), strict=True)]
 
 
-def require_collected(rows: Sequence[Mapping[str, str]], path: Path, remedy: str = AGAIN) -> None:
-    """UserError unless the rows of a collection are as ``collected`` left them."""
+def require_collected(rows: Sequence[Mapping[str, str]], path: Path) -> None:
+    """Unusable unless the rows of a collection are as ``collected`` left them."""
     if any("collected" not in row for row in rows):
-        raise UserError(f"{path} has rows without a seal: an older version made it, or a hand; {remedy}")
+        raise Unusable(f"{path} has rows without a seal: an older version made it, or a hand")
     lines = enumerate(zip(rows, _seals(rows), strict=True), start=2)
     edited = [line for line, (row, its) in lines if row["collected"] != its]
     if len(edited) == len(rows):  # their number is part of every seal
-        raise UserError(f"{path} is not what was collected: a row is missing, or all were edited; {remedy}")
+        raise Unusable(f"{path} is not what was collected: a row is missing, or all were edited")
     if edited:
-        raise UserError(f"{path}, line {edited[0]}, is not what was collected: it was edited or is damaged; {remedy}")
+        raise Unusable(f"{path}, line {edited[0]}, is not what was collected: it was edited or is damaged")
 
 
 def _seals(rows: Sequence[Mapping[str, str]]) -> list[str]:

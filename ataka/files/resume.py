@@ -18,7 +18,7 @@ from typing import IO, Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from ataka.errors import UserError
+from ataka.errors import Unusable, UserError
 from ataka.files.claim import claim, release
 from ataka.files.disk import sweep
 from ataka.files.tensors import load_about, load_tensors, save_tensors
@@ -162,10 +162,8 @@ class States:
                 continue
             try:
                 content, tensors = _read(path)
-            except (UserError, ValueError, KeyError) as error:
-                self._say(
-                    f"WARNING: {path} is damaged and not used ({str(error).removesuffix('; delete it and run again')})"
-                )
+            except (Unusable, ValueError, KeyError) as error:
+                self._say(f"WARNING: {path} is damaged and not used ({getattr(error, 'problem', error)})")
                 continue
             if content["format"] != FORMAT or content["identity"] != self.identity:
                 theirs = content["identity"] if content["format"] == FORMAT else {"format": content["format"]}
@@ -232,7 +230,7 @@ def _copied(tensor: Tensor) -> Tensor:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Content and tensors; UserError, ValueError or KeyError if the file differs from the written file."""
+    """Content and tensors; Unusable, ValueError or KeyError if the file differs from the written file."""
     tensors, about = load_tensors(path), load_about(path)
     if about["sha256"] != _digest(about["content"], tensors):
         raise ValueError("its checksum differs")

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ataka.datasets.views import View
-from ataka.errors import UserError
+from ataka.errors import Unusable, UserError
 from ataka.files import formats
 from ataka.files.disk import sha256
 from ataka.files.records import read_json, write_json
@@ -132,24 +132,27 @@ def _clear(folder: Path, part: str = "") -> None:
 
 
 class Reader:
-    """A finished tape. Refuses a replay on other data, other views or other teachers than the recording's."""
+    """A finished tape. Refuses a replay on other data, other views or other teachers than the recording's.
 
-    def __init__(self, manifest: Path, *, settings_sha256: str, data_sha256: str) -> None:
-        self.path, self.folder = manifest, manifest.parent
+    ``remedy`` ends the message of a tape that has to be recorded once more.
+    """
+
+    def __init__(
+        self, manifest: Path, *, settings_sha256: str, data_sha256: str, remedy: str = "record it again"
+    ) -> None:
+        self.path, self.folder, self.remedy = manifest, manifest.parent, remedy
         self.manifest = read_json(manifest)
         if self.manifest.get("format") != formats.TAPE:
-            raise UserError(f"{manifest} is no tape of format {formats.TAPE}; record it again")
+            raise Unusable(f"{manifest} is no tape of format {formats.TAPE}", remedy)
         if not isinstance(self.manifest.get("epochs"), list):
-            raise UserError(f"{manifest} lists no epochs; record it again")
+            raise Unusable(f"{manifest} lists no epochs", remedy)
         self._expect("settings_sha256", settings_sha256, "its teachers were trained under other settings")
         self._expect("data_sha256", data_sha256, "it was recorded on other training images")
 
     def _expect(self, key: str, value: str, meaning: str) -> None:
         if self.manifest.get(key) != value:
-            raise UserError(
-                f"{self.path} can't be replayed: {meaning} ({key} is {self.manifest.get(key)}, not {value}); "
-                f"record it again: snakemake --forcerun {self.path}"
-            )
+            stated = self.manifest.get(key)
+            raise Unusable(f"{self.path} can't be replayed: {meaning} ({key} is {stated}, not {value})", self.remedy)
 
     def epoch(self, epoch: int, view: View, device: torch.device) -> dict[str, Tensor]:
         """The channels of ``epoch``, each (n, N, C) float32; UserError if the file is damaged or the view differs."""
@@ -168,11 +171,8 @@ class Reader:
         entry = self.manifest["epochs"][epoch]
         path = self.folder / entry["file"]
         if not path.exists():
-            raise UserError(f"{path} is missing; record it again: snakemake --forcerun {self.path}")
+            raise Unusable(f"{path} is missing", self.remedy)
         if sha256(path) != entry["sha256"]:
-            raise UserError(
-                f"{path} is damaged: its SHA-256 is not the manifest's; "
-                f"record it again: snakemake --forcerun {self.path}"
-            )
+            raise Unusable(f"{path} is damaged: its SHA-256 is not the manifest's", self.remedy)
         first = self.manifest.get("shared", {}).get("first")
         return {name: logits[:first].to(device) for name, logits in load_tensors(path).items()}

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ataka.errors import UserError
+from ataka.errors import Unusable, UserError
 from ataka.files.disk import replacing
 
 
@@ -25,22 +25,22 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, on the CPU; UserError if it is missing or damaged."""
+    """The tensors of a safetensors file, on the CPU; Unusable if it is missing or damaged."""
     try:
         return load_file(path)
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: make it first") from None
+        raise Unusable(f"{path} is missing", "make it first") from None
     except (OSError, SafetensorError) as error:
-        raise UserError(f"can't read {path}: {error}; delete it and run again") from None
+        raise Unusable(f"can't read {path}: {error}") from None
 
 
 def load_about(path: Path) -> Any:
-    """The JSON metadata that ``save_tensors`` wrote; UserError if the file is damaged."""
+    """The JSON metadata that ``save_tensors`` wrote; Unusable if the file is damaged."""
     try:
         with safe_open(path, "pt") as file:
             return json.loads(file.metadata()["about"])
     except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
-        raise UserError(f"can't read {path}: {error}") from None
+        raise Unusable(f"can't read {path}: {error}") from None
 
 
 def load_into(network: nn.Module, path: Path) -> None:

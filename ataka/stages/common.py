@@ -15,7 +15,7 @@ from ataka.attacks import acceleration
 from ataka.attacks.finite import NotFinite
 from ataka.datasets import Specification
 from ataka.datasets.images import Split
-from ataka.errors import UserError
+from ataka.errors import Unusable, UserError, remedied
 from ataka.files import claim, provenance, resume, tape
 from ataka.files.disk import sha256
 from ataka.files.prepared import load_split
@@ -26,7 +26,7 @@ from ataka.machine.meter import Usage
 from ataka.machine.progress import Progress
 from ataka.models import normalised
 from ataka.models.mixture import Mixture
-from ataka.plan import Cell, Node, Particles, Run, Tape, digests
+from ataka.plan import Cell, Node, Particles, Run, Tape, commands, digests
 from ataka.study import Checkpoint, Study
 from ataka.training import Failed
 
@@ -49,7 +49,9 @@ def device_of(study: Study) -> torch.device:
 def load_images(study: Study, root: str, dataset: str, name: str) -> Split:
     """The split ``name`` as it was prepared; UserError if the file is damaged or was cut under other settings."""
     part = "test" if name == "test" else "train"
-    return load_split(plan.data_file(root, dataset, part), name, plan.data_settings(study, dataset, part))
+    path = plan.data_file(root, dataset, part)
+    with remedied(f"prepare it: {commands.snakemake(study, path, force=True)}"):
+        return load_split(path, name, plan.data_settings(study, dataset, part))
 
 
 def load(study: Study, root: str, node: Run, device: torch.device) -> nn.Module:
@@ -97,21 +99,24 @@ def imported(entry: Checkpoint, facts: Specification) -> Imported:
 def require_current(study: Study, root: str, node: Run, *, history: bool = False) -> None:
     """UserError unless a run is of the settings in force, and its files are those that its run.json records."""
     folder, digests = node.folder(root), ("settings_sha256", "model_sha256", "history_sha256")
-    record = read_json(folder / "run.json", *digests)
-    again = f"train it again: snakemake --cores all --force {node.model(root)}"
-    if record["settings_sha256"] != plan.digest(plan.run_settings(study, node)):
-        raise UserError(f"{node.model(root)} was trained under other settings than those in force; {again}")
-    for name in ("model.safetensors", "history.csv") if history else ("model.safetensors",):
-        if sha256(folder / name) != record[f"{name.split('.')[0]}_sha256"]:
-            raise UserError(f"{folder / name} is damaged or another's: its SHA-256 is not its run.json's; {again}")
+    with remedied(f"train it: {commands.snakemake(study, node.model(root), force=True)}"):
+        record = read_json(folder / "run.json", *digests)
+        if record["settings_sha256"] != plan.digest(plan.run_settings(study, node)):
+            raise Unusable(f"{node.model(root)} was trained under other settings than those in force")
+        for name in ("model.safetensors", "history.csv") if history else ("model.safetensors",):
+            if sha256(folder / name) != record[f"{name.split('.')[0]}_sha256"]:
+                raise Unusable(f"{folder / name} is damaged or another's: its SHA-256 is not its run.json's")
 
 
 def reader_of(study: Study, root: str, node: Tape, split: Split) -> tape.Reader:
-    return tape.Reader(
-        node.manifest(root),
-        settings_sha256=plan.digest(plan.tape_settings(study, node)),
-        data_sha256=split.digest(),
-    )
+    remedy = f"record it: {commands.snakemake(study, node.manifest(root), force=True)}"
+    with remedied(remedy):
+        return tape.Reader(
+            node.manifest(root),
+            settings_sha256=plan.digest(plan.tape_settings(study, node)),
+            data_sha256=split.digest(),
+            remedy=remedy,
+        )
 
 
 def states_of(study: Study, node: Node, folder: Path, progress: Progress, **inputs: Any) -> resume.States:

@@ -6,14 +6,14 @@ from torch import Tensor, nn
 
 from ataka import plan
 from ataka.datasets.images import Split
-from ataka.errors import UserError
+from ataka.errors import UserError, remedied
 from ataka.evaluation import evaluate as run_attack
 from ataka.files import choices
 from ataka.files.choices import Candidate, Choice
 from ataka.files.records import read_json
 from ataka.files.resume import State
 from ataka.models.mixture import Mixture
-from ataka.plan import Run, digests
+from ataka.plan import Run, commands, digests
 from ataka.stages.common import (
     data_digest,
     device_of,
@@ -32,8 +32,9 @@ from ataka.study import Study
 def chosen_alpha(study: Study, root: str, node: Run) -> float:
     """The alpha that ``select`` chose; UserError if it chose under other settings."""
     settings = plan.digest(plan.selection_settings(study, node.method))
-    choice = choices.read(node.choice(root), settings_sha256=settings, collapsed=study.selection.collapsed)
-    return choice.alpha
+    path, collapsed = node.choice(root), study.selection.collapsed
+    with remedied(f"choose it: {commands.snakemake(study, path, force=True)}"):
+        return choices.read(path, settings_sha256=settings, collapsed=collapsed).alpha
 
 
 def select(study: Study, root: str, node: Run) -> None:
@@ -48,7 +49,7 @@ def select(study: Study, root: str, node: Run) -> None:
     code = digests.code_digest(plan.selection_code(study))
     for candidate in candidates:
         require_current(study, root, candidate)
-    inputs = {"settings": settings, "code": code, "data": split.digest()}
+    inputs: dict[str, Any] = {"settings": settings, "code": code, "data": split.digest()}
     inputs["candidates"] = sha256s(root, [candidate.folder(root) / "run.json" for candidate in candidates])
     with states_of(study, node, node.choice(root).parent, progress, **inputs) as states:
         grid: list[Candidate] = []

@@ -1,7 +1,7 @@
 """The typed settings of a study: what may stand in config/*.yaml, and which values are possible."""
 
 from collections.abc import Collection, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
@@ -87,6 +87,18 @@ class Study(Settings):
     methods: dict[str, Method]
 
     _left_out: dict[str, str] = PrivateAttr(default_factory=dict)
+    _overrides: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @property
+    def overrides(self) -> Mapping[str, Any]:
+        """The settings that a command line laid over the scale's."""
+        return self._overrides
+
+    def under(self, overrides: Mapping[str, Any]) -> "Study":
+        """This study, which knows that ``overrides`` are in it."""
+        study = self.model_copy()
+        study._overrides = dict(overrides)
+        return study
 
     @property
     def left_out(self) -> Mapping[str, str]:

@@ -84,7 +84,7 @@ def load(
     study = variants.check(study, derived)
     _check_sizes(study)
     check_networks(study)
-    return study
+    return study.under(overrides or {})
 
 
 def _layers(scale: str, above: tuple[str, ...] = ()) -> list[dict[str, Any]]:

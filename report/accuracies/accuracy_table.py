@@ -195,17 +195,15 @@ class AccuracyTable(Table):
         )
         return list(dict.fromkeys(wanted))  # two of the paper's networks may have the same stand-in
 
-    def check(
-        self, rows: Sequence[dict[str, str]], study: Study, source: Source, where: str, remedy: str
-    ) -> Measurement:
+    def check(self, rows: Sequence[dict[str, str]], study: Study, source: Source, where: str) -> Measurement:
         assert isinstance(source, Cell)
-        return measurements.check(rows, study, source, where, remedy)
+        return measurements.check(rows, study, source, where)
 
-    def verify(self, measurement: Measurement, root: str, remedy: str) -> None:
-        _bits(measurement, root, remedy)
+    def verify(self, measurement: Measurement, root: str) -> None:
+        _bits(measurement, root)
 
     def examined(self, measurements: list[Measurement], study: Study, root: str) -> list[Measurement]:
-        found = {one.cell: _bits(one, root, f"make it anew: {one.cell.csv(root)}") for one in measurements}
+        found = {one.cell: _bits(one, root) for one in measurements}
         return self.compared(measurements, study, {cell: bits for cell, bits in found.items() if bits is not None})
 
     def compared(
@@ -223,9 +221,9 @@ class AccuracyTable(Table):
         return (name for name in self.methods(study) if not study.method(name).planned)
 
 
-def _bits(measurement: Measurement, root: str, remedy: str) -> measurements.Bits | None:
+def _bits(measurement: Measurement, root: str) -> measurements.Bits | None:
     """The bits beside a cell, where there are any."""
-    return measurements.bits(measurement, root, remedy) if measurement.cell.bits(root).exists() else None
+    return measurements.bits(measurement, root) if measurement.cell.bits(root).exists() else None
 
 
 def _require_one(entry: Row | Column, *ways: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from ataka.errors import UserError
+from ataka.errors import Unusable
 from ataka.files.cells import COLUMNS as COLUMNS
 from ataka.files.cells import parse
 from ataka.files.disk import sha256
@@ -36,30 +36,28 @@ class Measurement:
         return [self.fields]
 
 
-def check(rows: Sequence[dict[str, str]], study: Study, cell: Cell, where: str, remedy: str) -> Measurement:
+def check(rows: Sequence[dict[str, str]], study: Study, cell: Cell, where: str) -> Measurement:
     """``rows`` as a measurement of ``cell``; UserError, naming ``where``, if they can't be one."""
-    measurement = of(rows, cell, where, remedy)
-    require_in_force(rows[0], study, cell, where, remedy)
+    measurement = of(rows, cell, where)
+    require_in_force(rows[0], study, cell, where)
     return measurement
 
 
-def of(rows: Sequence[dict[str, str]], cell: Cell, where: str, remedy: str) -> Measurement:
+def of(rows: Sequence[dict[str, str]], cell: Cell, where: str) -> Measurement:
     """``rows`` as a measurement of ``cell``, under whichever settings; UserError if they don't add up."""
-    row = parse(rows, where, remedy)
+    row = parse(rows, where)
     return Measurement(cell, row.n, row.accuracy, row.ci_low, row.ci_high, row.eps, dict(rows[0]))
 
 
-def bits(measurement: Measurement, root: str | Path, remedy: str) -> Bits:
+def bits(measurement: Measurement, root: str | Path) -> Bits:
     """Whether each test image is still classified correctly, (N,); UserError unless they are the cell's own."""
     path, where = measurement.cell.bits(root), measurement.cell.csv(root)
     try:
         found: Any = numpy.load(path)
         whole = sha256(path) == measurement.fields["bits_sha256"]
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} can't be read: {error}; {remedy}") from None
+        raise Unusable(f"{path} can't be read: {error}") from None
     correct = int(measurement.fields["correct"])
     if not whole or found.dtype != numpy.bool_ or found.shape != (measurement.n,) or found.sum() != correct:
-        raise UserError(
-            f"{path} holds other verdicts than those of {where} ({correct} of {measurement.n} correct); {remedy}"
-        )
+        raise Unusable(f"{path} holds other verdicts than those of {where} ({correct} of {measurement.n} correct)")
     return found  # type: ignore[no-any-return]

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ataka import plan
-from ataka.errors import UserError
+from ataka.errors import UserError, remedied
 from ataka.files import provenance
 from ataka.files.records import read_rows
-from ataka.plan import Cell, digests
+from ataka.plan import Cell, commands, digests
 from ataka.study import Study, config
 from report import names
 from report.accuracies import measurements
@@ -124,7 +124,8 @@ def _rival(theirs: Study, root: str, path: Path) -> tuple[dict[str, str], Rival]
     _, node = plan.parse(path)
     assert isinstance(node, Cell)
     plan.require_known(theirs, node)
-    verdicts = bits(theirs, root, node, f"measure it again: snakemake --cores all --force {path}")
+    with remedied(f"measure it again: {commands.snakemake(theirs, path, force=True)}"):
+        verdicts = bits(theirs, root, node)
     label = f"{names.arch(node.arch)} {names.method(theirs.method(node.method).label)} seed {node.seed}"
     (row,) = read_rows(path, measurements.COLUMNS)
     return row, Rival(node, label, verdicts)

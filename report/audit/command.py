@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ataka import plan
-from ataka.errors import UserError
+from ataka.errors import UserError, remedied
 from ataka.files.locate import expanded
 from ataka.files.records import read_json, write_json
 from ataka.plan import Cell
@@ -152,7 +152,8 @@ def _begin(root: Path, about: Mapping[str, Any]) -> None:
     """Claim ``root`` for this network; UserError if an audit of another one lies there."""
     record = root / RECORD
     if record.exists():
-        there = read_json(record, "checkpoint", "dataset", remedy="delete the folder, or choose another by --out")
+        with remedied("delete the folder, or choose another by --out"):
+            there = read_json(record, "checkpoint", "dataset")
         for name in ("dataset", "checkpoint"):
             if there[name] != about[name]:
                 raise UserError(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ataka import plan
-from ataka.errors import UserError
+from ataka.errors import UserError, remedied
 from ataka.files.records import read_rows, require_sealed
 from ataka.plan import Cell, digests
 from ataka.study import Study
@@ -57,7 +57,8 @@ class Audit:
         if not path.exists():
             return False
         try:
-            self._take(cell)
+            with remedied(_AGAIN):
+                self._take(cell)
         except UserError as error:
             self._say(cell, str(error))
             return False
@@ -74,10 +75,10 @@ class Audit:
 
     def _take(self, cell: Cell) -> None:
         path = cell.csv(self.root)
-        rows = read_rows(path, measurements.COLUMNS, _AGAIN)
-        measured = measurements.check(rows, self.study, cell, str(path), _AGAIN)
-        require_sealed(rows, path, _AGAIN)
-        self.bits[cell] = measurements.bits(measured, self.root, _AGAIN)
+        rows = read_rows(path, measurements.COLUMNS)
+        measured = measurements.check(rows, self.study, cell, str(path))
+        require_sealed(rows, path)
+        self.bits[cell] = measurements.bits(measured, self.root)
         self._measured[cell] = measured
 
     # ---- a cell in the making

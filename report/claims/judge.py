@@ -8,6 +8,7 @@ of 0 neither holds nor is reversed, whereas one is always within a margin or bey
 claims of a table that are measured. Then a claim is supported, contradicted, or inconclusive.
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,12 +20,12 @@ from ataka.study import Study
 from report import evidence
 from report.claims.sentences import Claim, Contrast, Sentence
 from report.claims.sentences import sources as sources_of
+from report.problems import Problems
 from report.sources import Source
 from report.statistics import ALPHA, POWER, Paired, PairedBits, PairedT, at_least, holm
 
 Word = Literal["supported", "contradicted", "inconclusive", "not measured"]
 Evidence = Mapping[Source, Any]
-_LISTED = 10
 
 
 @dataclass(frozen=True)
@@ -179,24 +180,15 @@ Verdict = Judged | NotMeasured
 
 def gather(study: Study, root: str, claims: Sequence[Claim], *, partial: bool = False) -> Evidence:
     """The checked evidence for the claims; UserError for a missing or stale file, unless ``partial`` leaves it out."""
-    target = f"snakemake --cores all {root}/claims.csv"
     results: dict[Source, Any] = {}
-    problems = []
+    problems = Problems()
     for source in sources_of(study, list(claims)):
-        lost = [path for path in evidence.files(root, source) if not path.exists()]
-        try:
-            if lost:
-                problems.append(f"{lost[0]} is missing")
-            else:
-                results[source] = evidence.load(
-                    study, root, source, f"re-run it: {target} --forcerun {source.csv(root)}"
-                )
-        except UserError as error:
-            problems.append(str(error))
-    if problems and not partial:
-        more = [f"... and {len(problems) - _LISTED} more"] if len(problems) > _LISTED else []
-        remedy = f"measure what is missing: {target} (or judge what there is: --partial)"
-        raise UserError("\n".join([*problems[:_LISTED], *more, remedy]))
+        load = functools.partial(evidence.load, study, root, source)
+        loaded = problems.attempt(source.csv(root), load, needed=evidence.files(root, source))
+        if loaded is not None:
+            results[source] = loaded
+    if not partial:
+        problems.insist(study, f"{root}/claims.csv", "judge what there is: --partial")
     return results
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ataka.errors import UserError
+from ataka.errors import Unusable
 from ataka.plan import Particles
 from ataka.study import Study
 from ataka.study.fields import number
@@ -38,14 +38,12 @@ class ParticleSet:
     rows: list[dict[str, str]]
 
 
-def check(rows: Sequence[dict[str, str]], study: Study, source: Particles, where: str, remedy: str) -> ParticleSet:
+def check(rows: Sequence[dict[str, str]], study: Study, source: Particles, where: str) -> ParticleSet:
     """``rows`` as the measurements of ``source``; UserError, naming ``where``, if they can't be."""
     if len(rows) != study.particles.images:
-        raise UserError(
-            f"{where} has {len(rows)} rows, one for each of {study.particles.images} images is due; {remedy}"
-        )
+        raise Unusable(f"{where} has {len(rows)} rows, one for each of {study.particles.images} images is due")
     for row in rows:
-        require_in_force(row, study, source, where, remedy)
+        require_in_force(row, study, source, where)
     diameter = 2 * number(study.generators[source.generator].eps)
     try:
         for image, row in enumerate(rows):
@@ -53,7 +51,7 @@ def check(rows: Sequence[dict[str, str]], study: Study, source: Particles, where
                 raise ValueError(f"image {row['image']} with {row['count']} particles")
             _check_row(row, study.particles.count, diameter)
     except ValueError as error:
-        raise UserError(f"{where} doesn't add up: {error}; was it edited? {remedy}") from None
+        raise Unusable(f"{where} doesn't add up: {error}") from None
     return of(rows, source)
 
 

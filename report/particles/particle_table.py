@@ -75,8 +75,6 @@ class ParticleTable(Table):
         )
         return list(dict.fromkeys(wanted))
 
-    def check(
-        self, rows: Sequence[dict[str, str]], study: Study, source: Source, where: str, remedy: str
-    ) -> ParticleSet:
+    def check(self, rows: Sequence[dict[str, str]], study: Study, source: Source, where: str) -> ParticleSet:
         assert isinstance(source, Particles)
-        return particle_rows.check(rows, study, source, where, remedy)
+        return particle_rows.check(rows, study, source, where)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy
 from pydantic import ValidationError
 
-from ataka.errors import UserError
+from ataka.errors import Unusable, UserError, remedied
 from ataka.files.disk import sha256
 from ataka.files.records import read_json, read_rows, write_json, write_rows
 from ataka.plan import Cell, Particles, Run
@@ -91,7 +91,8 @@ def write(kept: Kept) -> list[Path]:
 def read(scale: str) -> Kept:
     """The scale's compact files; UserError unless they are as they were written."""
     path = FOLDER / scale / "study.json"
-    content = read_json(path, "format", "study", "left_out", "tables", "files", remedy=REMEDY)
+    with remedied(REMEDY):
+        content = read_json(path, "format", "study", "left_out", "tables", "files")
     if content["format"] != _FORMAT:
         raise UserError(
             f"{path} has format {content['format']}, this version reads {_FORMAT}: use the commit that wrote"
@@ -108,11 +109,12 @@ def read(scale: str) -> Kept:
         ) from None
     kept = Kept(study.without(content["left_out"]), tables)
     rows: dict[str, list[Row]] = defaultdict(list)
-    for name, digest in sorted(content["files"].items()):
-        file = path.parent / name
-        if sha256(file) != digest:
-            raise UserError(f"{file} is not what {path} states: it was edited or is damaged; {REMEDY}")
-        rows[file.stem] += read_rows(file, remedy=REMEDY)
+    with remedied(REMEDY):
+        for name, digest in sorted(content["files"].items()):
+            file = path.parent / name
+            if sha256(file) != digest:
+                raise Unusable(f"{file} is not what {path} states: it was edited or is damaged")
+            rows[file.stem] += read_rows(file)
     _fill(kept, rows)
     return kept
 

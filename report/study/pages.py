@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ataka import plan
+from ataka.errors import remedied
 from ataka.plan import Cell, Run, Tape
 from ataka.study import Study
 from report import cost, evidence, markdown, names, page, render
@@ -108,7 +109,8 @@ def _there(kept: Kept, study: Study, table: Table) -> list[Source]:
 
 def _measurement(kept: Kept, source: Source) -> Any:
     if isinstance(source, Cell):
-        return measurements.of([kept.cells[source]], source, " ".join(identity(source).values()), files.REMEDY)
+        with remedied(files.REMEDY):
+            return measurements.of([kept.cells[source]], source, " ".join(identity(source).values()))
     return particle_rows.of(kept.particles[source], source)
 
 

@@ -1,24 +1,25 @@
 """From a results folder, finished or not, to what docs/study/SCALE/ keeps of it."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ataka import plan
-from ataka.errors import UserError
+from ataka.errors import Unusable, UserError, remedied
 from ataka.files.disk import sha256
 from ataka.files.records import COST, read_json, read_rows
-from ataka.plan import Cell, Run, Tape
+from ataka.plan import Cell, Run, Tape, commands
 from ataka.study import Study
 from report import candidates, evidence
 from report.accuracies import measurements
 from report.claims import sentences
+from report.problems import Problems
 from report.sources import Source
 from report.study import files
 from report.study.files import Kept, Row
 from report.table import Table
 
-_LISTED = 10
 _TIMES = ("seconds", "cpu_seconds", "memory_mb", "gpu_memory_mb", "finished_at")
 
 
@@ -29,18 +30,14 @@ def take(study: Study, root: str, tables: Sequence[Table]) -> Kept:
     """
     kept = Kept(study, {table.name: table for table in tables})
     of_tables = [source for table in tables for source in table.sources(study)]
-    problems = []
+    problems = Problems()
     for source in dict.fromkeys([*of_tables, *sentences.sources(study, sentences.load())]):
         if source.csv(root).exists():
-            try:
-                _measurement(kept, root, source)
-            except UserError as error:
-                problems.append(str(error))
-    if problems:
-        more = [f"... and {len(problems) - _LISTED} more"] if len(problems) > _LISTED else []
-        raise UserError("\n".join([*problems[:_LISTED], *more]))
+            problems.attempt(source.csv(root), partial(_measurement, kept, root, source))
+    problems.insist(study)
     if not kept.jobs:
-        raise UserError(f"nothing is measured yet below {root}; make it: snakemake --cores all {root}/table2.tex")
+        command = commands.snakemake(study, f"{root}/table2.tex")
+        raise UserError(f"nothing is measured yet below {root}; make it: {command}")
     for node in behind(study, [*kept.cells, *kept.particles]):
         _training(kept, root, node)
     for path in sorted(Path(root, "data").rglob(f"*{COST}")):
@@ -60,20 +57,19 @@ def behind(study: Study, sources: list[Source]) -> list[Tape | Run]:
 
 
 def _measurement(into: Kept, root: str, source: Source) -> None:
-    remedy = f"re-run it: snakemake --cores all --force {source.csv(root)}"
     if isinstance(source, Cell):
-        measured = evidence.measured(into.study, root, source, remedy)
-        into.bits[source] = measurements.bits(measured, root, remedy)
+        measured = evidence.measured(into.study, root, source)
+        into.bits[source] = measurements.bits(measured, root)
         into.cells[source] = measured.fields
         row = measured.fields
     else:
-        into.particles[source] = evidence.particles(into.study, root, source, remedy).rows
+        into.particles[source] = evidence.particles(into.study, root, source).rows
         row = into.particles[source][0]
     job = files.job_of(source, row)
     into.jobs[job["artifact"]] = job
     record = source.run.folder(root) / "run.json"
-    if read_json(record, "model_sha256", remedy=remedy)["model_sha256"] != row["model_sha256"]:
-        raise UserError(f"{source.csv(root)} measured another network than that of {record}; {remedy}")
+    if read_json(record, "model_sha256")["model_sha256"] != row["model_sha256"]:
+        raise Unusable(f"{source.csv(root)} measured another network than that of {record}")
 
 
 def _training(into: Kept, root: str, node: Tape | Run) -> None:
@@ -96,8 +92,8 @@ def _choice(into: Kept, root: str, run: Run) -> None:
     if tuned != run or run.part or run.seed != into.study.seeds[0] or not run.choice(root).exists():
         return
     path = run.choice(root)
-    remedy = f"choose again: snakemake --cores all --force {path}"
-    into.choices[run] = [_text(row) for row in candidates.rows(root, into.study, run, remedy)]
+    with remedied(f"choose again: {commands.snakemake(into.study, path, force=True)}"):
+        into.choices[run] = [_text(row) for row in candidates.rows(root, into.study, run)]
     cost = path.with_suffix(COST)
     _job(into, root, path, "select", read_json(path) | (read_json(cost, *_TIMES) if cost.exists() else {}))
 

@@ -36,7 +36,8 @@ def verify(path: Path, overrides: Mapping[str, Any]) -> None:
         findings = check(root, overrides)
         checked += findings.checked
         problems += len(findings.problems)
-        for line in [*findings.problems, *(f"note: {note}" for note in findings.notes)]:
+        notes = (f"note: {note}" for note in findings.notes)
+        for line in [*findings.problems, *notes, *(f"make again: {remedy}" for remedy in findings.remedies)]:
             _print(line)
     summary = f"{checked} artifacts checked, {problems} {'problem' if problems == 1 else 'problems'}"
     if problems:

@@ -11,13 +11,13 @@ from typing import Any
 from ataka import plan
 from ataka.errors import UserError
 from ataka.files.records import read_rows, require_collected
-from ataka.plan import Cell, Particles, Run
+from ataka.plan import Cell, Particles, Run, commands
 from ataka.study import Study
 from report import candidates, catalogue, collect, evidence, page, render, union
 from report.claims import claims_page, judge, sentences
 from report.sources import Source
 from report.table import Table
-from report.verify.inspection import Inspection, again
+from report.verify.inspection import Inspection
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -25,7 +25,7 @@ Rows = Sequence[Mapping[str, Any]]
 def collection(at: Inspection, path: Path) -> Iterator[str]:
     """Rows of measurements, as these are, and such that a table may be set from them."""
     taken: dict[Path, list[dict[str, str]]] = defaultdict(list)
-    rows = read_rows(path, remedy=again(path))
+    rows = read_rows(path)
     for row in rows:
         run = row["dataset"], row["arch"], row["method"], int(row["seed"])
         node = Cell(*run, row["attack"]) if "attack" in row else Particles(*run, row["generator"])
@@ -42,7 +42,7 @@ def collection(at: Inspection, path: Path) -> Iterator[str]:
     yield from differences
     if differences:
         return
-    require_collected(rows, path, again(path))
+    require_collected(rows, path)
     table = _table(at, path)
     if table is None:
         return
@@ -51,12 +51,12 @@ def collection(at: Inspection, path: Path) -> Iterator[str]:
         seeds, now = (", ".join(map(str, some)) for some in (others, at.study.seeds))
         at.note(f"{path} has seeds that are not those in force: {seeds} beside {now}; give verify the --config")
         return
-    at.collections[path] = collect.read(path, table, at.study, str(at.root), remedy=again(path))
+    at.collections[path] = collect.read(path, table, at.study, str(at.root))
 
 
 def choices_of(at: Inspection, path: Path) -> Iterator[str]:
     """All candidates of each choice of alpha behind a table, as its choice.json has them."""
-    rows = read_rows(path, candidates.COLUMNS, again(path))
+    rows = read_rows(path, candidates.COLUMNS)
     listed: dict[Run, list[dict[str, str]]] = {run: [] for run in _tuned(at, path)}
     for row in rows:
         run = Run(row["dataset"], row["arch"], row["method"], at.study.seeds[0])
@@ -67,11 +67,11 @@ def choices_of(at: Inspection, path: Path) -> Iterator[str]:
         if not source.is_file():
             if copied:
                 at.missing[source].append(path)
-        elif not _same(copied, candidates.rows(at.root, at.study, run, again(source))):
+        elif not _same(copied, candidates.rows(at.root, at.study, run)):
             differences.append(_differs(path, source))
     yield from differences
     if rows and not differences:
-        require_collected(rows, path, again(path))
+        require_collected(rows, path)
 
 
 def _tuned(at: Inspection, path: Path) -> list[Run]:
@@ -102,8 +102,8 @@ def verdicts(at: Inspection, path: Path) -> Iterator[str]:
 
 def _computed(at: Inspection, path: Path, needed: Iterable[Source], compute: Callable[[], Rows]) -> Iterator[str]:
     """Whether a CSV has the rows that follow from the measurements now."""
-    rows = read_rows(path, remedy=again(path))
-    require_collected(rows, path, again(path))
+    rows = read_rows(path)
+    require_collected(rows, path)
     lost = [file for source in needed for file in evidence.files(str(at.root), source) if not file.exists()]
     if lost and not _is_partial(path):
         for file in lost:
@@ -116,9 +116,9 @@ def _computed(at: Inspection, path: Path, needed: Iterable[Source], compute: Cal
     if _same(rows, now):
         at.collections[path] = rows
     elif _is_partial(path):
-        at.note(f"{path} was made when there were other measurements than now; {again(path)}")
+        at.note(f"{path} was made when there were other measurements than now; make it again: {command(at, path)}")
     else:
-        yield f"{path} is not what the measurements give that there are now; {again(path)}"
+        yield f"{path} is not what the measurements give that there are now"
 
 
 def shown(at: Inspection, path: Path) -> Iterator[str]:
@@ -127,9 +127,9 @@ def shown(at: Inspection, path: Path) -> Iterator[str]:
     if numbers.exists() and numbers not in at.collections:
         return
     if not numbers.exists() and not (_is_partial(path) and _is_as_rendered(at, path, [])):
-        yield f"{numbers} is missing, though {path} is there; {again(numbers)}"
+        yield f"{numbers} is missing, though {path} is there"
     elif numbers.exists() and not _is_as_rendered(at, path, at.collections[numbers]):
-        yield f"{path} is not what {numbers} gives now: it is older, was edited or is damaged; {again(path)}"
+        yield f"{path} is not what {numbers} gives now: it is older, was edited or is damaged"
 
 
 def is_page(at: Inspection, path: Path) -> bool:
@@ -140,6 +140,16 @@ def is_page(at: Inspection, path: Path) -> bool:
 def name_of(path: Path) -> str:
     """The name of the table, or of what else a file at the top of a results folder is about."""
     return path.stem.removesuffix(".published").removesuffix(".partial")
+
+
+def command(at: Inspection, path: Path) -> str | None:
+    """The command that makes a partial file, or a page beside the published numbers; None for what Snakemake makes."""
+    flags = [f"--{part}" for part in ("partial", "published") if f".{part}." in path.name]
+    if path.parent != at.root or not flags:
+        return None
+    name = name_of(Path(path.name.replace(".choices.", ".")))
+    words = [name] if name in ("claims", "union") else ["render", name]
+    return commands.report(at.study, *words, *flags, "--root", str(at.root))
 
 
 def _tables(study: Study) -> list[str]:
@@ -185,4 +195,4 @@ def _filled(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _differs(path: Path, source: Path) -> str:
-    return f"{path}: what it has of {source} is not what stands there; {again(path)}"
+    return f"{path}: what it has of {source} is not what stands there"

@@ -16,11 +16,12 @@ from ataka.study import Study
 
 @dataclass
 class Findings:
-    """The number of artifacts checked, and the problems and notes, one line each."""
+    """The number of artifacts checked, the problems and notes, one line each, and the commands that mend problems."""
 
     checked: int = 0
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    remedies: list[str] = field(default_factory=list)
 
 
 class Inspection:
@@ -30,6 +31,7 @@ class Inspection:
     ``aged``         artifacts whose code has changed
     ``explained``    files that belong to an artifact
     ``collections``  CSVs of tables and claims that hold, each with what its pages show
+    ``again``        files that are to be made once more
     """
 
     def __init__(self, study: Study, root: Path) -> None:
@@ -38,12 +40,16 @@ class Inspection:
         self.aged: list[Path] = []
         self.explained: set[Path] = set()
         self.collections: dict[Path, list[Any]] = {}
+        self.again: dict[Path, None] = {}
         self._sha256s: dict[Path, str] = {}
         self._codes: dict[tuple[str, ...], str] = {}
 
-    def problem(self, line: str) -> None:
+    def problem(self, line: str, path: Path | None = None) -> None:
+        """Note a problem, and the file that is to be made once more, if that helps."""
         if line not in self.findings.problems:
             self.findings.problems.append(line)
+        if path is not None:
+            self.again[path] = None
 
     def note(self, line: str) -> None:
         self.findings.notes.append(line)
@@ -66,7 +72,7 @@ class Inspection:
         """The problem of an artifact that was made under other settings than those in force."""
         if plan.digest(made) != plan.digest(in_force):
             where = _difference(made, json.loads(json.dumps(in_force)))
-            yield f"{path} was made under other settings than those in force ({where}); {again(path)}"
+            yield f"{path} was made under other settings than those in force ({where})"
 
     def images(self, path: Path, dataset: str, split: str, digest: str) -> Iterator[str]:
         """The problem of an artifact that was made from other images than those that are prepared now."""
@@ -81,7 +87,7 @@ class Inspection:
         except (UserError, KeyError, TypeError):
             return  # a problem of the prepared file itself
         if now != digest:
-            yield f"{path} was made from other images than {prepared} holds now; {again(path)}"
+            yield f"{path} was made from other images than {prepared} holds now"
 
     def sources(self, path: Path, made_from: Mapping[str, str]) -> Iterator[str]:
         """The sources of an artifact that have changed since. ``made_from``: SHA-256 by paths below the root."""
@@ -90,22 +96,15 @@ class Inspection:
             if not source.is_file():
                 self.missing[source].append(path)
             elif self.sha256(source) != digest:
-                yield f"{path} was made from {source}, which has changed since; {again(path)}"
+                yield f"{path} was made from {source}, which has changed since"
 
     def file(self, file: Path, digest: str, path: Path, record: Path | None = None) -> Iterator[str]:
         """The problem of a file of the artifact ``path`` that is missing, or not as its ``record`` says."""
         self.explained.add(file)
         if not file.is_file():
-            yield f"{file} is missing; {again(path)}"
+            yield f"{file} is missing"
         elif self.sha256(file) != digest:
-            yield f"{file} is damaged or another's: its SHA-256 is not that in {record or path}; {again(path)}"
-
-
-def again(path: Path) -> str:
-    """The instruction to make an artifact once more."""
-    if ".partial." in path.name:
-        return "delete it, and make it again with --partial"
-    return f"make it again: snakemake --cores all --force {path}"
+            yield f"{file} is damaged or another's: its SHA-256 is not that in {record or path}"
 
 
 def _difference(made: Any, in_force: Any, place: str = "") -> str:

@@ -8,26 +8,26 @@ from ataka.files.records import read_rows, require_sealed
 from ataka.plan import Cell, Particles
 from report.accuracies import measurements
 from report.particles import particle_rows
-from report.verify.inspection import Inspection, again
+from report.verify.inspection import Inspection
 
 
 def cell(at: Inspection, node: Cell) -> Iterator[str]:
     path, bits = node.csv(at.root), node.bits(at.root)
     at.explained.add(bits)
-    rows = read_rows(path, measurements.COLUMNS, again(path))
-    measurement = measurements.check(rows, at.study, node, str(path), again(path))
+    rows = read_rows(path, measurements.COLUMNS)
+    measurement = measurements.check(rows, at.study, node, str(path))
     problems = [*_origin(at, node, path, rows[0]), *at.file(bits, rows[0]["bits_sha256"], path)]
     if not problems:
-        require_sealed(rows, path, again(path))
-        measurements.bits(measurement, at.root, again(path))
+        require_sealed(rows, path)
+        measurements.bits(measurement, at.root)
     yield from problems
 
 
 def particles(at: Inspection, node: Particles) -> Iterator[str]:
     path = node.csv(at.root)
-    rows: Sequence[dict[str, str]] = read_rows(path, particle_rows.COLUMNS, again(path))
-    particle_rows.check(rows, at.study, node, str(path), again(path))
-    require_sealed(rows, path, again(path))
+    rows: Sequence[dict[str, str]] = read_rows(path, particle_rows.COLUMNS)
+    particle_rows.check(rows, at.study, node, str(path))
+    require_sealed(rows, path)
     yield from _origin(at, node, path, rows[0])
 
 
@@ -37,6 +37,6 @@ def _origin(at: Inspection, node: Cell | Particles, path: Path, row: Mapping[str
     if not model.is_file():
         at.missing[model].append(path)
     elif at.sha256(model) != row["model_sha256"]:
-        yield f"{path} was measured on another network than {model} is now; {again(path)}"
+        yield f"{path} was measured on another network than {model} is now"
     yield from at.images(path, node.dataset, "test", row["data_sha256"])
     at.code(path, row["code_sha256"], plan.code_of(at.study, node))

@@ -9,7 +9,7 @@ from ataka import plan
 from ataka.files.records import COST, read_json
 from ataka.plan import Run, Tape
 from report import candidates
-from report.verify.inspection import Inspection, again
+from report.verify.inspection import Inspection
 
 
 def data(at: Inspection, path: Path) -> Iterator[str]:
@@ -29,7 +29,7 @@ def tape(at: Inspection, node: Tape) -> Iterator[str]:
     yield from at.images(path, node.dataset, plan.trained_on(at.study, node), manifest["data_sha256"])
     epochs = manifest["settings"]["setup"]["epochs"]
     if (len(manifest["epochs"]), len(manifest["teachers"])) != (epochs, manifest["settings"]["n"]):
-        yield f"{path} lists {len(manifest['epochs'])} epochs of {epochs}; {again(path)}"
+        yield f"{path} lists {len(manifest['epochs'])} epochs of {epochs}"
     for entry in (*manifest["epochs"], *manifest["teachers"]):
         yield from at.file(Path(os.path.normpath(folder / entry["file"])), entry["sha256"], path)
     if origin := manifest.get("shared"):
@@ -53,7 +53,7 @@ def _record(at: Inspection, node: Tape | Run, path: Path) -> Iterator[str]:
     record = read_json(file)
     for name, value in asdict(node).items():
         if record[name] != value:
-            yield f"{file}: its {name} is '{record[name]}', where it lies it must be '{value}'; {again(path)}"
+            yield f"{file}: its {name} is '{record[name]}', where it lies it must be '{value}'"
     yield from at.settings(path, record["settings"], plan.settings_of(at.study, node))
     for key, name in (("model_sha256", "model.safetensors"), ("history_sha256", "history.csv")):
         if key in record:
@@ -69,13 +69,13 @@ def _cost(at: Inspection, path: Path) -> None:
     record = path.with_suffix(COST)
     at.explained.add(record)
     if record.is_file():
-        read_json(record, remedy=again(path))
+        read_json(record)
 
 
 def choice(at: Inspection, path: Path, node: Run) -> Iterator[str]:
-    found = candidates.load(at.root, at.study, node, again(path))
+    found = candidates.load(at.root, at.study, node)
     if [candidate.alpha for candidate in found.grid] != list(at.study.selection.alphas):
-        yield f"{path}: its candidates are not those of selection.alphas; {again(path)}"
+        yield f"{path}: its candidates are not those of selection.alphas"
     yield from at.images(path, node.dataset, found.split, found.data_sha256)
     yield from at.sources(path, found.made_from)
     at.code(path, found.code_sha256, plan.selection_code(at.study))

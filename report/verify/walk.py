@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from ataka import plan
-from ataka.errors import UserError
-from ataka.plan import Cell, Node, Particles, Run, Tape
+from ataka.errors import Unusable, UserError
+from ataka.plan import Cell, Node, Particles, Run, Tape, commands
 from report.verify import concluded, measured, trained
-from report.verify.inspection import Findings, Inspection, again
+from report.verify.inspection import Findings, Inspection
 
 _ASIDE = ("logs", plan.BEFORE)
 """The folders of the jobs' logs and of the files from before the jobs: nothing depends on these."""
@@ -53,13 +53,22 @@ def walk(at: Inspection) -> Findings:
             )
     for path, needed_by in sorted(at.missing.items()):
         more = f" and {len(needed_by) - 1} more" if len(needed_by) > 1 else ""
-        at.problem(f"{path} is missing, and {needed_by[0]}{more} came from it; {again(path)}")
+        at.problem(f"{path} is missing, and {needed_by[0]}{more} came from it", path)
     if any("other settings than those in force" in problem for problem in at.findings.problems):
         at.note(f"{at.root}: if this study was made under --config, give the same to verify")
     if at.aged:
         some = f"{len(at.aged)} artifacts, such as {at.aged[0]}"
         at.note(f"{at.root}: the code behind {some}, has changed since; snakemake makes them again")
+    at.findings.remedies = list(_remedies(at))
     return at.findings
+
+
+def _remedies(at: Inspection) -> Iterator[str]:
+    """One command for all files that Snakemake makes, and one for each page that only a user's command makes."""
+    by_hand = {path: concluded.command(at, path) for path in at.again}
+    if targets := [path for path, command in by_hand.items() if command is None]:
+        yield commands.snakemake(at.study, *targets, force=True)
+    yield from dict.fromkeys(filter(None, by_hand.values()))
 
 
 def _order(root: Path, path: Path) -> tuple[int, Path]:
@@ -99,13 +108,15 @@ def visit(at: Inspection, path: Path) -> str | None:
     at.explained.add(path)
     try:
         for problem in check():
-            at.problem(problem)
+            at.problem(problem, path)
+    except Unusable as error:
+        at.problem(error.problem, path)
     except UserError as error:
         at.problem(str(error))
     except KeyError as error:
-        at.problem(f"{path} lacks {error}: an older version made it, or a hand; {again(path)}")
+        at.problem(f"{path} lacks {error}: an older version made it, or a hand", path)
     except (OSError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-        at.problem(f"{path} isn't what this version writes ({error}); {again(path)}")
+        at.problem(f"{path} isn't what this version writes ({error})", path)
     return None
 
 
@@ -125,7 +136,7 @@ def _check_of(at: Inspection, path: Path) -> Check | None:
         main = path.with_name("manifest.json" if place.parts[0] == "tapes" else "model.safetensors")
         if _known(at, main.relative_to(at.root)) and not main.is_file() and not (path.parent / _RESUME).is_dir():
             at.explained.add(path)
-            at.problem(f"{main} is missing, though {path} is there; {again(main)}")
+            at.problem(f"{main} is missing, though {path} is there", main)
         return None
     node = _known(at, place)
     if isinstance(node, Tape):

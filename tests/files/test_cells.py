@@ -46,9 +46,9 @@ def test_a_row_that_is_written_is_read_as_it_was(correct: int) -> None:
 def test_a_row_that_does_not_add_up_is_refused_by_name(changes: dict[str, str], message: str) -> None:
     row = cells.row(6, 12, about())
     with pytest.raises(UserError) as caught:
-        cells.parse([row | changes], "here", "measure it again")
+        cells.parse([row | changes], "here")
     assert f"here doesn't add up: {message}" in str(caught.value)
-    assert str(caught.value).endswith("was it edited? measure it again")
+    assert str(caught.value).endswith("(was it edited?); delete it and run again")
     with pytest.raises(UserError, match="here has 2 rows, a cell has one"):
         cells.parse([row, row], "here")
 

@@ -58,13 +58,13 @@ def test_a_choice_that_holds_is_read_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("alpha", "in_force", "message"),
     [
-        (0.1, "in force", "alpha 0.1 was chosen, but the best of its candidates is 0.3; choose again"),
-        (0.7, "in force", "alpha 0.7 was chosen, but the best of its candidates is 0.3; choose again"),
-        (0.3, "another", "alpha was chosen under other settings than those in force; choose again"),
+        (0.1, "in force", "alpha 0.1 was chosen, but the best of its candidates is 0.3"),
+        (0.7, "in force", "alpha 0.7 was chosen, but the best of its candidates is 0.3"),
+        (0.3, "another", "alpha was chosen under other settings than those in force"),
     ],
 )
 def test_a_choice_that_does_not_hold_is_refused(alpha: float, in_force: str, message: str, tmp_path: Path) -> None:
     path = written(tmp_path / "choice.json", alpha, GOOD, BETTER, CONSTANT, STOPPED)
     with pytest.raises(UserError) as caught:
-        choices.read(path, settings_sha256=in_force, collapsed="refuse", remedy="choose again")
-    assert str(caught.value) == f"{path}: {message}"
+        choices.read(path, settings_sha256=in_force, collapsed="refuse")
+    assert str(caught.value) == f"{path}: {message}; delete it and run again"

@@ -15,7 +15,7 @@ from scipy import stats
 
 from ataka import plan
 from ataka.errors import UserError
-from ataka.plan import Cell
+from ataka.plan import Cell, commands
 from ataka.study import Study, config
 from report import catalogue
 from report.claims import claims_page, judge, printed, sentences
@@ -386,9 +386,8 @@ def test_what_is_missing_or_stale_is_refused_and_may_be_left_out(
     assert run(root) == 2
     said = capsys.readouterr().err
     assert f"{lost} is missing" in said
-    assert (
-        f"measure what is missing: snakemake --cores all {root}/claims.csv (or judge what there is: --partial)" in said
-    )
+    command = commands.snakemake(studies.study(studies.WHOLE), f"{root}/claims.csv")
+    assert f"measure what is missing: {command} (or judge what there is: --partial)" in said
     assert run(root, "--partial") == 0
     assert "Unfinished" in (root / "claims.partial.md").read_text()
     assert not (root / "claims.csv").exists()

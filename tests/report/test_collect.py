@@ -9,9 +9,9 @@ import pytest
 
 from ataka.errors import UserError
 from ataka.files.records import write_rows
-from ataka.plan import Cell, Run
+from ataka.plan import Cell, Run, commands
 from ataka.study import Study
-from report import catalogue, collect, evidence
+from report import catalogue, collect, evidence, page
 from tests.report import studies
 
 CELL = Cell("digits", "resnet10-w8", "en-sat", 0, "pgd")
@@ -21,7 +21,7 @@ RUN = Run("digits", "resnet10-w8", "s-at-aka", 0)
 def gather(study: Study, root: Path) -> collect.Collection:
     table = catalogue.load("table2")
     found = collect.gather(table, study, str(root))
-    collect.insist(found, table, str(root))
+    found.insist(study, collect.target(table, str(root)), "see what there is: --partial")
     return found
 
 
@@ -135,6 +135,22 @@ def test_many_problems_are_counted(root: Path, study: Study) -> None:
     assert "... and 14 more" in message
 
 
+def test_one_command_with_the_users_settings_makes_all_again(root: Path, study: Study) -> None:
+    """Cells of other settings, a choice, and a cell that is missing."""
+    cells = catalogue.load("table2").cells(study)
+    stale = [studies.write_cell(root, study, cell, {"config_sha256": "0" * 64}) for cell in cells[4:18]]
+    choice = studies.write_choice(root, study, RUN, settings_sha256="0")
+    cells[0].csv(root).unlink()
+    *listed, last = refusal(study, root).splitlines()
+    assert len(listed) == 11
+    assert "snakemake" not in "".join(listed)
+    again = commands.snakemake(study, f"{root}/table2.tex", forcerun=[*stale, choice])
+    assert last == f"make them again: {again} (or see what there is: --partial)"
+    assert '\'attacks={"pgd": {"step_size": "2/255"' in again
+    notes = page.compose(catalogue.load("table2"), study, str(root), partial=True).notes
+    assert notes[-1] == f"make them again: {again}"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -183,16 +199,16 @@ def test_a_collection_is_checked_again_when_it_is_read(root: Path, study: Study)
 
 def test_every_cell_there_is(root: Path, study: Study) -> None:
     studies.write_cell(root, study, CELL, {"config_sha256": "stale", "method": "of-old", "more": "1"})
-    path, count = collect.write_all(str(root))
+    path, count = collect.write_all(study, str(root))
     table = rows(path)
     assert count == len(table) == 24
     assert "of-old" in {row["method"] for row in table}
     assert {row["more"] for row in table} == {"", "1"}
 
 
-def test_no_cells_at_all(tmp_path: Path) -> None:
+def test_no_cells_at_all(tmp_path: Path, study: Study) -> None:
     with pytest.raises(UserError, match=r"there are no cells below .*; make some: snakemake --cores all"):
-        collect.write_all(str(tmp_path))
+        collect.write_all(study, str(tmp_path))
     assert not (tmp_path / "cells.csv").exists()
 
 
@@ -219,15 +235,15 @@ SEAL = "line 2, was changed after it was written: its seal doesn't hold"
 def test_one_number_edited_by_hand_is_refused_wherever_a_cell_is_taken_in(root: Path, study: Study) -> None:
     path = CELL.csv(root)
     edit(path, seconds="0.1")
-    assert f"{path}, {SEAL}; re-run it: snakemake --cores all {root}/table2.tex --forcerun {path}" in refusal(
+    assert f"{path}, {SEAL}\nmake them again: snakemake --cores all {root}/table2.tex --forcerun {path}" in refusal(
         study, root
     )
     table = catalogue.load("table2")
     assert len(collect.gather(table, study, str(root)).measurements) == 23  # --partial leaves it out, and says so
     with pytest.raises(UserError, match=SEAL):
-        evidence.bits(study, str(root), CELL, "make it anew")
-    with pytest.raises(UserError, match=f"{SEAL}; re-run it: snakemake --cores all --force {path}"):
-        collect.write_all(str(root))
+        evidence.bits(study, str(root), CELL)
+    with pytest.raises(UserError, match=f"{SEAL}\nmake them again: snakemake --cores all --force {path}"):
+        collect.write_all(study, str(root))
 
 
 def test_a_cell_without_a_seal_is_refused(root: Path, study: Study) -> None:
@@ -235,7 +251,7 @@ def test_a_cell_without_a_seal_is_refused(root: Path, study: Study) -> None:
     (row,) = rows(path)
     del row["seal"]
     write_rows(path, [row])
-    assert f"{path} has no seal: an older version made it, or a hand; re-run it" in refusal(study, root)
+    assert f"{path} has no seal: an older version made it, or a hand\nmake them again: " in refusal(study, root)
 
 
 def test_bits_that_are_not_those_of_the_cell_are_refused(root: Path, study: Study) -> None:
@@ -245,20 +261,21 @@ def test_bits_that_are_not_those_of_the_cell_are_refused(root: Path, study: Stud
     numpy.save(bits, numpy.load(bits)[::-1])
     assert f"{bits} holds other verdicts than those of" in refusal(study, root)
     with pytest.raises(UserError, match=f"{bits} holds other verdicts than those of {CELL.csv(root)}"):
-        evidence.bits(study, str(root), CELL, "make it anew")
+        evidence.bits(study, str(root), CELL)
 
 
 def test_a_choice_edited_by_hand_is_refused(root: Path, study: Study) -> None:
     path = RUN.choice(root)
     path.write_text(path.read_text().replace("60.2", "60.3"))
-    assert f"{path} was changed after it was written: its seal doesn't hold; choose again" in refusal(study, root)
+    assert f"{path} was changed after it was written: its seal doesn't hold\nmake them again: " in refusal(study, root)
 
 
 def test_a_collection_edited_by_hand_makes_no_table(root: Path, study: Study) -> None:
     table = catalogue.load("table2")
     path, _ = collect.write(gather(study, root), table, root / "table2")
     edit(path, seconds="0.1")
+    again = f"collect again: python -m report collect table2 --root {root}"
     with pytest.raises(
-        UserError, match="line 2, is not what was collected: it was edited or is damaged; collect again"
+        UserError, match=f"line 2, is not what was collected: it was edited or is damaged; {again} --config"
     ):
-        collect.read(path, table, study, str(root))
+        page.compose(table, study, str(root))

@@ -167,9 +167,8 @@ def test_bits_of_another_cell_are_refused(
     assert len(found.measurements) == 23
     assert found.refused[0].startswith(f"{path} ")
     assert message in found.refused[0]
-    assert f"--forcerun {cell('pgd').csv(root)}" in found.refused[0]
-    with pytest.raises(UserError, match="--forcerun"):
-        collect.insist(found, catalogue.load("table2"), str(root))
+    with pytest.raises(UserError, match=f"--forcerun {cell('pgd').csv(root)} "):
+        found.insist(study, collect.target(catalogue.load("table2"), str(root)))
 
 
 # ---- in print

@@ -43,7 +43,7 @@ def page(table: ParticleTable, study: Study, root: Path, *, beside_published: bo
 
 def refusal(table: ParticleTable, study: Study, root: Path) -> str:
     with pytest.raises(UserError) as error:
-        collect.insist(collect.gather(table, study, str(root)), table, str(root))
+        collect.gather(table, study, str(root)).insist(study, collect.target(table, str(root)))
     return str(error.value)
 
 

@@ -113,7 +113,7 @@ def test_what_is_kept_is_what_was_measured(root: Path, study: Study) -> None:
         assert (kept.bits[one.cell] == numpy.load(one.cell.bits(root))).all()
     choices = [{name: "" if value is None else str(value) for name, value in row.items()} for row in measured.choices]
     assert sorted([row for rows in kept.choices.values() for row in rows], key=repr) == sorted(choices, key=repr)
-    assert kept.study == study
+    assert kept.study.under(study.overrides) == study
     trainings = [path for path in kept.jobs if path.startswith(("runs/", "tapes/"))]
     assert len(trainings) == len([*root.rglob("run.json"), *root.rglob("choice.json")])
     assert all(
@@ -165,7 +165,7 @@ def test_a_number_of_unknown_training_is_refused(root: Path, study: Study) -> No
     record = CELL.run.folder(root) / "run.json"
     content = read_json(record)
     write_json(record, content | {"model_sha256": "0" * 64})
-    with pytest.raises(UserError, match=rf"pgd.csv measured another network than that of {record}; re-run it"):
+    with pytest.raises(UserError, match=rf"pgd.csv measured another network than that of {record}\n"):
         taken(root, study)
     record.unlink()
     with pytest.raises(UserError, match=rf"{record} is missing"):

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binomtest
 
 from ataka.errors import UserError
-from ataka.plan import Cell, Run
+from ataka.plan import Cell, Run, commands
 from ataka.study import Study
 from report import union
 from report.cli import main
@@ -65,12 +65,23 @@ def test_bits_of_another_cell_are_refused(root: Path, study: Study) -> None:
     right = numpy.load(cell.bits(root))
     numpy.save(cell.bits(root), ~right)
     with pytest.raises(
-        UserError, match=rf"clean.bits.npy holds other verdicts .*{right.sum()} of 360 correct.; re-run it: snakemake"
+        UserError,
+        match=rf"clean.bits.npy holds other verdicts .*{right.sum()} of 360 correct.\nmake them again: snakemake",
     ):
         union.write(study, str(root))
     cell.bits(root).write_bytes(b"")
     with pytest.raises(UserError, match="can't be read"):
         union.write(study, str(root))
+
+
+def test_one_command_makes_every_cell_again(root: Path, study: Study) -> None:
+    stale = [studies.write_cell(root, study, cell, {"config_sha256": "0" * 64}) for cell in union.sources(study)[:3]]
+    with pytest.raises(UserError) as caught:
+        union.write(study, str(root))
+    *listed, last = str(caught.value).splitlines()
+    assert len(listed) == 3
+    again = commands.snakemake(study, f"{root}/union.csv", forcerun=stale)
+    assert last == f"make them again: {again} (or see what there is: --partial)"
 
 
 def test_by_a_command(root: Path, study: Study, capsys: pytest.CaptureFixture[str]) -> None:
