@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ataka.study import Study
+from ataka.study import Study, words
 from report import names
 from report.table import Table
 
@@ -24,9 +24,9 @@ class Caption:
 def opening(table: Table, study: Study, measured: int) -> Iterator[str]:
     """The title, the words of its own, whether it is finished, and the scale."""
     expected = len(table.sources(study))
-    yield f"{table.title}."
+    yield f"{words.read(table.title)}."
     if table.caption:
-        yield table.caption.strip()
+        yield words.read(table.caption)
     if measured < expected:
         yield f"Unfinished: {measured} of {expected} {table.noun} measured so far."
     yield f"{study.scale.capitalize()} scale: {study.about.strip().rstrip('.')}."
@@ -57,7 +57,7 @@ def selection(table: Table, study: Study) -> Iterator[str]:
         apart = {run.method: study.method(run.method).chosen_on for run in table.tuned_runs(study)}
         for method, split in apart.items():
             if split:
-                label = names.method(study.method(method).label)
+                label = names.method(method, study)
                 yield f"That of {label} ({method}) was chosen on the {split} split."
 
 

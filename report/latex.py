@@ -2,54 +2,22 @@
 
 import re
 
-from report.layout import LETTERS, Entry, Layout
-
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "%": r"\%",
-    "#": r"\#",
-    "_": r"\_",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': "''",
-    "–": "--",
-    "−": "$-$",
-    "…": r"\dots{}",
-    "±": r"$\pm$",
-    "≤": r"$\le$",
-    "×": r"$\times$",
-    "α": r"$\alpha$",
-    "γ": r"$\gamma$",
-    "ε": r"$\epsilon$",
-    "σ": r"$\sigma$",
-    "ℓ": r"$\ell$",
-    "₁": "$_1$",
-    "₂": "$_2$",
-    "‖": r"$\|$",
-    "∞": r"$_\infty$",
-    "†": r"$^\dagger$",
-    "∗": r"$^\ast$",
-    **{mark: rf"\textsuperscript{{\tiny {letter}}}" for mark, letter in zip(LETTERS, "abcdefghijklmnop", strict=True)},
-}
-_PATTERN = re.compile("|".join(map(re.escape, _SPECIAL)))
+from ataka.errors import UserError
+from ataka.study import words
+from report.layout import Entry, Layout
 
 
 def escape(text: str) -> str:
-    """Plain text as LaTeX that prints it."""
-    escaped = _PATTERN.sub(lambda match: _SPECIAL[match[0]], text)
-    return re.sub(r"(?<!\\)\$\$", "", escaped)  # neighbouring formulas are one
+    """Words as LaTeX that prints them; UserError for a character that LaTeX would not set."""
+    try:
+        return words.latex(text)
+    except ValueError as error:
+        raise UserError(f"{error} (in '{words.plain(text)}')") from None
 
 
-def label(text: str) -> str:
-    """A method's label: kept where it is LaTeX already (it has a ``$`` or a backslash), else escaped."""
-    return text if "$" in text or "\\" in text else escape(text)
+def first(text: str) -> str:
+    """``escape`` for the first words of a row: to the end of the row before, [ and * would belong."""
+    return re.sub(r"^(?=[\[*])", "{}", escape(text))
 
 
 class Tabular:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from ataka.study import words
+
 DASH = "–"
 UNCERTAIN = "†"
 DIFFERS = "∗"
-LETTERS = "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖ"
+LETTERS = words.MARKS
 """Marks that a note below the table explains."""
 
 

@@ -2,12 +2,26 @@
 
 import re
 
+from ataka.study import words
 from report.layout import Entry, Layout
 
 
 def escape(text: str) -> str:
-    """Plain text as Markdown that prints it, also within a table."""
-    return re.sub(r"([\\`*_<>|$~\[\]])", r"\\\1", text)
+    """Words as Markdown that prints them, also within a table. A formula that plain text can't say stays a formula."""
+    escaped = "".join(_formula(part) if isinstance(part, words.Part) else _escaped(part) for part in words.parts(text))
+    return re.sub(r"^(\d*)((?:[-+.)]|#+)(?:\s|$))", r"\1\\\2", escaped)  # else the beginning of a list or a heading
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\`*_<>|$~\[\]]|&(?=#?\w+;))", r"\\\1", text)
+
+
+def _formula(part: words.Part) -> str:
+    """GitHub sets a formula between $` and `$."""
+    if part.exact or not part.latex.startswith("$"):
+        return _escaped(part.plain)
+    body = part.latex[1:-1].replace("|", r"\vert ")
+    return f"$`{body}`$"
 
 
 def number(entry: Entry) -> str:

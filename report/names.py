@@ -1,24 +1,24 @@
-"""The printed names of data sets, networks, attacks and methods."""
+"""The printed names of data sets, networks, attacks and methods, as words (ataka/study/words.py)."""
 
-import re
 from collections.abc import Iterable
 
 from ataka import models
 from ataka.errors import UserError
-from ataka.study import Study
+from ataka.study import Study, words
 
 
 def dataset(name: str, study: Study) -> str:
     """The data set's own label, as ``CIFAR-10``."""
     try:
-        return study.dataset(name).specification.label
+        label = study.dataset(name).specification.label
     except UserError:  # a name that only stands for another at this scale
         return name
+    return _read(label)
 
 
 def arch(name: str) -> str:
     """The registry's short label, as ``RN-18``."""
-    return models.label(name)
+    return _read(models.label(name))
 
 
 def labels(study: Study, names: Iterable[str]) -> dict[str, str]:
@@ -44,7 +44,7 @@ def attack(name: str, study: Study) -> str:
     entries = {key: entry for key, entry in study.attacks.items() if entry}
     family = entries[base].kind if base in entries else base
     kind = entries[name].kind if name in entries else family
-    alike = {key: entry.label for key, entry in entries.items() if entry.kind == kind}
+    alike = {key: _read(entry.label) for key, entry in entries.items() if entry.kind == kind}
     if not alike:
         return name
     head, label = next((key, alike[key]) for key in (kind, *alike) if key in alike)
@@ -53,11 +53,19 @@ def attack(name: str, study: Study) -> str:
     return label if name == head or name not in entries else name
 
 
-def method(label: str) -> str:
-    """A method's label without its LaTeX: ``(S)AT-AKA$_1$`` is ``(S)AT-AKA_1``."""
-    return re.sub(r"\\[a-zA-Z]+|[${}\\]", "", label)
+def method(name: str, study: Study) -> str:
+    """The method's own label, as ``(S)AT-AKA``."""
+    return _read(study.method(name).label)
 
 
-def listed(words: list[str], last: str = "and") -> str:
+def _read(label: str) -> str:
+    """The words of a label; UserError for a module's label that LaTeX would not set."""
+    try:
+        return words.read(label)
+    except ValueError as error:
+        raise UserError(f"label: {error}") from None
+
+
+def listed(parts: list[str], last: str = "and") -> str:
     """``a, b and c``."""
-    return f" {last} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+    return f" {last} ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ataka.files.disk import replacing
-from report import latex, markdown, names
+from report import latex, markdown
 from report.page import Page
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -34,13 +34,13 @@ def text(page: Page, suffix: str) -> str:
 def tex(page: Page) -> str:
     """A booktabs table: to \\input into a document, or to compile by itself."""
     tabular = latex.Tabular(page.layout)
-    filters = environment(tex=latex.escape, label=latex.label, number=tabular.number)
+    filters = environment(tex=latex.escape, first=latex.first, number=tabular.number)
     return _fill(filters, "table.tex", page, tabular=tabular)
 
 
 def md(page: Page, template: str = "table.md", **more: Any) -> str:
     """A table in GitHub's Markdown; ``more`` are what another ``template`` shows beside the table."""
-    filters = environment(md=markdown.escape, text=markdown.escape, name=names.method, number=markdown.number)
+    filters = environment(md=markdown.escape, text=markdown.escape, number=markdown.number)
     header, rule = markdown.header(page.layout), markdown.rule(page.layout)
     return _fill(filters, template, page, header=header, rule=rule, **more)
 

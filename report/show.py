@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from report import names
+from ataka.study import words
 from report.layout import Entry, Group, Panel
 from report.page import Page
 
@@ -20,10 +20,10 @@ def show(page: Page, files: Sequence[str], console: Console | None = None) -> No
     console.print()
     for panel in page.layout.panels:
         for group, span in zip(page.layout.groups, page.layout.spans, strict=True):
-            console.print(Text(f"{group.title} | {panel.title}", style="italic"))
+            console.print(Text(words.plain(f"{group.title} | {panel.title}"), style="italic"))
             console.print(_grid(page.layout.corner, panel, group, span, stars=not console.is_terminal))
-    console.print(Text(f"Table {page.heading}. {' '.join(page.caption.text)}"))
-    console.print(Text(" ".join(page.caption.notes), style="dim"))
+    console.print(Text(words.plain(f"Table {page.heading}. {' '.join(page.caption.text)}")))
+    console.print(Text(words.plain(" ".join(page.caption.notes)), style="dim"))
     if not console.is_terminal:
         console.print("* in bold where there is bold")
     console.print()
@@ -41,10 +41,10 @@ def _grid(corner: str, panel: Panel, group: Group, span: slice, *, stars: bool) 
     grid = Grid(box=SIMPLE_HEAD, pad_edge=False)
     grid.add_column(corner)
     for name in group.headings:
-        grid.add_column(name, justify="right")
+        grid.add_column(words.plain(name), justify="right")
     for section in panel.sections:
         for row in section:
-            grid.add_row(names.method(row.label), *(_text(entry, stars) for entry in row.entries[span]))
+            grid.add_row(words.plain(row.label), *(_text(entry, stars) for entry in row.entries[span]))
         grid.add_section()
     return grid
 

@@ -12,8 +12,9 @@ from pydantic_core import CoreSchema
 from ataka import plan
 from ataka.errors import UserError, nearest
 from ataka.plan import Cell, Run
-from ataka.study import Study
+from ataka.study import Study, words
 from ataka.study.fields import Settings
+from ataka.study.words import Label, Perhaps
 from report.accuracies.measurements import Bits
 from report.sources import Source
 
@@ -52,15 +53,17 @@ class Table(Settings):
     """The path of the table's YAML, for messages."""
     number: int | None = Field(None, ge=1, description="its number in the paper; a table of your own has none")
     supplement: bool = Field(False, description="not in the paper: more about the table of that number")
-    heading: str = Field("", description="as captions number it, where that is not the paper's number: A1")
+    heading: Perhaps = Field("", description="as captions number it, where that is not the paper's number: A1")
     label: str = Field(
         "",
         pattern=r"^[A-Za-z0-9:._-]*$",
         description=r"LaTeX's \label, tab:NAME where it is left out; a smaller scale adds -SCALE",
     )
     on_request: bool = Field(False, description="a target of its own, no part of `all`")
-    title: str = Field(min_length=1, description="the caption's first sentence, without a full stop")
-    caption: str = Field("", description="sentences of your own, which follow the title")
+    title: Label = Field(
+        min_length=1, description="the caption's first sentence, without a full stop; may hold LaTeX, as $S_1$"
+    )
+    caption: Perhaps = Field("", description="sentences of your own, which follow the title")
 
     @model_validator(mode="after")
     def _supplements_one(self) -> "Table":
@@ -70,9 +73,9 @@ class Table(Settings):
 
     @property
     def numbered(self) -> str:
-        """The table's number in captions: its heading, the paper's number, or its name."""
+        """The words of the table's number in captions: its heading, the paper's number, or its name."""
         number = str(self.number or self.name)
-        return self.heading or (f"{number}, supplement" if self.supplement else number)
+        return words.read(self.heading) or (f"{number}, supplement" if self.supplement else number)
 
     @property
     def labelled(self) -> str:

@@ -90,15 +90,14 @@ class RuleParams:
         return plan.digest([needed, printed, labels, _words(study, sources), study.about, study.stand_ins])
 
     def claims_code(self, _wildcards: Wildcards) -> str:
-        return plan.digest(
-            [code_digest(["report.claims.judge", "report.claims.claims_page"], words=True), _templates("claims")]
-        )
+        modules = ["report.claims.judge", "report.claims.claims_page"]
+        return plan.digest([code_digest(modules, words=True), _templates()])
 
     def collect_code(self, _wildcards: Wildcards) -> str:
         return code_digest(["report.collect", "report.catalogue"], words=True)
 
     def render_code(self, _wildcards: Wildcards) -> str:
-        return plan.digest([code_digest(["report.render"], words=True), _templates("table")])
+        return plan.digest([code_digest(["report.render"], words=True), _templates()])
 
     def existing_cells(self, wildcards: Wildcards) -> str:
         """All cells below the results folder, and when they were made: cells.csv depends on these."""
@@ -143,5 +142,7 @@ def _words(study: Study, sources: Iterable[Source]) -> dict[str, list[object]]:
     return {name: study.attack(name).words for name in attacks}
 
 
-def _templates(kind: str) -> list[str]:
-    return [path.read_text(encoding="utf-8") for path in sorted((HOME / "report/templates").glob(f"{kind}.*"))]
+def _templates() -> list[str]:
+    """The templates of pages, and the module that sets their words, which lies in a room that is never hashed."""
+    files = [*sorted((HOME / "report/templates").iterdir()), HOME / "ataka/study/words.py"]
+    return [path.read_text(encoding="utf-8") for path in files]

@@ -20,6 +20,7 @@ from ataka.study.resources import Resources, Stage
 from ataka.study.selection import Selection
 from ataka.study.setups import Precision, Probe, Setup
 from ataka.study.speed import Speed
+from ataka.study.words import Plainly
 
 __all__ = [
     "AttackEntry",
@@ -47,7 +48,7 @@ class Study(Settings):
     """Everything that decides a study's numbers, and what its jobs ask of the machine."""
 
     scale: str
-    about: str = Field(description="one sentence for captions: what this scale is")
+    about: Plainly = Field(description="one sentence for captions: what this scale is")
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = reading(
         ...,
         id="G5",

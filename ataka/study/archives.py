@@ -9,13 +9,14 @@ from ataka.datasets import Dataset, Specification
 from ataka.errors import UserError
 from ataka.files.locate import expanded
 from ataka.study.fields import Settings
+from ataka.study.words import Label
 
 
 class Archive(Settings):
     """A data set of arrays in one .npz file: x_train, y_train, x_test, y_test (ataka/datasets/npz.py)."""
 
     file: str = Field(description="below data.folder, or below ATAKA_DATA")
-    label: str = Field(description="as the tables print it")
+    label: Label = Field(description="as the tables print it; may hold LaTeX")
     shift: int = Field(0, ge=0, description="pixels by which a view moves a training image at most")
     flip: bool = Field(False, description="whether a view mirrors half of the training images")
     mean: tuple[float, ...] | None = Field(

@@ -5,7 +5,7 @@
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, ValidationInfo
 from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 
 from ataka.errors import UserError, missing, nearest, reason, unknown
-from ataka.study import plugins
+from ataka.study import plugins, words
 from ataka.study.fields import Plugin, Refused, Settings, plain, readings_of
 
 
@@ -167,10 +167,10 @@ def _facts(module: ModuleType, values: Mapping[str, Any], eps: str | None) -> di
         "options": options.model_dump(mode="json"),
         "plain": plain(options),
         "readings": list(readings_of(options)),
-        "label": getattr(module, "LABEL", module.__name__.rpartition(".")[2]),
+        "label": _printed(module, "LABEL", getattr(module, "LABEL", module.__name__.rpartition(".")[2]), words.read),
         "sentence": _template(module, "sentence", options),
         "caveat": _template(module, "caveat", options),
-        "paper_note": getattr(module, "PAPER_NOTE", ""),
+        "paper_note": _printed(module, "PAPER_NOTE", getattr(module, "PAPER_NOTE", ""), words.latex),
         "beats": _beats(module),
         "checks": [asdict(check) for check in getattr(module, "CHECKS", ())],
         "forwards": forwards,
@@ -229,7 +229,16 @@ def _template(module: ModuleType, name: str, options: AttackOptions) -> str:
     for field in placeholders(template):
         if field not in ("heading", *type(options).model_fields):
             raise UserError(f"'{module.__name__}': its {name} names {{{field}}}, which is none of its Options")
-    return template
+    return _printed(module, name, template, words.latex)
+
+
+def _printed(module: ModuleType, name: str, text: str, check: Callable[[str], str]) -> str:
+    """``text``, which tables print; UserError where ``check`` finds that LaTeX would not set it."""
+    try:
+        check(text)
+    except ValueError as error:
+        raise UserError(f"'{module.__name__}': its {name}: {error}") from None
+    return text
 
 
 def _beats(module: ModuleType) -> list[str]:

@@ -8,6 +8,7 @@ from ataka.errors import UserError
 from ataka.files.disk import sha256
 from ataka.files.locate import locate
 from ataka.study.fields import Settings, reading
+from ataka.study.words import Label
 
 
 class Shared(Settings):
@@ -79,7 +80,7 @@ class Where(Settings):
 class Method(Settings):
     """A row of a table: what trains it, under which set-up and readings."""
 
-    label: str = Field(description="as the tables print it")
+    label: Label = Field(description="as the tables print it; may hold LaTeX, as $S_1$")
     like: str | None = Field(
         None, description="the method that this one is a variant of; it inherits what it leaves out"
     )

@@ -1,5 +1,6 @@
 """The caption of a table of accuracies."""
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from itertools import product
@@ -7,7 +8,7 @@ from typing import Literal
 
 from ataka import plan
 from ataka.plan import Run
-from ataka.study import Study
+from ataka.study import Study, words
 from ataka.study.attacks import placeholders
 from report import names
 from report.accuracies.accuracy_table import AccuracyTable
@@ -139,10 +140,10 @@ def _statements(table: AccuracyTable, study: Study, part: Literal["sentence", "c
         first, *others = [_plain(values[field]) for field in placeholders(template)] or [""]
         groups[template, *others].append(first)
     for (text, *others), firsts in groups.items():
-        for field, value in zip(placeholders(text), [names.listed(firsts), *others], strict=False):
-            text = text.replace(f"{{{field}}}", value)
+        filled = dict(zip(placeholders(text), [names.listed(firsts), *others], strict=False))
         if text:
-            yield text
+            pieces = enumerate(re.split(r"\{(\w+)\}", text))
+            yield "".join(filled[piece] if at % 2 else piece for at, piece in pieces)
 
 
 def _plain(value: object) -> str:
@@ -157,20 +158,20 @@ def _derived(table: AccuracyTable, study: Study) -> Iterator[str]:
             of = names.listed([table.heading_of(study, attack) for attack in column.attacks])
             yield f"{column.heading(study)}: the mean over {of}{per_seed}."
         if column.note:
-            yield f"{column.heading(study)}: {column.note}."
+            yield f"{column.heading(study)}: {words.read(column.note)}."
     headings = {row.method: row.heading(study) for row in table.lines if row.method}
     for row in table.lines:
         if not row.method:
-            of = names.listed([names.method(headings.get(name, study.method(name).label)) for name in row.methods])
+            of = names.listed([headings.get(name) or names.method(name, study) for name in row.methods])
             what = "the largest minus the smallest of" if row.range_of else "the mean over"
-            yield f"{names.method(row.label)}: {what} {of}{per_seed}."
+            yield f"{row.heading(study)}: {what} {of}{per_seed}."
 
 
 def _chosen(table: AccuracyTable, study: Study) -> Iterator[str]:
     for row in table.lines:
         if row.method and study.method(row.method).member == "chosen":
             per_seed = ", for each seed" if len(study.seeds) > 1 else ""
-            yield f"{names.method(row.heading(study))}: the one with the best {selected_by(study, 'it')}{per_seed}."
+            yield f"{row.heading(study)}: the one with the best {selected_by(study, 'it')}{per_seed}."
 
 
 def _additions(table: AccuracyTable, study: Study) -> Iterator[str]:
@@ -181,10 +182,10 @@ def _additions(table: AccuracyTable, study: Study) -> Iterator[str]:
             method = study.method(name)
             trained = study.method(method.member_of or method.average_of or name)
             if not trained.planned and not trained.checkpoints:
-                for words in study.setup(trained.setup, block.dataset, block.arch).additions:
-                    rows[words][names.method(row.heading(study) if row.method else study.method(name).label)] = None
-    for words, labels in rows.items():
-        yield f"{words[0].upper()}{words[1:]}: {names.listed([*labels])}."
+                for added in study.setup(trained.setup, block.dataset, block.arch).additions:
+                    rows[added][row.heading(study) if row.method else names.method(name, study)] = None
+    for added, labels in rows.items():
+        yield f"{added[0].upper()}{added[1:]}: {names.listed([*labels])}."
 
 
 def _shared(table: AccuracyTable, study: Study) -> Iterator[str]:
@@ -197,7 +198,7 @@ def _shared(table: AccuracyTable, study: Study) -> Iterator[str]:
             if tape and plan.source_of(study, tape):
                 shares = plan.ensemble_of(study, tape).shares
                 assert shares
-                by_source[f"{shares.n} of {shares.generator}"].append(names.method(row.heading(study)))
+                by_source[f"{shares.n} of {shares.generator}"].append(row.heading(study))
     for source, labels in by_source.items():
         yield (
             f"The teachers of {names.listed(labels)} are taken from the {source}, not trained anew, wherever the "
@@ -211,7 +212,7 @@ def _dashes(table: AccuracyTable, study: Study, measurements: Sequence[Measureme
     reasons = []
     for reason, left_out in (("left out at these settings", True), ("not implemented yet", False)):
         planned = [
-            names.method(row.heading(study))
+            row.heading(study)
             for row in table.lines
             if any(study.method(name).planned and (name in study.left_out) == left_out for name in row.methods)
         ]
@@ -228,7 +229,7 @@ def _published(table: AccuracyTable, study: Study, layout: Layout) -> Iterator[s
         "Published: what the paper printed for its own data sets and networks, at its own scale; these and "
         "the measured numbers come from different experiments."
     )
-    derived = [names.method(row.label) for row in table.lines if not row.method]
+    derived = [row.heading(study) for row in table.lines if not row.method]
     if derived:
         yield f"Of these, {names.listed(derived)} were computed here from what it printed."
     _, published = layout.spans

@@ -8,7 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from ataka.errors import UserError
 from ataka.plan import Cell
-from ataka.study import Study
+from ataka.study import Study, words
+from ataka.study.words import Perhaps
 from report import names
 from report.accuracies import differences, health, measurements
 from report.accuracies.measurements import Measurement
@@ -36,8 +37,8 @@ class Column(Entry):
     attack: str | None = None
     mean_of: Names | None = None
     field: str | None = None
-    label: str = Field("", description="its heading; of an attack by itself, the attack's own where it is left out")
-    note: str = Field("", description="what it shows, for the caption")
+    label: Perhaps = Field("", description="its heading; of an attack by itself, the attack's own where it is left out")
+    note: Perhaps = Field("", description="what it shows, for the caption")
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> "Column":
@@ -49,7 +50,8 @@ class Column(Entry):
         return self.mean_of or ((self.attack,) if self.attack else ())
 
     def heading(self, study: Study) -> str:
-        return self.label or names.attack(str(self.attack), study)
+        """The words above its numbers."""
+        return words.read(self.label) or names.attack(str(self.attack), study)
 
     def kept(self, study: Study) -> "Column | None":
         """This column without the attacks that the scale leaves out; a mean needs two."""
@@ -74,7 +76,7 @@ class Row(Entry):
     method: str | None = None
     mean_of: Names | None = None
     range_of: Names | None = Field(None, description="the largest minus the smallest; never marked as the best")
-    label: str = Field("", description="of a method, its own where it is left out")
+    label: Perhaps = Field("", description="of a method, its own where it is left out")
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> "Row":
@@ -86,7 +88,8 @@ class Row(Entry):
         return self.mean_of or self.range_of or (str(self.method),)
 
     def heading(self, study: Study) -> str:
-        return self.label or study.method(str(self.method)).label
+        """The words before its numbers."""
+        return words.read(self.label) or names.method(str(self.method), study)
 
     def combine(self, values: Sequence[float | None]) -> float | None:
         """The number of this row from those of its methods; None where one is lacking."""

@@ -126,7 +126,7 @@ def _rival(theirs: Study, root: str, path: Path) -> tuple[dict[str, str], Rival]
     plan.require_known(theirs, node)
     with remedied(f"measure it again: {commands.snakemake(theirs, path, force=True)}"):
         verdicts = bits(theirs, root, node)
-    label = f"{names.arch(node.arch)} {names.method(theirs.method(node.method).label)} seed {node.seed}"
+    label = f"{names.arch(node.arch)} {names.method(node.method, theirs)} seed {node.seed}"
     (row,) = read_rows(path, measurements.COLUMNS)
     return row, Rival(node, label, verdicts)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from ataka.files.cells import numbers
 from ataka.files.records import write_json
+from ataka.study import words
 from ataka.study.attacks import AttackEntry, placeholders
 from report import markdown, names, render
 from report.accuracies.measurements import Measurement
@@ -84,7 +85,7 @@ def _difference(one: Difference) -> dict[str, Any]:
     low, high = one.interval
     return {
         "attack": one.attack,
-        "network": one.label,
+        "network": words.plain(one.label),
         "ours": one.ours,
         "theirs": one.theirs,
         "ci_low": low,
@@ -100,7 +101,7 @@ def _row(one: Measurement, audit: Audit) -> list[str]:
     entry = audit.study.attack(one.cell.attack)
     healthy = "; ".join(_raised(one)) or ("none raised" if _names(one, "checks") else "none made")
     interval = f"{one.ci_low:.2f} to {one.ci_high:.2f}"
-    return [entry.label, f"{one.accuracy:.2f}", interval, str(one.n), entry.eps or "", healthy]
+    return [words.read(entry.label), f"{one.accuracy:.2f}", interval, str(one.n), entry.eps or "", healthy]
 
 
 def _worst_row(audit: Audit) -> list[str]:
@@ -110,7 +111,7 @@ def _worst_row(audit: Audit) -> list[str]:
 
 
 def _in_words(one: Measurement, name: str, audit: Audit) -> str:
-    return f"{audit.study.attack(one.cell.attack).label}, {name}: {audit.meaning(name)}."
+    return f"{words.read(audit.study.attack(one.cell.attack).label)}, {name}: {audit.meaning(name)}."
 
 
 def _compared(one: Difference) -> list[str]:
@@ -128,7 +129,7 @@ def _compared(one: Difference) -> list[str]:
 
 def _sentence(entry: AttackEntry) -> str:
     """The attack's own sentence, its options filled in; an empty text for an attack that has none."""
-    text, values = entry.sentence, {"heading": entry.label, **entry.options}
+    text, values = entry.sentence, {"heading": words.read(entry.label), **entry.options}
     for field in placeholders(text):
         text = text.replace(f"{{{field}}}", str(values[field]))
     return text

@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from ataka.files.records import collected, write_rows
-from ataka.study import Study
+from ataka.study import Study, words
 from report import caption, latex, markdown, names
 from report.claims import printed
 from report.claims.judge import Judged, NotMeasured, Outcome, Verdict, Word
@@ -58,7 +58,7 @@ def text(study: Study, verdicts: Sequence[Verdict], path: Path, *, partial: bool
     """The page at ``path``, in the format of its suffix."""
     from report.render import environment
 
-    template = environment(text=_ESCAPE[path.suffix]).get_template(f"claims{path.suffix}")
+    template = environment(text=_ESCAPE[path.suffix], first=latex.first).get_template(f"claims{path.suffix}")
     return template.render(
         stem=path.stem,
         head=head(study, verdicts, partial=partial),
@@ -167,7 +167,7 @@ def _label(study: Study, verdict: Verdict) -> str:
         dataset, arch = study.stand_in(dataset) or dataset, study.stand_in(arch) or arch
     parts = [names.dataset(dataset, study), names.arch(arch)] if dataset else []
     several = len(claim.sentence.compare) > 1 and claim.dataset
-    parts += [names.method(study.method(claim.comparison.methods[0]).label)] if several else []
+    parts += [names.method(claim.comparison.methods[0], study)] if several else []
     return ", ".join(parts) or _heading(claim.comparison.statistics[0])
 
 
@@ -182,7 +182,7 @@ def _described(study: Study, tested: Outcome) -> str:
         return f"{one.upper()} − {other.upper()}"
     if tested.sentence.kind == "trend":
         return f"slope, {names.attack(contrast.under, study)}"
-    (one, _), (other, _) = ((names.method(study.method(name).label), weight) for name, weight in contrast.weights)
+    (one, _), (other, _) = ((names.method(name, study), weight) for name, weight in contrast.weights)
     return f"{one} − {other}, {names.attack(contrast.under, study)}"
 
 
@@ -237,7 +237,7 @@ def _fields(study: Study, verdict: Verdict) -> dict[str, object]:
         "printed_agrees": "" if agreement is None else str(agreement),
         "sentence": sentence.sentence.strip(),
     }
-    return fields | ({"why": verdict.why} if isinstance(verdict, NotMeasured) else _numbers(verdict))
+    return fields | ({"why": words.plain(verdict.why)} if isinstance(verdict, NotMeasured) else _numbers(verdict))
 
 
 def _numbers(verdict: Judged) -> dict[str, object]:

@@ -122,7 +122,7 @@ class Claim:
                 (names.dataset(self.dataset, study), study.stand_in(self.dataset)),
                 (names.arch(self.arch), study.stand_in(self.arch)),
                 *((names.attack(name, study), study.attacks.get(name)) for name in self.sentence.attacks),
-                *((names.method(study.method(name).label), not study.method(name).planned) for name in self._methods),
+                *((names.method(name, study), not study.method(name).planned) for name in self._methods),
             ]
         else:
             dataset = study.particles.dataset

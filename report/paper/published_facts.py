@@ -294,7 +294,7 @@ def _study() -> Study:
 
 
 def _label(method: str) -> str:
-    return names.method(_study().method(method).label)
+    return names.method(method, _study())
 
 
 def _place(key: tuple[str, str, str]) -> str:

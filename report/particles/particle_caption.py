@@ -79,7 +79,7 @@ def _alike(said: dict[str, str]) -> str:
 
 
 def _generators(table: ParticleTable, study: Study) -> list[tuple[str, Generator]]:
-    return [(names.method(row.label), study.generators[row.generator]) for row in table.lines]
+    return [(row.heading, study.generators[row.generator]) for row in table.lines]
 
 
 def _published() -> Iterator[str]:

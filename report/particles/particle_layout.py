@@ -66,16 +66,14 @@ def lay_out(
 
 
 def _network(study: Study, run: Run) -> str:
-    return (
-        f"{names.method(study.method(run.method).label)} {names.arch(run.arch)} on {names.dataset(run.dataset, study)}"
-    )
+    return f"{names.method(run.method, study)} {names.arch(run.arch)} on {names.dataset(run.dataset, study)}"
 
 
 def _panel(table: ParticleTable, title: str, entry: Callable[[str, str], Entry], *, only_some: bool = False) -> Panel:
     """A row for each generator, or for those that have an entry."""
     sections = []
     for group in table.rows:
-        rows = [Row(row.label, tuple(entry(row.generator, name) for name in table.columns)) for row in group]
+        rows = [Row(row.heading, tuple(entry(row.generator, name) for name in table.columns)) for row in group]
         kept = [row for row in rows if not only_some or any(one.measured for one in row.entries)]
         sections += [tuple(kept)] if kept else []
     return Panel(title, tuple(sections))

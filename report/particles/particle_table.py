@@ -7,7 +7,8 @@ from pydantic import Field, field_validator
 
 from ataka.errors import UserError, nearest
 from ataka.plan import Particles, Run
-from ataka.study import Study
+from ataka.study import Study, words
+from ataka.study.words import Label
 from report.particles import particle_rows
 from report.particles.particle_rows import STATISTICS, ParticleSet
 from report.sources import Source
@@ -20,7 +21,12 @@ class GeneratorRow(Entry):
     alone = ("generator", "label")
 
     generator: str
-    label: str
+    label: Label
+
+    @property
+    def heading(self) -> str:
+        """The words before its numbers."""
+        return words.read(self.label)
 
 
 class ParticleTable(Table):

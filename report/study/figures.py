@@ -12,7 +12,7 @@ from typing import Any
 
 from ataka.errors import UserError, nearest
 from ataka.plan import Cell, Particles
-from report import names
+from report import markdown, names
 from report.accuracies import differences
 from report.claims import judge
 from report.claims.sentences import Contrast
@@ -80,15 +80,15 @@ class Figures:
             due = len(table.sources(study))
             part = "whole" if len(rows) == due else f"{len(rows)} of {due} {table.noun} so far"
             seeds = names.listed([str(seed) for seed in study.seeds])
-            link = f"[Table {table.numbered}](study/{self.scale}/{name}.md)"
+            link = f"[Table {markdown.escape(table.numbered)}](study/{self.scale}/{name}.md)"
             lines.append(f"- {link}: {part}, seed{'s' if len(study.seeds) > 1 else ''} {seeds}")
         return lines
 
     def label(self, method: str) -> str:
-        """The method's label; a variant that has the label of its method says its own part of the name, too."""
+        """The method's label in Markdown; a variant of the same label says its own part of the name, too."""
         study, varied = self._kept.study, differences.varied(method)
-        label = names.method(study.method(method).label)
-        alike = varied in study.methods and names.method(study.methods[varied].label) == label
+        label = markdown.escape(names.method(method, study))
+        alike = varied in study.methods and study.methods[varied].label == study.method(method).label
         return f"{label} ({method.removeprefix(varied).lstrip('.')})" if alike else label
 
     # ---- accuracies

@@ -156,7 +156,7 @@ def _numbers(table: AccuracyTable, study: Study, rows: Sequence[Measurement]) ->
         line = {
             "data set": names.dataset(cell.dataset, study),
             "network": names.arch(cell.arch),
-            "method": names.method(labels.get(cell.method) or study.method(cell.method).label),
+            "method": labels.get(cell.method) or names.method(cell.method, study),
             "attack": table.heading_of(study, cell.attack),
             "seed": str(cell.seed),
             "correct": one.fields["correct"],
@@ -174,9 +174,10 @@ def _choices(kept: Kept, table: Table, study: Study) -> str:
     lines = []
     for run in table.tuned_runs(kept.study):
         for row in kept.choices.get(run, []):
-            label = markdown.escape(names.method(study.method(run.method).label))
+            label = markdown.escape(names.method(run.method, study))
             values = {name: row[name] for name in ("alpha", "status", "split", "n", "clean", "robust")}
             place = {"data set": names.dataset(run.dataset, study), "network": names.arch(run.arch)}
+            place = {name: markdown.escape(text) for name, text in place.items()}
             lines.append({**place, "method": label, **values, "chosen": row["chosen"].replace("no", "")})
     return _grid(lines, words=("data set", "network", "method", "status", "split", "chosen"))
 

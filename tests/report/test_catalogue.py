@@ -172,7 +172,7 @@ def test_a_table_of_ones_own_has_a_heading_a_label_and_words_of_its_own(tmp_path
     assert r"\renewcommand{\thetable}{A\_1}" in tex
     assert r"\label{tab:ours-demo}" in tex
     assert "A title. Seen by nobody yet. " in " ".join(made.caption.text)
-    assert markdown.startswith("**Table A_1.** A title. Seen by nobody yet. ")
+    assert markdown.startswith("**Table A\\_1.** A title. Seen by nobody yet. ")
 
 
 def test_without_a_number_or_a_heading_it_is_called_by_its_name(tmp_path: Path, study: Study) -> None:

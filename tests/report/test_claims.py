@@ -24,7 +24,7 @@ from report.claims.sentences import Claim, Comparison, Contrast, Sentence
 from report.cli import main
 from report.statistics import ALPHA, Floats, PairedBits, PairedT
 from tests.report import studies
-from tests.report.test_render import pdflatex
+from tests.typesetting import compiled
 
 CLAIMS = sentences.load()
 CONFIG = json.dumps(studies.WHOLE)
@@ -349,7 +349,7 @@ def test_from_cells_to_a_page_that_compiles(root: Path, capsys: pytest.CaptureFi
     assert "| CIFAR-100, MN | not measured | this scale leaves out CIFAR-100, MN |" in text
     assert all(one.sentence.sentence.split("[")[0].strip() in text for one in CLAIMS)
     if shutil.which("pdflatex"):
-        pdflatex(root / "claims.tex", pages="3 pages")
+        compiled(root / "claims.tex", pages="3 pages")
 
 
 def test_every_number_stands_in_the_csv(root: Path) -> None:

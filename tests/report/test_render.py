@@ -4,22 +4,23 @@ After a change that is meant: ATAKA_UPDATE_GOLDEN=1 pytest tests/report, then re
 """
 
 import os
-import shutil
-import subprocess
+import re
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pytest
+import yaml
 
 from ataka.errors import UserError
 from ataka.plan import Cell
-from ataka.study import Study
-from report import catalogue, collect, latex, markdown, names, page, render
+from ataka.study import Study, words
+from report import catalogue, collect, latex, markdown, page, render
 from report.accuracies import accuracy_caption
 from report.accuracies.accuracy_table import AccuracyTable
 from report.page import Page
 from tests.report import studies
+from tests.typesetting import ENGINES, compiled
 
 GOLDEN = Path(__file__).with_name("golden")
 
@@ -39,7 +40,7 @@ def build(folder: Path, study: Study, name: str = "table2", **options: Any) -> P
 
 
 def text_of(made: Page) -> str:
-    return " ".join(made.caption.text + made.caption.notes)
+    return words.plain(" ".join(made.caption.text + made.caption.notes))
 
 
 @pytest.mark.parametrize(
@@ -167,11 +168,13 @@ def test_latex_specials_are_escaped(text: str, expected: str) -> None:
     assert latex.escape(text) == expected
 
 
-def test_labels_may_be_latex() -> None:
-    assert latex.label("R&D_1") == r"R\&D\_1"
-    assert latex.label("(S)AT-AKA$_1$") == "(S)AT-AKA$_1$"
-    assert names.method("(S)AT-AKA$_1$") == "(S)AT-AKA_1"
-    assert names.method(r"\textsc{Mine}") == "Mine"
+def test_what_begins_like_an_argument_begins_a_row() -> None:
+    assert [latex.first(text) for text in ("[a]", "*a", "a[b]")] == ["{}[a]", "{}*a", "a[b]"]
+
+
+def test_a_character_that_latex_lacks_is_named_where_no_setting_was_read() -> None:
+    with pytest.raises(UserError, match="LaTeX can't set '日'"):
+        latex.escape("measured on 日本")
 
 
 def test_markdown_specials_are_escaped() -> None:
@@ -191,8 +194,8 @@ def test_the_caption_says_what_other_attacks_and_derived_rows_are(tmp_path: Path
         "CW: CW∞, PGD on the margin loss, 30 steps of 2/255.",
         "Fog of strength 128 (its weight beside an image of 0 to 255, no ℓ∞ budget), 20 steps of 0.01; its field is "
         "normalised over chunks of 128 images, a weaker attack than image by image.",
-        "(S)CAT-AKA, mean: the mean over (S)CAT-AKA S_1, (S)CAT-AKA S_2 and (S)CAT-AKA S_3.",
-        "(S)CAT-AKA, range: the largest minus the smallest of (S)CAT-AKA S_1,",
+        "(S)CAT-AKA, mean: the mean over (S)CAT-AKA S₁, (S)CAT-AKA S₂ and (S)CAT-AKA S₃.",
+        "(S)CAT-AKA, range: the largest minus the smallest of (S)CAT-AKA S₁,",
         "(S)CAT-AKA, chosen: the one with the best PGD-10 accuracy on the validation split.",
     ]:
         assert statement in text
@@ -210,7 +213,7 @@ def test_the_caption_names_the_attacks_that_are_left_out(tmp_path: Path) -> None
 
 
 def test_the_caption_says_whose_teachers_may_be_anothers(tmp_path: Path) -> None:
-    shared = "The teachers of (S)AT-AKA_1 and (S)AT-AKA_2 are taken from the 3 of svgd, not trained anew, wherever"
+    shared = "The teachers of (S)AT-AKA₁ and (S)AT-AKA₂ are taken from the 3 of svgd, not trained anew, wherever"
     assert shared in text_of(build(tmp_path, studies.study(), "table5"))
     median = studies.study(generators={"svgd": {"bandwidth": "median"}})
     assert "not trained anew" not in text_of(build(tmp_path / "median", median, "table5"))
@@ -230,15 +233,106 @@ def test_a_supplement_has_nothing_published_beside_it(tmp_path: Path) -> None:
         build(tmp_path, studies.study(), "table4-fog", beside_published=True)
 
 
-NASTY = {"label": "50% R&D_#1 ~^ <x> |y|"}
+NASTY = {
+    "natural": "50% R&D_#1 ~^ <x> |y|",
+    "en-sat": "ARD (50% of $D$) & more",
+    "n-at-aka": "[N] $\\lambda_{i}$ = 3",
+    "l-at-aka": "* \\textsc{Mine}, costs \\$5",
+    "s-at-aka": 'on "two"\nlines, Größe',
+    "p-at-aka": "e\u0301, “α” ± ½",
+}
+"""Labels, by their methods."""
+SAID = {
+    "natural": ("50\\% R\\&D\\_\\#1 ", "50% R&D\\_#1 \\~^ \\<x\\> \\|y\\|"),
+    "en-sat": ("ARD (50\\% of $D$) \\& more ", "ARD (50% of D) & more"),
+    "n-at-aka": ("{}[N] $\\lambda_{i}$ = 3 ", "\\[N\\] λᵢ = 3"),
+    "l-at-aka": ("{}* \\textsc{Mine}, costs \\$5 ", "\\* Mine, costs \\$5"),
+    "s-at-aka": ("on ``two'' lines, Gr\\\"{o}\\ss{}e ", 'on "two" lines, Größe'),
+    "p-at-aka": ("\\'{e}, ``$\\alpha$'' $\\pm$ $\\frac{1}{2}$ ", "é, “α” ± ½"),
+}
+"""The beginnings of their rows in LaTeX, and their names in Markdown."""
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed (Debian: apt install texlive)")
+def nasty_study() -> Study:
+    methods = studies.SMALL["methods"]
+    labelled = {name: methods.get(name, {}) | {"label": label} for name, label in NASTY.items()}
+    return studies.study(methods=methods | labelled)
+
+
+def nasty_table(folder: Path) -> AccuracyTable:
+    rows = [[name] for name in NASTY] + [[{"range_of": ["natural", "en-sat"], "label": "$\\Delta$ [%]"}]]
+    columns = [
+        {"attack": "clean", "label": "C & D"},
+        {"attack": "fgsm", "label": "[$\\ell_\\infty$]", "note": "at ε = 50%, $\\lambda$ and [x]"},
+        {"mean_of": ["clean", "fgsm"], "label": "* 50%"},
+    ]
+    title = "Robustness (50% of $D$) [as printed] by “$\\ell_\\infty$”"
+    table = {"title": title, "caption": "One & two\n_lines_, 5 \\$.", "heading": "$A_1$ [%]", "columns": columns}
+    table |= {"datasets": ["cifar10"], "archs": ["resnet18"], "rows": rows}
+    (folder / "nasty.yaml").write_text(yaml.safe_dump(table, allow_unicode=True), encoding="utf-8")
+    loaded = catalogue.load("nasty", [folder])
+    assert isinstance(loaded, AccuracyTable)
+    return loaded
+
+
+@pytest.fixture
+def nasty(tmp_path: Path) -> Page:
+    study, root = nasty_study(), studies.root(tmp_path)
+    table = nasty_table(tmp_path)
+    for cell in table.cells(study):
+        studies.write_cell(root, study, cell)
+    collect.write(collect.gather(table, study, str(root)), table, root / "nasty")
+    return page.compose(table, study, str(root))
+
+
+def test_each_methods_numbers_stand_in_its_own_row_whatever_its_label(nasty: Page) -> None:
+    rows = [row for panel in nasty.layout.panels for section in panel.sections for row in section]
+    tex, md = render.tex(nasty).splitlines(), render.md(nasty).splitlines()
+    for (in_latex, in_markdown), row in zip(SAID.values(), rows, strict=False):
+        (line,) = [line.strip() for line in tex if line.strip().startswith(in_latex)]
+        cells = re.split(r"(?<!\\)&", line.removesuffix(" \\\\"))
+        assert line.endswith(" \\\\")
+        assert "%" not in line.replace("\\%", "")
+        assert [re.sub(r"[^\d.]", "", cell) for cell in cells[1:]] == [entry.text for entry in row.entries]
+        (line,) = [line for line in md if line.startswith(f"| {in_markdown} |")]
+        assert len(re.findall(r"(?<!\\)\|", line)) == len(row.entries) + 2
+
+
+def test_notes_and_titles_hold_the_latex_that_labels_may(nasty: Page) -> None:
+    tex, md = render.tex(nasty), render.md(nasty)
+    assert r"\caption[{Robustness (50\% of $D$) [as printed] by ``$\ell_{\infty}$''.}]{%" in tex
+    assert r"\renewcommand{\thetable}{$A_1$ [\%]}" in tex
+    assert r"[$\ell_{\infty}$]: at $\epsilon$ = 50\%, $\lambda$ and [x]." in tex
+    assert r"One \& two \_lines\_, 5 \$." in tex
+    assert r"$\Delta$ [\%]: the largest minus the smallest of 50\% R\&D" in tex
+    assert r"* 50\%: the mean over C \& D and [$\ell_{\infty}$]." in tex
+    assert md.startswith(
+        r"**Table A₁ \[%\].** Robustness (50% of D) \[as printed\] by “ℓ∞”. One & two \_lines\_, 5 \$."
+    )
+    assert r"\[ℓ∞\]: at ε = 50%, λ and \[x\]." in md
+    assert "Δ \\[%\\]: the largest minus the smallest of 50% R&D\\_#1" in md
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_nasty_labels_compile(nasty: Page, engine: str) -> None:
+    tex, _ = render.write(nasty)
+    compiled(tex, engine)
+
+
+@pytest.mark.parametrize("key", ["title", "heading", "caption"])
+@pytest.mark.parametrize("text", ["costs $5", "日本", "\\foo", "two \\\\ lines"])
+def test_what_latex_would_not_set_is_refused_when_a_table_is_read(key: str, text: str, tmp_path: Path) -> None:
+    table = {"title": "T", "datasets": ["cifar10"], "archs": ["resnet18"], "columns": ["clean"], "rows": [["natural"]]}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(table | {key: text}, allow_unicode=True), encoding="utf-8")
+    with pytest.raises(UserError, match=rf"mine.yaml: {key}: "):
+        catalogue.load("mine", [tmp_path])
+
+
+@pytest.mark.parametrize("engine", ENGINES[:1])
 @pytest.mark.parametrize(
     ("settings", "options"),
     [
         (studies.SMALL | {"about": 'a "test" of 50% & more_of #these {braces} \\ ~ ^ $ <>|'}, {}),
-        (studies.SMALL | {"methods": studies.SMALL["methods"] | {"natural": NASTY}}, {}),
         (studies.PAPER, {}),
         (studies.PAPER, {"beside_published": True}),
         *[(studies.PAPER, {"name": name}) for name in catalogue.names() if name != "table2"],
@@ -248,14 +342,14 @@ NASTY = {"label": "50% R&D_#1 ~^ <x> |y|"}
     ],
 )
 def test_it_compiles_on_one_page_within_the_margins(
-    tmp_path: Path, settings: dict[str, Any], options: dict[str, Any]
+    tmp_path: Path, settings: dict[str, Any], options: dict[str, Any], engine: str
 ) -> None:
     tex, _ = render.write(build(tmp_path, studies.study(settings), **options))
-    pdflatex(tex)
+    compiled(tex, engine)
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed (Debian: apt install texlive)")
-def test_it_can_be_put_into_a_document(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ENGINES[:1])
+def test_it_can_be_put_into_a_document(tmp_path: Path, engine: str) -> None:
     tex, _ = render.write(build(tmp_path, studies.study(studies.PAPER)))
     document = tex.with_name("document.tex")
     document.write_text(
@@ -263,15 +357,7 @@ def test_it_can_be_put_into_a_document(tmp_path: Path) -> None:
         "\\begin{document}Before.\\input{table2}Between.\\input{table2}After, Table~\\ref{tab:table2-demo}."
         "\\end{document}"
     )
-    pdflatex(document, pages="2 pages")
-
-
-def pdflatex(tex: Path, pages: str = "1 page") -> None:
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", tex.name]
-    run = subprocess.run(command, cwd=tex.parent, capture_output=True, text=True, errors="replace", check=False)
-    assert run.returncode == 0, run.stdout[-2000:]
-    assert "Overfull \\hbox" not in run.stdout
-    assert f"({pages}," in run.stdout
+    compiled(document, engine, pages="2 pages")
 
 
 def test_several_versions_of_torch_in_one_table_are_named(root: Path, study: Study) -> None:

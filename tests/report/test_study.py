@@ -492,7 +492,7 @@ def test_what_is_missing_reads_so_and_what_is_unknown_is_a_mistake(study: Study)
 def test_variants_are_told_from_their_method(study: Study) -> None:
     of = Figures(Kept(study, {}))
     assert of.label("s-at-aka.input-adv") == "(S)AT-AKA (input-adv)"
-    assert of.label("s-at-aka.n1") == "(S)AT-AKA_1"
+    assert of.label("s-at-aka.n1") == "(S)AT-AKA₁"
     assert of.label("s-at-aka") == "(S)AT-AKA"
 
 
