@@ -189,7 +189,7 @@ class Interrupted(KeyboardInterrupt):
 def interrupted(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A context in which the attack is interrupted once it has kept two checkpoints, eight images a batch."""
     monkeypatch.setattr(memory, "BATCH", 4)
-    monkeypatch.setattr(resume, "pause", lambda _cost: 0.0)
+    monkeypatch.setattr(resume, "pause", lambda _cost, least=0.0: 0.0)
 
     @contextlib.contextmanager
     def context() -> Any:
