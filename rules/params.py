@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ataka import plan
 from ataka.plan import Cell
+from ataka.plan.code import Module
 from ataka.plan.digests import code_digest
 from ataka.study import Study
 from ataka.study.config import HOME
@@ -144,5 +145,5 @@ def _words(study: Study, sources: Iterable[Source]) -> dict[str, list[object]]:
 
 def _templates() -> list[str]:
     """The templates of pages, and the module that sets their words, which lies in a room that is never hashed."""
-    files = [*sorted((HOME / "report/templates").iterdir()), HOME / "ataka/study/words.py"]
-    return [path.read_text(encoding="utf-8") for path in files]
+    templates = [path.read_text(encoding="utf-8") for path in sorted((HOME / "report/templates").iterdir())]
+    return [*templates, Module(HOME / "ataka/study/words.py", "ataka.study.words").worded]

@@ -41,6 +41,8 @@ class Retries:
 
     def in_vain(self, stage: Stage, wildcards: Wildcards, attempt: int) -> bool:
         """Whether this attempt can only repeat the last words of those before; it is then the last one."""
+        if self._workflow.is_main_process and self._workflow.local_exec:
+            return False  # attempts are noted on a cluster alone
         past = self._past(stage, wildcards, attempt)
         reason = attempts.given_up(past)
         if not self._workflow.is_main_process:

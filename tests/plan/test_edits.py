@@ -109,7 +109,8 @@ def labels(tree: Tree) -> None:
 def captions(tree: Tree) -> None:
     """And health comparisons, checks and costs, which come with an attack."""
     for name in WORDS.constants:
-        tree.append("ataka/attacks", f"\n{name} = ()\n")
+        value = '"another"' if name in ("LABEL", "PAPER_NOTE", "SENTENCE") else "()"
+        tree.append("ataka/attacks", f"\n{name} = {value}\n")
     for name in WORDS.functions:
         tree.append("ataka/attacks", f'\n\ndef {name}(options: object) -> str:\n    return "another"\n')
 

@@ -719,4 +719,4 @@ def test_a_gpu_that_is_not_there_is_refused(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     said = refused("evaluate", f"{CELLS}/natural/seed0/pgd.csv", device="cuda")
-    assert "device: cuda is asked for, but torch sees no GPU here; use device: auto or cpu" in said
+    assert "device: cuda asks for a GPU, but torch sees none here; use device: auto or cpu" in said

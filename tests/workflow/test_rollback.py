@@ -47,7 +47,7 @@ class Damage:
     asked: tuple[str, ...]
     said: str
     file: str = ""
-    made: str = "never"
+    made: str | tuple[str, ...] = "never"
     """Starts the paths of what is made before the job that fails."""
 
 
@@ -60,7 +60,7 @@ DAMAGE = {
     "a training that diverges": Damage((TABLE, *diverge("natural")), "no longer finite"),
     "teachers that diverge": Damage((TABLE, *diverge("table2")), "no longer finite"),
     "candidates that all diverge": Damage(
-        (STUDENT, *HOT), "no alpha can be chosen", made=f"{RUNS}/s-at-aka/seed0/alpha"
+        (STUDENT, *HOT), "no alpha can be chosen", made=(f"{RUNS}/s-at-aka/seed0/alpha", f"{RUNS}/s-at-aka/.resume/")
     ),
 }
 
