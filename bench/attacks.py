@@ -72,14 +72,14 @@ def _fgsm(network: nn.Module, x: Tensor, y: Tensor) -> dict[str, Attack]:
 
 
 def _bare(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """Nothing but the steps."""
-    for parameter in network.parameters():
-        parameter.requires_grad_(False)
+    """Nothing but the steps; weights need no gradient meanwhile."""
+    network.requires_grad_(False)
     x_adv = x.clone()
     for _ in range(STEPS):
         x_adv.requires_grad_()
         (gradient,) = torch.autograd.grad(functional.cross_entropy(network(x_adv), y, reduction="sum"), x_adv)
         x_adv = (x_adv.detach() + STEP * gradient.sign()).clamp(x - EPS, x + EPS).clamp(0, 1)
+    network.requires_grad_(True)  # as the other contestants get it: most of them compute the weights' gradients, too
     return x_adv
 
 

@@ -4,9 +4,10 @@ import csv
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench import __main__ as command
-from bench import gpu, timing
+from bench import attacks, gpu, networks, timing
 
 
 def test_each_contestant_has_its_turn_first() -> None:
@@ -34,6 +35,18 @@ def test_a_smoke_run_writes_its_table(name: str, tmp_path: Path) -> None:
     assert all(float(line["seconds"]) > 0 and "torch" in line["versions"] for line in lines)
     page = (tmp_path / "performance.md").read_text()
     assert all(line["seconds"] in page for line in lines)
+
+
+def test_every_contestant_leaves_the_network_that_they_share_as_it_was() -> None:
+    """A network whose weights need no gradient would cost the next contestants less."""
+    network = networks.build("resnet10-w8")
+    x, y = networks.images(network, 4)
+    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    for name, attack in (attacks._pgd(network, x, y) | attacks._fgsm(network, x, y)).items():
+        attack()
+        assert all(weight.requires_grad for weight in network.parameters()), name
+        assert not any(module.training for module in network.modules()), name
+        torch.testing.assert_close(network.state_dict(), before, rtol=0, atol=0, msg=name)
 
 
 def test_an_unknown_measurement_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
