@@ -19,7 +19,7 @@ from ataka.attacks.acceleration import OFF, Switches, switched
 from ataka.datasets.images import Split
 from ataka.models.mixture import Mixture
 from ataka.study import Setup
-from ataka.training import loop
+from ataka.training import Objective, loop
 from ataka.training.averaging import Averages
 from ataka.training.epoch import Epoch
 from ataka.training.meters import Watch
@@ -58,11 +58,7 @@ def _method(task: Task, method: ModuleType, batches: int, rounds: int) -> Iterat
 
 
 def _ours(task: Task, method: ModuleType, data: Split) -> Callable[[Switches], None]:
-    network, teacher = build(task.arch, 0), build(task.arch, 1).requires_grad_(False)
-    options = method.Options(**({} if method is natural else ATTACK))
-    roles = method.teachers(options) if hasattr(method, "teachers") else ()
-    taught = {"teachers": dict.fromkeys(roles, Mixture([teacher]))} if roles else {}
-    objective = method.create(options, **taught)
+    network, objective = build(task.arch, 0), objective_of(method, build(task.arch, 1))
     rates = {"learning_rate": 0.01, "momentum": 0.9, "weight_decay": 5e-4, "milestones": []}
     setup = Setup.model_validate({"epochs": 1, "batch_size": task.batch, "probe": None, **rates})
     facts = datasets.find("cifar10").specification
@@ -78,6 +74,15 @@ def _ours(task: Task, method: ModuleType, data: Split) -> Callable[[Switches], N
                     loop._step(training, objective, batch, watch)
 
     return epoch
+
+
+def objective_of(method: ModuleType, teacher: nn.Module) -> Objective:
+    """``method`` as its authors set it, taught by ``teacher``, which is frozen, wherever it wants a teacher."""
+    options = method.Options(**({} if method is natural else ATTACK))
+    roles = method.teachers(options) if hasattr(method, "teachers") else ()
+    taught = {"teachers": dict.fromkeys(roles, Mixture([teacher.requires_grad_(False)]))} if roles else {}
+    objective: Objective = method.create(options, **taught)
+    return objective
 
 
 # ---- the published algorithms
@@ -149,10 +154,10 @@ def _trades(network: nn.Module, _teacher: nn.Module, x: Tensor, y: Tensor) -> Te
         told = network(x)
     x_adv = _pgd(x, _gaussian(x), lambda each: _kl(told, network(each)))
     network.train()
-    logits = network(x)
+    logits, adversarial_logits = network(x), network(x_adv)
     with torch.no_grad():
         network(x)  # theirs computes f(x) twice
-    return functional.cross_entropy(logits, y) + 6 * _kl(logits, network(x_adv))
+    return functional.cross_entropy(logits, y) + 6 * _kl(logits, adversarial_logits)
 
 
 def _mart(network: nn.Module, _teacher: nn.Module, x: Tensor, y: Tensor) -> Tensor:

@@ -1,13 +1,19 @@
 """Do the measurements of speed run, and say what they measured?"""
 
 import csv
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
+from torch import Tensor
 
+from ataka import streams
+from ataka.attacks import linf
+from ataka.training import Batch
 from bench import __main__ as command
-from bench import attacks, gpu, networks, timing
+from bench import attacks, gpu, networks, timing, training
 
 
 def test_each_contestant_has_its_turn_first() -> None:
@@ -35,6 +41,31 @@ def test_a_smoke_run_writes_its_table(name: str, tmp_path: Path) -> None:
     assert all(float(line["seconds"]) > 0 and "torch" in line["versions"] for line in lines)
     page = (tmp_path / "performance.md").read_text()
     assert all(line["seconds"] in page for line in lines)
+
+
+@pytest.mark.parametrize("method", training.METHODS, ids=lambda method: method.__name__.rpartition(".")[2])
+def test_a_transcription_takes_the_step_that_our_method_takes(
+    method: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From one start, in float64: the same loss, gradients and running statistics, attack included."""
+    name = method.__name__.rpartition(".")[2]
+    monkeypatch.setattr(training, "STEPS", 2)
+    monkeypatch.setitem(training.ATTACK, "steps", 2)
+    uniform = partial(linf.uniform_start, eps=training.EPS)
+    for kind, start in (("_uniform", uniform), ("_gaussian", partial(linf.gaussian_start, deviation=0.001))):
+        monkeypatch.setattr(training, kind, lambda x, start=start: start(x, generator=streams.generator(0, "start", 0)))
+    x, y = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(2)).double(), torch.arange(4)
+    ours, theirs = (networks.build("resnet10-w8").double().train() for _ in range(2))
+    teacher = networks.build("resnet10-w8", 1).double()
+    batch = Batch(x=x, y=y, index=y, stream=partial(streams.generator, 0))
+    (loss,) = training.objective_of(method, teacher).losses([ours], batch)
+    published: Tensor = training.PLAIN[name](theirs, teacher, x, y)
+    assert loss.item() == pytest.approx(published.item(), rel=1e-9)
+    loss.backward()
+    published.backward()
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), rtol=1e-9, atol=1e-12)
 
 
 def test_every_contestant_leaves_the_network_that_they_share_as_it_was() -> None:
