@@ -1,7 +1,7 @@
 """docs/performance.md from the CSVs beside it."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
@@ -10,9 +10,11 @@ HEAD = """# Performance
 
 Each table is one run of `python -m bench NAME`, which times its contestants in turn, in one process or in processes
 that wait for each other. Seconds are medians, with the quartiles of all rounds. Speed is relative to one of the
-contestants (1.00). `make bench` makes all of it again, in an environment of its own. This page is generated:
-`python -m bench page`.
+contestants (1.00). `make bench` makes these again, in an environment of its own; `python -m bench.gpu`, on a GPU,
+makes the tables of what a GPU gives. This page is generated: `python -m bench page`.
 """
+
+Line = dict[str, str]
 
 
 def write(folder: Path) -> None:
@@ -30,25 +32,31 @@ def _lines(folder: Path) -> Iterator[str]:
         yield from _on_a_gpu(lines) if path.stem == "gpu" else _in_turn(lines)
 
 
-def _in_turn(lines: list[dict[str, str]]) -> Iterator[str]:
+def _in_turn(lines: list[Line]) -> Iterator[str]:
     yield f"{lines[0]['machine']}; {lines[0]['versions']}.\n"
-    for task, group in groupby(lines, key=lambda line: line["task"]):
-        yield f"**{task}**\n"
-        yield "| | seconds | quartiles | speed | |"
-        yield "|---|---:|---:|---:|---|"
-        for line in group:
-            quartiles = f"{line['low']} to {line['high']}"
-            yield f"| {line['contestant']} | {line['seconds']} | {quartiles} | {line['speed']} | {line['note']} |"
-        yield ""
+    yield from _tables(lines, "task", ("seconds", "quartiles", "speed"), _timed)
 
 
-def _on_a_gpu(lines: list[dict[str, str]]) -> Iterator[str]:
+def _timed(line: Line) -> tuple[str, ...]:
+    return line["contestant"], line["seconds"], f"{line['low']} to {line['high']}", line["speed"], line["note"]
+
+
+def _on_a_gpu(lines: list[Line]) -> Iterator[str]:
     yield f"{lines[0]['device']}; Python {lines[0]['python']}, torch {lines[0]['torch']}.\n"
-    for kind, group in groupby(lines, key=lambda line: line["kind"]):
-        yield f"**{kind}**\n"
-        yield "| | value | plain | share of peak | |"
+    yield from _tables(lines, "kind", ("value", "plain", "share of peak"), _measured)
+
+
+def _measured(line: Line) -> tuple[str, ...]:
+    return line["name"], f"{line['value']} {line['unit']}".strip(), line["plain"], line["peak"], line["note"]
+
+
+def _tables(
+    lines: list[Line], by: str, numbers: tuple[str, str, str], cells: Callable[[Line], tuple[str, ...]]
+) -> Iterator[str]:
+    """A table for each value of column ``by``: a name, the three ``numbers``, a note."""
+    for title, group in groupby(lines, key=lambda line: line[by]):
+        yield f"**{title}**\n"
+        yield f"| | {' | '.join(numbers)} | |"
         yield "|---|---:|---:|---:|---|"
-        for line in group:
-            value = f"{line['value']} {line['unit']}".strip()
-            yield f"| {line['name']} | {value} | {line['plain']} | {line['peak']} | {line['note']} |"
+        yield from (f"| {' | '.join(cells(line))} |" for line in group)
         yield ""
