@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from ataka import datasets, evaluation, models, training
+from ataka.attacks import acceleration
 from ataka.attacks.acceleration import OFF, Switches, switched
 from ataka.datasets.images import Split
 from ataka.files.resume import States
@@ -276,9 +277,8 @@ class Bench:
     ) -> float:
         networks = make()
         with switched(switches):
-            if switches.channels_last:
-                for network in networks:
-                    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            for network in networks:
+                acceleration.arrange(network, self._images(2)[0], bfloat16=switches is not OFF)
             return batch / min(self._seconds(lambda: step(networks), rounds=1 if self.sizes.tiny else 3))
 
     def _seconds(self, work: Callable[[], object], rounds: int) -> list[float]:
