@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ataka.attacks import ascent, fgsm
-from ataka.attacks.acceleration import Switches, switched
-from bench.networks import SMOKE, TASKS, build, images
+from ataka.attacks.acceleration import switched
+from bench.networks import FAST, SMOKE, TASKS, build, images
 from bench.timing import Row, in_turn, rows
 
-FAST = Switches(fold=True, channels_last=True)
 EPS, STEP, STEPS = 0.5 / 255, 0.1 / 255, 20
 """Small: networks that are not trained are fooled by more, and where none stands, agreement says nothing."""
 Attack = Callable[[], Tensor]

@@ -15,8 +15,7 @@ from ataka import evaluation
 from ataka.attacks import aa
 from ataka.attacks.acceleration import switched
 from ataka.datasets.images import Split
-from bench.attacks import FAST
-from bench.networks import Task, build
+from bench.networks import FAST, Task, build
 from bench.timing import Row, in_turn, rows, seconds_of, timing
 
 EPS = "0.2/255"

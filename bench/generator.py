@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.networks import SMOKE, Task
-from bench.timing import Row, Timing, rows, timing
+from bench.timing import Row, clocked, rows
 
 COMMIT = "6c62ef6"
 """The last one before networks were folded."""
@@ -66,16 +66,10 @@ def _task(task: Task, older: Path | None, steps: int, rounds: int) -> Iterator[R
     if older:
         places[f"commit {COMMIT}"] = (older, "plain")
     players = {name: _Player(root, task, steps, how) for name, (root, how) in places.items()}
-    names = list(players)
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    for turn in range(rounds + 1):
-        for name in [*names[turn % len(names) :], *names[: turn % len(names)]]:
-            took = players[name].once()
-            seconds[name] += [took] if turn else []
+    timings = clocked({name: player.once for name, player in players.items()}, rounds)
     for player in players.values():
         player.process.kill()
-    timings: list[Timing] = [timing(name, found) for name, found in seconds.items()]
-    yield from rows(f"generator, n = 3, {steps} steps, {task}", timings, names[-1])
+    yield from rows(f"generator, n = 3, {steps} steps, {task}", timings, list(players)[-1])
 
 
 class _Player:

@@ -40,9 +40,9 @@ from ataka.study.setups import Precision
 from ataka.training import Batch
 from ataka.training import precision as precision_of_training
 from baselines.natural import Natural
+from bench.networks import FAST
 from bench.timing import FOLDER
 
-FAST = Switches(fold=True, channels_last=True)
 LIMIT = 480.0
 """Seconds, after which what is left is named and not measured."""
 Measurement = Callable[[], "Iterator[Line]"]

@@ -1,4 +1,4 @@
-"""The networks and images that measurements share: untrained, with statistics that aren't the identity."""
+"""What measurements share: the switches of ours, networks with statistics that aren't the identity, images."""
 
 from typing import NamedTuple
 
@@ -6,6 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from ataka import models
+from ataka.attacks.acceleration import Switches
+
+FAST = Switches(fold=True, channels_last=True)
+"""The study's default switches of speed."""
 
 
 class Task(NamedTuple):

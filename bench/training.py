@@ -26,10 +26,9 @@ from ataka.training.meters import Watch
 from ataka.training.precision import generating, updating
 from ataka.training.state import Training
 from baselines import ard, iad, mart, natural, rslad, sat, trades
-from bench.networks import Task, build
+from bench.networks import FAST, Task, build
 from bench.timing import Row, in_turn, rows
 
-FAST = Switches(fold=True, channels_last=True)
 EPS, STEP, STEPS = 8 / 255, 2 / 255, 10
 ATTACK = {"eps": "8/255", "step_size": "2/255", "steps": STEPS}
 TASKS = (Task("resnet18", 16, 1), Task("resnet10-w8", 64, 1))
