@@ -31,11 +31,9 @@ from ataka.errors import UserError, missing, reason, unknown
 from ataka.files.disk import sha256 as sha256_of
 from ataka.files.locate import locate
 from ataka.files.records import read_json
-from ataka.files.tensors import fill, load_tensors
 from ataka.models import checkpoints, normalised
-from ataka.models.mixture import Mixture
 from ataka.plan.code import code_digest
-from ataka.stages.common import imported
+from ataka.stages.common import filled, imported
 from ataka.study import Checkpoint
 from ataka.study.methods import Normalisation
 
@@ -168,7 +166,9 @@ def _file(
     if average := _average(network):
         if weights is not None or normalise is not None:
             raise UserError(f"{network} is an average of networks, which takes no other weights and no normalisation")
-        return Source(_mixture(file, arch, facts, average), checkpoint, f"the average of {network}")
+        members, kind = average["members"], average["average"]
+        averaged = filled(arch, facts, file, torch.device("cpu"), members=members, average=kind)
+        return Source(averaged, checkpoint, f"the average of {network}")
     try:
         loaded = imported(entry, facts)
     except UserError as error:
@@ -207,19 +207,6 @@ def _average(network: str) -> Mapping[str, Any]:
     """The settings of a run whose network is an average of several; an empty mapping for any other network."""
     settings = _run(network).get("settings", {})
     return settings if settings.get("members", 1) > 1 else {}
-
-
-def _mixture(file: Path, arch: str, facts: Specification, settings: Mapping[str, Any]) -> nn.Module:
-    """An averaged ensemble, as a study evaluates it."""
-    tensors, members = load_tensors(file), []
-    for index in range(settings["members"]):
-        prefix = f"members.{index}."
-        held = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        network = networks.build(arch, facts, device=torch.device("cpu"))
-        members.append(normalised.as_saved(network, held))
-    mixture = Mixture(members, average=settings["average"])
-    fill(mixture, tensors, file)
-    return mixture.eval()
 
 
 # ---- networks that bring their weights along

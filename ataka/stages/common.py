@@ -25,7 +25,7 @@ from ataka.machine import leases, slurm
 from ataka.machine.meter import Usage
 from ataka.machine.progress import Progress
 from ataka.models import normalised
-from ataka.models.mixture import Mixture
+from ataka.models.mixture import Average, Mixture
 from ataka.plan import Cell, Node, Particles, Run, Tape, commands, digests
 from ataka.study import Checkpoint, Study
 from ataka.training import Failed
@@ -59,18 +59,25 @@ def load(study: Study, root: str, node: Run, device: torch.device) -> nn.Module:
     method = study.method(node.method)
     require_current(study, root, node)
     facts = study.dataset(node.dataset).specification
-    tensors = load_tensors(node.model(root))
+    members = method.members if method.joint or not node.part else 1
+    return filled(node.arch, facts, node.model(root), device, members=members, average=method.average)
+
+
+def filled(
+    arch: str, facts: Specification, path: Path, device: torch.device, *, members: int, average: Average
+) -> nn.Module:
+    """The network in a run's file ``path``, in evaluation mode: a single one, or the ``average`` of ``members``."""
+    tensors = load_tensors(path)
 
     def build(prefix: str = "") -> nn.Module:
         held = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        return normalised.as_saved(networks.build(node.arch, facts, device=device), held)
+        return normalised.as_saved(networks.build(arch, facts, device=device), held)
 
-    if method.members > 1 and (method.joint or not node.part):
-        members = [build(f"members.{index}.") for index in range(method.members)]
-        network: nn.Module = Mixture(members, average=method.average)
+    if members > 1:
+        network: nn.Module = Mixture([build(f"members.{index}.") for index in range(members)], average=average)
     else:
         network = build()
-    fill(network, tensors, node.model(root))
+    fill(network, tensors, path)
     return network.to(device).eval()
 
 
