@@ -197,10 +197,11 @@ def _fits(entry: Checkpoint, arch: str, facts: Specification) -> bool:
 
 
 def _run(network: str | Path) -> Mapping[str, Any]:
-    """The run.json beside the network of a run; an empty mapping where it is none."""
-    path = Path(network)
-    record = path.with_name("run.json")
-    return read_json(record) if path.name == "model.safetensors" and record.is_file() else {}
+    """The run.json beside the network of a run; an empty mapping where it is none. UserError if the file is missing."""
+    if Path(network).name != "model.safetensors":
+        return {}
+    record = locate(str(network)).with_name("run.json")
+    return read_json(record) if record.is_file() else {}
 
 
 def _average(network: str) -> Mapping[str, Any]:

@@ -394,6 +394,8 @@ def test_a_clean_accuracy_near_chance_is_told_at_once_and_on_the_page(
     ("arguments", "message"),
     [
         (["nope.pt", "--arch", ARCH, "--dataset", "digits"], "there is no file nope.pt"),
+        ([".", "--arch", ARCH, "--dataset", "digits"], "there is no file ."),
+        (["results/demo/runs/nope/model.safetensors"], "there is no file results/demo/runs/nope/model.safetensors"),
         (["my.pt", "--arch", ARCH], "my.pt: name the data set whose classes"),
         (["my.pt", "--dataset", "digits"], "my.pt holds weights alone: name the network"),
         (["my.pt", "--arch", "resnet81", "--dataset", "digits"], "unknown architecture 'resnet81'; did you mean"),
