@@ -18,7 +18,8 @@ from ataka.study.config import DEFAULT_SCALE
 
 Images = tuple[Tensor, Tensor]
 """Images (N,C,H,W), uint8 or float in [0,1], and labels (N,) int64."""
-_NO_METHOD = {"network": {"label": "a network of others"}}
+UNNAMED = {"network": {"label": "a network of others"}}
+"""The methods of a study that trains nothing: no module of a method is loaded for them."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,10 @@ def test_split(study: Study, dataset: str) -> Split:
 
 
 def _study(scale: str, attack: str, eps: str | None, options: Mapping[str, Any], images: int | None) -> Study:
-    known = config.load(scale, methods=_NO_METHOD)
+    known = config.load(scale, methods=UNNAMED)
     known.attack(attack)  # refuses an unknown name, and says the nearest
     changes: dict[str, Any] = {"attacks": {attack: {**options, **({"images": images} if images else {})}}}
-    return config.load(scale, changes | ({"eps": eps} if eps else {}), methods=_NO_METHOD)
+    return config.load(scale, changes | ({"eps": eps} if eps else {}), methods=UNNAMED)
 
 
 def _split(images: Tensor, labels: Tensor) -> Split:

@@ -4,21 +4,18 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ataka import plan
-from ataka.errors import UserError, remedied
+from ataka.errors import UserError
 from ataka.files.locate import expanded
-from ataka.files.records import read_json, write_json
 from ataka.plan import Cell
 from ataka.study import Study, config
 from ataka.study.config import DEFAULT_SCALE
 from ataka.study.layers import overlay
 
-RECORD = "audit.json"
-_UNNAMED = {"network": {"label": "a network of others"}}
 _EXAMPLES = """
 networks:
   my.pt                          weights in a file (torch.save or safetensors), with --arch
@@ -62,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def audit(options: argparse.Namespace) -> None:
     """Attack a network of others; writes the cells and the page of the audit below its folder."""
     from ataka.library import networks
-    from ataka.library.evaluation import test_split
+    from ataka.library.evaluation import UNNAMED, test_split
     from ataka.stages.common import device_of
     from ataka.stages.evaluate import Subject
     from report.audit import against, evaluation, page
@@ -71,11 +68,11 @@ def audit(options: argparse.Namespace) -> None:
     dataset, arch = networks.described(options.network, dataset=options.dataset, arch=options.arch)
     scale = options.scale or _scale(options)
     changes = config.overrides(options.config)
-    known = config.load(scale, changes, methods=_UNNAMED)
+    known = config.load(scale, changes, methods=UNNAMED)
     attacks = _attacks(known, options.attacks)
     settings = overlay(changes, _changes(options, attacks))
     settings.setdefault("threads", min(known.threads, len(os.sched_getaffinity(0))))
-    facts = config.load(scale, settings, methods=_UNNAMED).dataset(dataset).specification
+    facts = config.load(scale, settings, methods=UNNAMED).dataset(dataset).specification
     given = {key: getattr(options, key) for key in ("weights", "mean", "std")}
     source = networks.obtain(options.network, dataset, facts, arch=arch, **given)
     name = _name(options.name or options.network)
@@ -90,7 +87,7 @@ def audit(options: argparse.Namespace) -> None:
     cells = [Cell(dataset, source.checkpoint["arch"], name, options.seed, attack) for attack in attacks]
     rivals = against.rivals(study, cells, split, options.against, changes) if options.against else None
     about = {"network": options.network, "name": name, "dataset": dataset, "checkpoint": dict(source.checkpoint)}
-    _begin(Path(root), about)
+    page.begin(Path(root), about)
     print(f"audit {name}: {source.words}", file=sys.stderr)
     network = source.network.to(device)
     subject = Subject(network, network, options.network, source.checkpoint["sha256"])
@@ -146,19 +143,3 @@ def _name(network: str) -> str:
     path = Path(network.rpartition(":")[2])
     stem = "-".join(path.parts[-3:-1]) if path.name == "model.safetensors" else path.stem
     return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-") or "network"
-
-
-def _begin(root: Path, about: Mapping[str, Any]) -> None:
-    """Claim ``root`` for this network; UserError if an audit of another one lies there."""
-    record = root / RECORD
-    if record.exists():
-        with remedied("delete the folder, or choose another by --out"):
-            there = read_json(record, "checkpoint", "dataset")
-        for name in ("dataset", "checkpoint"):
-            if there[name] != about[name]:
-                raise UserError(
-                    f"{root} holds the audit of another network or data set, {there['network']} on {there['dataset']}: "
-                    "choose another folder by --out, or delete that one"
-                )
-    else:
-        write_json(record, about)

@@ -41,45 +41,46 @@ class Audit:
         """Measure ``cell``, or take it as it is if it was measured before; with ``images`` x_adv is kept, too."""
         identity = {"model": self.subject.sha256, "settings": plan.digest(plan.settings_of(self.study, cell))}
         kept = Images(Path(self.root, "images", f"{cell.attack}.safetensors"), identity)
-        if not self._is_current(cell) or (images and not kept.current):
-            kept.remove()
+        held = self._current(cell)
+        if held is None or (images and not kept.current):
+            kept.remove(parts=not images)
             self._measure(cell, kept if images else None)
+            held = self._read(cell)
         else:
             self._say(cell, f"measured before: {cell.csv(self.root)}")
-        self._take(cell)
+        self._measured[cell], self.bits[cell] = held
         self._warn()
 
     # ---- a cell that is there
 
-    def _is_current(self, cell: Cell) -> bool:
-        """Whether the cell is there, whole, and of this network, these images, settings and code; says if it isn't."""
+    def _current(self, cell: Cell) -> tuple[Measurement, Bits] | None:
+        """The cell, if it is whole, and of this network, these images, settings and code; says if it isn't."""
         path = cell.csv(self.root)
         if not path.exists():
-            return False
+            return None
         try:
             with remedied(_AGAIN):
-                self._take(cell)
+                measured, verdicts = self._read(cell)
         except UserError as error:
             self._say(cell, str(error))
-            return False
-        fields = self._measured.pop(cell).fields
+            return None
         expected = {
             "model_sha256": self.subject.sha256,
             "data_sha256": self.split.digest(),
             "code_sha256": digests.code_digest(plan.code_of(self.study, cell)),
         }
-        other = [name for name, value in expected.items() if fields[name] != value]
+        other = [name for name, value in expected.items() if measured.fields[name] != value]
         if other:
             self._say(cell, f"{path} is of another {', '.join(other)}; {_AGAIN}")
-        return not other
+            return None
+        return measured, verdicts
 
-    def _take(self, cell: Cell) -> None:
+    def _read(self, cell: Cell) -> tuple[Measurement, Bits]:
         path = cell.csv(self.root)
         rows = read_rows(path, measurements.COLUMNS)
         measured = measurements.check(rows, self.study, cell, str(path))
         require_sealed(rows, path)
-        self.bits[cell] = measurements.bits(measured, self.root)
-        self._measured[cell] = measured
+        return measured, measurements.bits(measured, self.root)
 
     # ---- a cell in the making
 

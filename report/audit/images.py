@@ -57,9 +57,11 @@ class Images:
         save_tensors(self.path, {"x_adv": x_adv, "y": labels[: len(x_adv)]}, self.identity)
         shutil.rmtree(self._parts)
 
-    def remove(self) -> None:
-        """Remove the file, whose cell is measured without keeping images."""
+    def remove(self, *, parts: bool) -> None:
+        """Remove the file, whose cell is measured anew, and the ``parts`` that an interrupted audit has left."""
         self.path.unlink(missing_ok=True)
+        if parts:
+            shutil.rmtree(self._parts, ignore_errors=True)
 
     def _files(self) -> list[tuple[int, Path]]:
         return [(int(part.stem), part) for part in sorted(self._parts.glob("[0-9]*.safetensors"))]

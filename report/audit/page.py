@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ataka.errors import UserError, remedied
 from ataka.files.cells import numbers
-from ataka.files.records import write_json
+from ataka.files.records import read_json, write_json
 from ataka.study import words
 from ataka.study.attacks import AttackEntry, placeholders
 from report import markdown, names, render
@@ -16,6 +17,22 @@ from report.audit.robustbench import write_entry
 from report.union import worst
 
 PAGE, RECORD, ENTRY = "audit.md", "audit.json", "robustbench.json"
+
+
+def begin(root: Path, about: Mapping[str, Any]) -> None:
+    """Claim ``root`` for this network; UserError if an audit of another one lies there."""
+    record = root / RECORD
+    if record.exists():
+        with remedied("delete the folder, or choose another by --out"):
+            there = read_json(record, "checkpoint", "dataset")
+        for name in ("dataset", "checkpoint"):
+            if there[name] != about[name]:
+                raise UserError(
+                    f"{root} holds the audit of another network or data set, {there['network']} on {there['dataset']}: "
+                    "choose another folder by --out, or delete that one"
+                )
+    else:
+        write_json(record, about)
 
 
 def write(audit: Audit, about: Mapping[str, Any], compared: Comparison | None) -> list[Path]:

@@ -240,6 +240,14 @@ def test_images_of_an_attack_that_was_interrupted_without_them_are_refused(
     assert len(load_file("audits/my/images/pgd.safetensors")["x_adv"]) == 16
 
 
+def test_an_audit_that_goes_on_without_images_leaves_no_parts_of_them(here: Path, interrupted: Any) -> None:
+    with interrupted():
+        assert audit(*FAST, "--images", "16", "--save-images") == 130
+    assert Path("audits/my/images/pgd.parts").is_dir()
+    assert audit(*FAST, "--images", "16") == 0
+    assert [path.name for path in Path("audits/my/images").iterdir()] == ["clean.safetensors"]
+
+
 def test_saved_images_are_those_judged_within_the_budget(here: Path, weights: Path) -> None:
     assert audit(*FAST, "--save-images") == 0
     saved = load_file("audits/my/images/pgd.safetensors")
