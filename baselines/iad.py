@@ -85,6 +85,11 @@ def heeds(options: Options) -> tuple[str, ...]:
     return ("awp", "smoothing") if others < 1 else ("awp",)
 
 
+def forwards(options: Options) -> dict[str, float]:
+    """A teacher's forwards of an image in a step: version I shows it x and x'."""
+    return {"robust": 2 if options.version == "I" else 1}
+
+
 def create(options: Options, *, teachers: Mapping[str, Mixture]) -> "IAD":
     """The teachers are frozen and in evaluation mode; "standard" is the naturally trained one."""
     return IAD(options, teachers)

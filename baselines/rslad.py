@@ -81,6 +81,11 @@ def heeds(options: Options) -> tuple[str, ...]:
     return ("awp",)
 
 
+def forwards(options: Options) -> dict[str, float]:
+    """The teachers' forwards of an image in a step: x, and x' where weights come from there."""
+    return {"robust": 2 if options.amalgamate_on == "adversarial" else 1}
+
+
 def create(options: Options, *, teachers: Mapping[str, Mixture]) -> "RSLAD":
     """``teachers["robust"]`` is frozen and in evaluation mode."""
     return RSLAD(options, teachers["robust"])

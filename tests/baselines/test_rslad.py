@@ -126,6 +126,15 @@ def test_batch_statistics_move_as_the_reading_says(kind: str | None, on: str, mo
     assert all(parameter.requires_grad for parameter in student.parameters())
 
 
+@pytest.mark.parametrize("kind", [None, *AMALGAMATIONS])
+@pytest.mark.parametrize("on", ["clean", "adversarial"])
+def test_the_teachers_compute_as_often_as_the_plan_counts(kind: str | None, on: str) -> None:
+    chosen, teacher = options(amalgamation=kind, amalgamate_on=on), oracle.ensemble()
+    with oracle.forwards(teacher.members[0]) as shown:
+        [*rslad.create(chosen, teachers={"robust": teacher}).losses([tiny.dense().train()], tiny.batch())]
+    assert rslad.forwards(chosen) == {"robust": len(shown)}
+
+
 @pytest.mark.parametrize("kind", AMALGAMATIONS)
 @pytest.mark.parametrize("on", ["clean", "adversarial"])
 def test_teachers_that_agree_give_the_same_result_however_amalgamated(

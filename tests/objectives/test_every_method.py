@@ -212,6 +212,21 @@ def step(case: Case, progress: float, **changes: Any) -> list[nn.Module]:
     return networks
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if case.method.teachers], ids=str)
+def test_teachers_compute_as_often_as_the_plan_counts(case: Case) -> None:
+    """A forward whose gradient goes back to the images counts twice."""
+    counted, teachers = config.facts(STUDY, case.name).forwards, case.teachers()
+    seen = dict.fromkeys(teachers, 0)
+    for role, teacher in teachers.items():
+
+        def note(_member: nn.Module, given: tuple[Tensor, ...], role: str = role) -> None:
+            seen[role] += 2 if given[0].requires_grad else 1
+
+        teacher.members[0].register_forward_pre_hook(note)
+    [*case.objective(teachers).losses(case.networks(), case.batch(progress=0.9))]
+    assert seen == {role: counted.get(role, 1) for role in teachers}
+
+
 @every_method
 @pytest.mark.parametrize("progress", [0.0, 0.9])
 def test_yields_a_scalar_for_each_network_that_reaches_it_alone(case: Case, progress: float) -> None:
