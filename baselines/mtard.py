@@ -15,7 +15,7 @@ tenth with each of ``drops``, as the learning rate does.
 ``version: B-MTARD`` (Zhao et al., "Mitigating accuracy-robustness trade-off via balanced multi-teacher adversarial
 distillation", 2024) divides the logits of R by t_r and those of N by t_n, both 1 at first. After each step, by
 ``temperature_rate``, which falls with the drops, too, the teacher of the smaller entropy gets warmer and the other one
-colder, within [1, 10]. Entropies are means of p log(p + 1e-5) on the images that a teacher sees. The student stays at
+colder, within [1, 10]. Entropies are means of -p log(p + 1e-5) on the images that a teacher sees. The student stays at
 1, and no square of a temperature scales the loss. Its weights are those above (zhaoshiji123/MTARD-extension,
 resnet18_mtard_cifar10.py; there is no script for CIFAR-100, where ``scale`` is MTARD's).
 
