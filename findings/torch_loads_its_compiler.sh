@@ -21,6 +21,7 @@ import time
 
 import torch
 from torch import nn
+from torch.optim.sgd import sgd
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
@@ -45,10 +46,17 @@ def entered(mode):
         torch.zeros(2) + 1
 
 
+def functional(weight):
+    off = {name: False for name in ("nesterov", "maximize")} | {"weight_decay": 0.0, "momentum": 0.0, "dampening": 0.0}
+    with torch.no_grad():
+        sgd([weight], [torch.ones_like(weight)], [None], lr=0.1, **off)
+
+
 layer = nn.Linear(2, 2)
 cases = {
     "nothing": lambda: None,
     "SGD": lambda: torch.optim.SGD([layer.weight], lr=0.1),
+    "functional SGD": lambda: functional(layer.weight),
     "a dispatch mode": lambda: entered(Mode()),
     "a dispatch mode that says no": lambda: entered(Plain()),
     "FlopCounterMode": lambda: entered(FlopCounterMode(display=False)),
@@ -61,5 +69,5 @@ print(f"{sys.argv[1]}: {'loads' if loaded else 'does without'} the compiler, "
       f"{len(sys.modules) - count} modules in {time.perf_counter() - began:.1f} s")
 assert loaded == (sys.argv[2] == "loads"), "this has changed"
 PYTHON
-for case in "nothing" "a dispatch mode that says no"; do venv/bin/python probe.py "$case" not; done
+for case in "nothing" "functional SGD" "a dispatch mode that says no"; do venv/bin/python probe.py "$case" not; done
 for case in "SGD" "a dispatch mode" "FlopCounterMode" "a checkpoint"; do venv/bin/python probe.py "$case" loads; done
