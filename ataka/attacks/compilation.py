@@ -27,7 +27,7 @@ _first: WeakKeyDictionary[nn.Module, torch.Size] = WeakKeyDictionary()
 def compiled(network: nn.Module, shape: torch.Size) -> Iterator[None]:
     """The forward of ``network``, compiled for images of ``shape`` if no other shape came before.
 
-    UserError where torch finds no compiler for this device.
+    UserError where torch can't compile the network, as without a compiler for its device.
     """
     first = _first.setdefault(network, shape)
     held = vars(network).get("forward")
@@ -39,13 +39,15 @@ def compiled(network: nn.Module, shape: torch.Size) -> Iterator[None]:
     network.forward = forward
     try:
         yield
-    except Exception as error:
-        if "compiler" in str(error).lower():
-            raise UserError(
-                f"speed.compile: torch can't compile networks here: {_first_line(error)} "
-                "Install a C++ compiler (on a GPU: triton), or leave the switch off"
-            ) from None
-        raise
+    except RuntimeError as error:
+        from torch._dynamo.exc import TorchDynamoException  # the compiler is loaded already
+
+        if not isinstance(error, TorchDynamoException):
+            raise
+        raise UserError(
+            f"speed.compile: torch can't compile this network: {_first_line(error)}. torch.compile needs a C++ "
+            "compiler, on a GPU triton; install what is missing, or leave the switch off"
+        ) from None
     finally:
         del network.forward
         if held is not None:
@@ -65,4 +67,4 @@ def _run(forward: Forward, images: Tensor) -> Tensor:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+    return str(error).strip().partition("\n")[0].rstrip(".")

@@ -2,6 +2,7 @@
 
 import shutil
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 import torch
@@ -232,12 +233,21 @@ def test_compiled_networks_compute_the_same_and_share_a_program() -> None:
     assert counters["stats"]["unique_graphs"] == 1
 
 
-def test_without_a_compiler_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(*_: object) -> Tensor:
-        raise RuntimeError("InvalidCxxCompiler: No working C++ compiler found")
-
-    monkeypatch.setattr(compilation, "_program", lambda: none)
-    network = models.build("wrn10-1", classes=10)
-    with pytest.raises(UserError, match=r"speed.compile: .* leave the switch off"):
+def test_without_a_compiler_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By torch's own words: its C++ compiler is one that is not there, and nothing was compiled before."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (str(tmp_path / "none"),))
+    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
+    network = models.build("resnet10-w8", classes=10)
+    with pytest.raises(UserError, match=r"speed.compile: torch can't compile this network: .*leave the switch off"):
         gradient(network, torch.rand(2, 3, 16, 16), torch.arange(2), Switches(compile=True))
     assert "forward" not in vars(network)
+
+
+def test_an_error_of_the_network_itself_stays_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> Tensor:
+        raise RuntimeError("a layer of mine needs another compiler of features")
+
+    monkeypatch.setattr(compilation, "_program", lambda: fails)
+    with pytest.raises(RuntimeError, match="a layer of mine"):
+        gradient(models.build("wrn10-1", classes=10), torch.rand(2, 3, 16, 16), torch.arange(2), Switches(compile=True))
