@@ -27,7 +27,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
 from ataka.attacks.mode import BatchNorm
-from ataka.errors import missing, reason
+from ataka.errors import UserError, missing, reason
 from ataka.models.mixture import Mixture
 from ataka.study.fields import Budget, Factor, hyperparameters, nested, number, reading
 from ataka.training import Batch, Objective
@@ -145,7 +145,9 @@ class IGDM:
             return made[name]
 
         (distilled,) = self.distillation.losses(networks, replace(batch, once=once))
-        x_adv: Tensor = batch.once("x_adv", lambda: made["x_adv"])
+        x_adv: Tensor | None = batch.once("x_adv", lambda: made.get("x_adv"))
+        if x_adv is None:
+            raise UserError(f"igdm: the distillation {type(self.distillation).__name__} makes no x_adv by batch.once")
         x_opposite = batch.x - (x_adv - batch.x)
         with torch.no_grad():
             taught = self.teacher(x_adv), self.teacher(x_opposite)

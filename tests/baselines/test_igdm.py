@@ -9,6 +9,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from ataka.errors import UserError
 from ataka.models.mixture import Mixture
 from ataka.study.fields import readings_of
 from ataka.training import Batch
@@ -179,3 +180,14 @@ def test_a_module_that_is_no_distillation_is_refused(name: str, said: str) -> No
 def test_it_trains_and_leaves_the_teacher_alone() -> None:
     objective = create("baselines.rslad", steps=1)
     oracle.assert_trains_and_leaves_alone(objective, objective.teacher)
+
+
+def test_a_distillation_that_makes_no_images_is_refused_by_name() -> None:
+    class Lazy:
+        def losses(self, networks: list[nn.Module], batch: Batch) -> list[Tensor]:
+            return [networks[0](batch.x).sum()]
+
+    objective = create()
+    objective.distillation = Lazy()
+    with pytest.raises(UserError, match="igdm: the distillation Lazy makes no x_adv"):
+        list(objective.losses([tiny.dense()], at(0.5)))
