@@ -20,10 +20,10 @@ from torch.nn import functional
 
 from ataka.attacks.mode import BatchNorm
 from ataka.models.mixture import Mixture
-from ataka.study.fields import hyperparameters, reading
+from ataka.study.fields import hyperparameters
 from ataka.training import Batch, budget
 from baselines import inner
-from baselines.divergence import Reduction, mean_kl
+from baselines.divergence import Reduction, mean_kl, over_classes
 
 
 @hyperparameters
@@ -32,12 +32,7 @@ class Options(inner.Options):
 
     temperature: Annotated[float, Field(gt=0)] = 30.0
     alpha: Annotated[float, Field(ge=0, le=1)] = 1.0
-    kl: Reduction = reading(
-        "mean",
-        id="E3",
-        sentence=inner.SENTENCE,
-        values={"mean": "the divergence averaged over classes, as the authors' code", "sum": "summed over them"},
-    )
+    kl: Reduction = over_classes()
     batchnorm: BatchNorm = inner.batchnorm("train")
 
 

@@ -1,12 +1,22 @@
 """The Kullback-Leibler divergence between two softmaxes, of which all losses beside cross-entropy are made."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 from torch.nn import functional
 
+from ataka.study.fields import reading
+from baselines import inner
+
 Reduction = Literal["mean", "sum"]
 """The reduction over classes. ``mean`` is the default of torch's KLDivLoss: the divergence divided by C."""
+
+
+def over_classes(
+    mean: str = "the divergence averaged over classes, as the authors' code", total: str = "summed over them"
+) -> Any:
+    """The reading of a distillation's reduction: the authors average, their formulas sum."""
+    return reading("mean", id="E3", sentence=inner.SENTENCE, values={"mean": mean, "sum": total})
 
 
 def kl(target_logits: Tensor, logits: Tensor, *, temperature: float = 1.0) -> Tensor:

@@ -38,10 +38,10 @@ from torch.nn import functional
 
 from ataka.attacks.mode import BatchNorm
 from ataka.models.mixture import Mixture
-from ataka.study.fields import Share, hyperparameters, number, reading
+from ataka.study.fields import Share, hyperparameters, number
 from ataka.training import Batch, budget
 from baselines import inner
-from baselines.divergence import Reduction
+from baselines.divergence import Reduction, over_classes
 
 
 @hyperparameters
@@ -54,12 +54,7 @@ class Options(inner.Options):
     scale: Annotated[float, Field(gt=0)] = 1.0
     version: Literal["MTARD", "B-MTARD"] = "MTARD"
     temperature_rate: Annotated[float, Field(ge=0)] = 0.001
-    kl: Reduction = reading(
-        "mean",
-        id="E3",
-        sentence=inner.SENTENCE,
-        values={"mean": "the divergence averaged over classes, as the authors' code", "sum": "summed over them"},
-    )
+    kl: Reduction = over_classes()
     batchnorm: BatchNorm = inner.batchnorm("eval")
 
     @property

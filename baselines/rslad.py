@@ -33,7 +33,7 @@ from ataka.psi import Amalgamation, average, outputs
 from ataka.study.fields import Share, hyperparameters, number, reading
 from ataka.training import Batch, budget
 from baselines import inner
-from baselines.divergence import Reduction, mean_kl
+from baselines.divergence import Reduction, mean_kl, over_classes
 
 
 @hyperparameters
@@ -42,12 +42,7 @@ class Options(inner.Options, Amalgamation):
 
     natural_weight: Share = "1/6"
     scale: Annotated[float, Field(gt=0)] = 1.0
-    kl: Reduction = reading(
-        "mean",
-        id="E3",
-        sentence=inner.SENTENCE,
-        values={"mean": "the divergence averaged over classes, as the authors' code", "sum": "summed over them"},
-    )
+    kl: Reduction = over_classes()
     amalgamate_on: Literal["clean", "adversarial"] = reading(
         "clean",
         id="H2",

@@ -30,6 +30,7 @@ from ataka import datasets, evaluation, models, training
 from ataka.attacks import acceleration
 from ataka.attacks.acceleration import OFF, Switches, switched
 from ataka.datasets.images import Split
+from ataka.errors import UserError
 from ataka.files.resume import States
 from ataka.machine import memory
 from ataka.machine.progress import Progress
@@ -107,8 +108,9 @@ class Bench:
                 continue
             try:
                 yield from measurement()
-            except (RuntimeError, ValueError) as error:  # one that fails leaves the others
-                yield Line("failed", name, "", "", note=" ".join(str(error).split())[:300])
+            except (RuntimeError, ValueError, UserError) as error:  # one that fails leaves the others
+                kind = "left out" if isinstance(error, UserError) else "failed"  # as where there is no compiler
+                yield Line(kind, name, "", "", note=" ".join(str(error).split())[:300])
 
     # ---- correctness
 

@@ -45,7 +45,7 @@ def compiled(network: nn.Module, shape: torch.Size) -> Iterator[None]:
         if not isinstance(error, TorchDynamoException):
             raise
         raise UserError(
-            f"speed.compile: torch can't compile this network: {_first_line(error)}. torch.compile needs a C++ "
+            f"speed.compile: torch can't compile this network: {_cause(error)}. torch.compile needs a C++ "
             "compiler, on a GPU triton; install what is missing, or leave the switch off"
         ) from None
     finally:
@@ -66,5 +66,6 @@ def _run(forward: Forward, images: Tensor) -> Tensor:
     return forward(images)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".")
+def _cause(error: Exception) -> str:
+    cause = getattr(error, "inner_exception", None) or error  # its text tells more than "backend='inductor' raised:"
+    return str(cause).strip().partition("\n")[0].rstrip(".") or type(cause).__name__

@@ -55,10 +55,10 @@ class ResNet(nn.Module):
         blocks = BLOCKS_PER_STAGE[depth]
         self.conv1 = nn.Conv2d(channels, width, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.layer1 = _stage(blocks, width, width, stride=1)
-        self.layer2 = _stage(blocks, width, 2 * width, stride=2)
-        self.layer3 = _stage(blocks, 2 * width, 4 * width, stride=2)
-        self.layer4 = _stage(blocks, 4 * width, 8 * width, stride=2)
+        self.layer1 = stage(blocks, width, width, stride=1)
+        self.layer2 = stage(blocks, width, 2 * width, stride=2)
+        self.layer3 = stage(blocks, 2 * width, 4 * width, stride=2)
+        self.layer4 = stage(blocks, 4 * width, 8 * width, stride=2)
         self.linear = nn.Linear(8 * width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -68,7 +68,8 @@ class ResNet(nn.Module):
         return logits
 
 
-def _stage(blocks: int, in_width: int, out_width: int, stride: int) -> nn.Sequential:
+def stage(blocks: int, in_width: int, out_width: int, stride: int) -> nn.Sequential:
+    """Blocks (B, in_width, H, W) to (B, out_width, H / stride, W / stride), the first with the stride."""
     rest = (Block(out_width, out_width, 1) for _ in range(blocks - 1))
     return nn.Sequential(Block(in_width, out_width, stride), *rest)
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ataka.models.architecture import Architecture
-from ataka.models.resnet import Block
+from ataka.models.resnet import stage
 
 EXAMPLES = ("resnet56", "resnet20")
 
@@ -31,9 +31,9 @@ class DeepResNet(nn.Module):
         blocks = (depth - 2) // 6
         self.conv1 = nn.Conv2d(channels, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
-        self.layer1 = _stage(blocks, 16, 16, stride=1)
-        self.layer2 = _stage(blocks, 16, 32, stride=2)
-        self.layer3 = _stage(blocks, 32, 64, stride=2)
+        self.layer1 = stage(blocks, 16, 16, stride=1)
+        self.layer2 = stage(blocks, 16, 32, stride=2)
+        self.layer3 = stage(blocks, 32, 64, stride=2)
         self.linear = nn.Linear(64, classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -44,11 +44,6 @@ class DeepResNet(nn.Module):
         out = self.layer3(self.layer2(self.layer1(out)))
         logits: Tensor = self.linear(out.mean(dim=(2, 3)))
         return logits
-
-
-def _stage(blocks: int, in_width: int, out_width: int, stride: int) -> nn.Sequential:
-    rest = (Block(out_width, out_width, 1) for _ in range(blocks - 1))
-    return nn.Sequential(Block(in_width, out_width, stride), *rest)
 
 
 build = DeepResNet

@@ -1,6 +1,10 @@
 """Faster, and the same function: up to rounding inside an attack, and to the bit outside of it."""
 
+import os
+import re
 import shutil
+import subprocess
+import sys
 from copy import deepcopy
 from pathlib import Path
 
@@ -15,7 +19,6 @@ from ataka.attacks.acceleration import Switches, accelerated, switched
 from ataka.attacks.gradient import input_gradient
 from ataka.attacks.mode import attack_mode
 from ataka.datasets.images import to_unit
-from ataka.errors import UserError
 from ataka.models.mixture import Mixture
 from tests import tiny
 from tests.models.test_folding import Net, unlike_the_identity
@@ -233,15 +236,22 @@ def test_compiled_networks_compute_the_same_and_share_a_program() -> None:
     assert counters["stats"]["unique_graphs"] == 1
 
 
-def test_without_a_compiler_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """By torch's own words: its C++ compiler is one that is not there, and nothing was compiled before."""
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (str(tmp_path / "none"),))
-    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
-    network = models.build("resnet10-w8", classes=10)
-    with pytest.raises(UserError, match=r"speed.compile: torch can't compile this network: .*leave the switch off"):
-        gradient(network, torch.rand(2, 3, 16, 16), torch.arange(2), Switches(compile=True))
-    assert "forward" not in vars(network)
+def test_without_a_compiler_the_error_says_what_to_do(tmp_path: Path) -> None:
+    """In a process of its own: torch keeps what it found out about a compiler for as long as it runs."""
+    lines = (
+        "import torch",
+        "from ataka import models",
+        "from ataka.attacks.acceleration import Switches, accelerated, switched",
+        "network, x = models.build('resnet10-w8', classes=10), torch.rand(2, 3, 16, 16)",
+        "with switched(Switches(compile=True)), accelerated(network, images=x): network(x)",
+    )
+    without = {"CXX": str(tmp_path / "none"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], env=os.environ | without, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode != 0
+    message = r"UserError: speed.compile: torch can't compile this network: No working C\+\+ compiler .*leave the switch off"
+    assert re.search(message, done.stderr), done.stderr
 
 
 def test_an_error_of_the_network_itself_stays_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
