@@ -250,7 +250,9 @@ def test_without_a_compiler_the_error_says_what_to_do(tmp_path: Path) -> None:
         [sys.executable, "-c", "\n".join(lines)], env=os.environ | without, capture_output=True, text=True, timeout=120
     )
     assert done.returncode != 0
-    message = r"UserError: speed.compile: torch can't compile this network: No working C\+\+ compiler .*leave the switch off"
+    message = (
+        r"UserError: speed.compile: torch can't compile this network: No working C\+\+ compiler .*leave the switch off"
+    )
     assert re.search(message, done.stderr), done.stderr
 
 
