@@ -12,6 +12,7 @@
 docs/library.md has an example of each.
 """
 
+from ataka.library.lazy import NAMES as __all__  # noqa: F401
 from ataka.library.lazy import TYPE_CHECKING
 from ataka.library.lazy import attribute as __getattr__  # noqa: F401
 from ataka.library.lazy import names as __dir__  # noqa: F401

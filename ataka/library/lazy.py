@@ -16,6 +16,8 @@ SURFACE = {
     "tape": "ataka.library.tapes:tape",
 }
 """The names of the package ``ataka``: a module each, or what it holds behind the colon."""
+NAMES = [*SURFACE]
+"""``ataka.__all__``, by which ``help(ataka)`` shows the functions, too."""
 
 
 def attribute(name: str) -> Any:

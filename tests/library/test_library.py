@@ -1,5 +1,6 @@
 """Does `import ataka` give what it promises, lazily, and the numbers of a study?"""
 
+import pydoc
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,11 @@ def test_every_name_of_the_surface_is_there_and_documented(name: str) -> None:
     assert offered.__doc__
     assert f"ataka.{name}" in str(ataka.__doc__)
     assert f"`ataka.{name}" in (config.HOME / "docs/library.md").read_text(encoding="utf-8")
+
+
+def test_help_shows_the_functions_with_their_arguments() -> None:
+    text = pydoc.render_doc(ataka, renderer=pydoc.plaintext)
+    assert all(f"    {name}(" in text for name in ("evaluate", "load", "tape"))
 
 
 @pytest.mark.parametrize(
