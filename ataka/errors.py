@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from types import ModuleType
 
 
 class UserError(Exception):
@@ -57,6 +58,16 @@ def _beside(name: str) -> list[str]:
         return []
     folders = spec.submodule_search_locations if spec else None
     return [f"{package}.{module.name}" for module in pkgutil.iter_modules(folders or [])]
+
+
+def try_import(module: str, failed: str) -> ModuleType | None:
+    """A module of the user's; None where there is none, and UserError, ``failed`` and why, if its import fails."""
+    try:
+        return importlib.import_module(module)
+    except Exception as error:  # whatever the module does when it is imported
+        if missing(error, module):
+            return None
+        raise UserError(f"{failed}: {reason(error)}") from None
 
 
 def missing(error: Exception, module: str) -> bool:

@@ -18,7 +18,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from torch import Tensor, nn
 
 from ataka import datasets, models, networks, streams
 from ataka.datasets import Specification
-from ataka.errors import UserError, missing, reason, unknown
+from ataka.errors import UserError, reason, try_import, unknown
 from ataka.files.disk import sha256 as sha256_of
 from ataka.files.locate import locate
 from ataka.files.records import read_json
@@ -217,12 +216,9 @@ def _function(
     module: str, function: str, dataset: str, facts: Specification, normalise: Normalisation | None
 ) -> Source:
     name = f"{module}:{function}"
-    try:
-        loaded = import_module(module)
-    except Exception as error:  # whatever the user's own module does when it is imported
-        if missing(error, module):
-            raise UserError(f"{name}: no module '{module}' is on the Python path") from None
-        raise UserError(f"{name}: can't import '{module}': {reason(error)}") from None
+    loaded = try_import(module, f"{name}: can't import '{module}'")
+    if loaded is None:
+        raise UserError(f"{name}: no module '{module}' is on the Python path")
     if not hasattr(loaded, function):
         raise UserError(f"{name}: '{module}' has no function '{function}'{unknown(function, vars(loaded))}")
     try:

@@ -7,7 +7,6 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from pydantic import Field, ValidationError, ValidationInfo
 from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 
-from ataka.errors import UserError, missing, nearest, reason, unknown
+from ataka.errors import UserError, nearest, try_import, unknown
 from ataka.study import plugins, words
 from ataka.study.fields import Plugin, Refused, Settings, plain, readings_of
 
@@ -119,13 +118,9 @@ def kinds() -> list[str]:
 
 def find(kind: str) -> ModuleType:
     """The module of an attack: one of ``kinds()``, or a dotted path. UserError where there is none."""
-    path = _path(kind)
-    try:
-        module = import_module(path)
-    except Exception as error:  # whatever the user's own module does when it is imported
-        if missing(error, path):
-            raise UserError(f"no attack of kind '{kind}'{unknown(kind, kinds())}") from None
-        raise UserError(f"can't import the attack '{kind}': {reason(error)}") from error
+    module = try_import(_path(kind), f"can't import the attack '{kind}'")
+    if module is None:
+        raise UserError(f"no attack of kind '{kind}'{unknown(kind, kinds())}")
     if not hasattr(module, "attack") or not hasattr(module, "Options"):
         raise UserError(
             f"'{kind}' is no attack: it needs a function attack and a class Options{nearest(kind, kinds())}"

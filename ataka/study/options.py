@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ataka.errors import UserError, missing, reason, unknown
+from ataka.errors import UserError, try_import, unknown
 from ataka.study import Method, Study, plugins
 from ataka.study.explain import explain
 from ataka.study.fields import plain, readings_of, unused
@@ -119,13 +119,10 @@ def _options(study: Study, method: str, where: Sequence[str]) -> Any:
 def _kind(study: Study, method: str) -> Any:
     """The class Options of the method's objective."""
     objective, place = _objective(study, method), f"methods.{method}.objective"
-    try:
-        module = importlib.import_module(objective)
-    except Exception as error:  # whatever the user's own module does when it is imported
-        if missing(error, objective):
-            others = {other.objective for name, other in study.methods.items() if name != method and other.objective}
-            raise UserError(f"{place}: no objective '{objective}'{unknown(objective, others)}") from None
-        raise UserError(f"{place}: can't import '{objective}': {reason(error)}") from None
+    module = try_import(objective, f"{place}: can't import '{objective}'")
+    if module is None:
+        others = {other.objective for name, other in study.methods.items() if name != method and other.objective}
+        raise UserError(f"{place}: no objective '{objective}'{unknown(objective, others)}")
     if not hasattr(module, "Options"):
         raise UserError(f"{place}: '{objective}' has no class Options")
     return module.Options
