@@ -26,7 +26,7 @@ from ataka.study import Study, config
 
 
 def main(arguments: list[str] | None = None) -> int:
-    terminal.show_what_it_can()
+    terminal.print_what_is_read()
     try:
         given = _given(sys.argv[1:] if arguments is None else arguments)
     except UserError as error:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    terminal.show_what_it_can()
+    terminal.print_what_is_read()
     options = _parser().parse_args(arguments)
     try:
         options.verb(options)

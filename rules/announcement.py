@@ -37,7 +37,7 @@ _servers: list[warm.Server] = []
 @mistakes_stop()
 def announce(scales: Scales, workflow: "Workflow") -> None:
     """Print the cost of all due jobs, scale by scale, and open a warm server where the scale says `warm_start`."""
-    terminal.show_what_it_can()
+    terminal.print_what_is_read()
     asked, due = (
         {str(job.output[0]): None for job in some if job.output}
         for some in (workflow.dag.jobs, workflow.dag.needrun_jobs())

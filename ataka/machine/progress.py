@@ -1,6 +1,5 @@
 """Progress that a person can follow, in a terminal as in a log file: a line now and then, each with its job's name."""
 
-import sys
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
@@ -15,7 +14,7 @@ class Progress:
     A line every few seconds at first, and every few minutes of a job that takes days.
     """
 
-    def __init__(self, job: str, stream: TextIO | None = sys.stderr, every: float = 5.0) -> None:
+    def __init__(self, job: str, stream: TextIO | None, every: float = 5.0) -> None:
         self.job, self.stream, self.every = job, stream, every
         self._begun = self._said = time.monotonic()
         self._done = self._total = self._per_epoch = self._before = 0

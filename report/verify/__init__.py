@@ -12,7 +12,6 @@ concluded.py    collections, unions, claims, and the pages that show them
 """
 
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,7 +57,4 @@ def check(root: Path, overrides: Mapping[str, Any]) -> Findings:
 
 
 def _print(line: str) -> None:
-    try:
-        print(line.encode("utf-8", "backslashreplace").decode(), flush=True)
-    except BrokenPipeError:  # such as `| head`; Python would complain once more when it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print(line.encode("utf-8", "backslashreplace").decode(), flush=True)

@@ -151,3 +151,13 @@ def test_every_verb_that_prints_does_so_on_any_terminal(root: Path, encoding: st
         shown = answer.stdout.decode(encoding)
         assert ("\N{EN DASH}" in shown) is (encoding == "utf-8")
         assert "?" in shown or encoding == "utf-8"
+
+
+def test_a_reader_that_goes_away_is_no_error(root: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "report", "show", "table2", "--partial", "--root", str(root), "--config", CONFIG]
+    with os.fdopen(writer, "wb") as unread:
+        answer = subprocess.run(command, cwd=HOME, stdout=unread, stderr=subprocess.PIPE, check=False)
+    assert answer.returncode == 0
+    assert b"Broken pipe" not in answer.stderr
