@@ -29,7 +29,8 @@ from rules.unrecorded import Unrecorded
 
 scales = Scales(settings_of(workflow.config_settings))
 params, retries, rollback = RuleParams(scales), Retries(workflow), Rollback()
-inputs = RuleInputs(scales, Unrecorded(scales, params, workflow))
+unrecorded = Unrecorded(scales, params, workflow)
+inputs = RuleInputs(scales, unrecorded)
 resources = RuleResources(scales, retries, workflow)
 
 
@@ -66,6 +67,7 @@ rollback.recover(workflow, scales.roots)
 
 onstart:
     refuse_orphans(workflow)
+    unrecorded.refuse()
     announce(scales, workflow)
     retries.begin()
     rollback.begin(workflow)

@@ -40,7 +40,7 @@ from ataka.models.mixture import Mixture
 from ataka.study.fields import Budget, Share, hyperparameters, number, reading
 from ataka.training import Batch, budget
 from baselines import iad, inner
-from baselines.divergence import Reduction, kl, mean_kl, over_classes
+from baselines.divergence import Reduction, kl, mean_kl
 
 
 @hyperparameters
@@ -49,8 +49,14 @@ class Options(inner.Options):
 
     version: Literal["AdaAD", "AdaIAD"] = "AdaAD"
     weight: Annotated[float, Field(ge=0, le=1, description="lambda, of the divergence on x'")] = 1.0
-    kl: Reduction = over_classes(
-        "the divergence averaged over classes, as the authors' code on CIFAR-10", "summed over them, as on CIFAR-100"
+    kl: Reduction = reading(
+        "mean",
+        id="E3",
+        sentence=inner.SENTENCE,
+        values={
+            "mean": "the divergence averaged over classes, as the authors' code on CIFAR-10",
+            "sum": "summed over them, as on CIFAR-100",
+        },
     )
     temperature: float = reading(
         30.0,

@@ -12,11 +12,14 @@ Reduction = Literal["mean", "sum"]
 """The reduction over classes. ``mean`` is the default of torch's KLDivLoss: the divergence divided by C."""
 
 
-def over_classes(
-    mean: str = "the divergence averaged over classes, as the authors' code", total: str = "summed over them"
-) -> Any:
+def over_classes() -> Any:
     """The reading of a distillation's reduction: the authors average, their formulas sum."""
-    return reading("mean", id="E3", sentence=inner.SENTENCE, values={"mean": mean, "sum": total})
+    return reading(
+        "mean",
+        id="E3",
+        sentence=inner.SENTENCE,
+        values={"mean": "the divergence averaged over classes, as the authors' code", "sum": "summed over them"},
+    )
 
 
 def kl(target_logits: Tensor, logits: Tensor, *, temperature: float = 1.0) -> Tensor:

@@ -137,6 +137,6 @@ def note_what_a_module_lacks(workflow: "Workflow") -> None:
     if workflow.is_main_process and not workflow.modifier.is_main_snakefile():
         print(
             "note: under `module` a failed job's previous result is not restored, days of work without a GPU are not "
-            "stopped, and no job starts warm; `include:` this Snakefile to have all three",
+            "stopped, nor results of other code spared, and no job starts warm; `include:` this Snakefile to have them",
             file=sys.stderr,
         )

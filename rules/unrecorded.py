@@ -1,8 +1,9 @@
 """Files whose making Snakemake did not record: their own records are compared with the settings and code in force.
 
-A job on a cluster outlives its killed Snakemake and finishes its files, but nobody notes its params. Snakemake would
-take such files for current ever after. Here a file without Snakemake's record is made again where the record that its
-job wrote names other settings or other code.
+A job on a cluster outlives its killed Snakemake and finishes its files, but nobody notes its params; and results may be
+copied from another checkout. Snakemake would take such files for current ever after. Here a file without Snakemake's
+record is made again where the record that its job wrote names other settings. Where the record names other code, the
+user decides first: the results may have taken weeks, and nobody asked for others.
 """
 
 import json
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 
 from ataka import plan
-from ataka.errors import UserError
+from ataka.errors import UserError, few
 from ataka.files.records import read_json, read_rows
-from ataka.study import Stage
+from ataka.plan import commands
+from ataka.study import Stage, Study
+from rules.mistakes import mistakes_stop
 from rules.params import RuleParams
 from rules.scales import Scales, Wildcards, output_of
 
@@ -31,6 +34,8 @@ class Unrecorded:
 
     def __init__(self, scales: Scales, params: RuleParams, workflow: "Workflow") -> None:
         self._scales, self._params, self._workflow = scales, params, workflow
+        self._of_other_code: dict[str, Study] = {}
+        """Files, each with its study, that are not made again before the user has decided."""
 
     def check(self, stage: Stage, wildcards: Wildcards) -> None:
         """Let Snakemake make a job's output again if only its own record shows that it is of other settings or code."""
@@ -47,12 +52,33 @@ class Unrecorded:
             return  # a damaged file: whoever reads it says so
         in_force = self._in_force(stage, wildcards)
         other = [name for name, digest in in_force.items() if recorded.get(name, digest) != digest]
-        if other and str(path) not in self._workflow.dag.forcefiles:
-            self._workflow.dag.forcefiles.add(str(path))
+        if not other or self._asked_for(stage, path):
+            return
+        self._workflow.dag.forcefiles.add(str(path))
+        if "code" in other and (study := self._scales.study(wildcards)).other_code == "stop":
+            self._of_other_code[str(path)] = study
+        if not self._workflow.touch:
             print(
-                f"note: {path} is made again: a job whose Snakemake was gone made it under other {' and '.join(other)}",
+                f"note: {path} is made again: it was made under other {' and '.join(other)}, and Snakemake has no "
+                "record of that",
                 file=sys.stderr,
             )
+
+    @mistakes_stop()
+    def refuse(self) -> None:
+        """Stop before results of other code are made again, unless the user only wants to keep them, by ``--touch``."""
+        if self._of_other_code and not self._workflow.touch:
+            study = next(iter(self._of_other_code.values()))
+            raise UserError(
+                "other code than this checkout's made these files, and Snakemake has no record of that, as after a "
+                f"copy of the results: {few(self._of_other_code)}. To use the files as they are, give the same command "
+                f"once with --touch. To make them again: {commands.config(study, other_code='make-again')}"
+            )
+
+    def _asked_for(self, stage: Stage, path: Path) -> bool:
+        """Whether the user forces the file anyway."""
+        dag = self._workflow.dag
+        return str(path) in dag.forcefiles or any(rule.name == stage for rule in dag.forcerules)
 
     def _in_force(self, stage: Stage, wildcards: Wildcards) -> dict[str, Any]:
         params = self._params

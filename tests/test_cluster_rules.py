@@ -40,11 +40,12 @@ class Job:
 class Workflow:
     """The parts of Snakemake's workflow that rules ask, in its main process."""
 
-    is_main_process, local_exec = True, False
+    is_main_process, local_exec, touch = True, False, False
 
     def __init__(self, jobs: list[Job], ids: dict[str, list[str]] | None = None) -> None:
         self.group = SimpleNamespace(restart_times=RETRIES, attempt=1)
-        self.dag = SimpleNamespace(needrun_jobs=lambda: jobs, get_job_group=lambda _: self.group, forcefiles=set())
+        self.dag = SimpleNamespace(needrun_jobs=lambda: jobs, get_job_group=lambda _: self.group)
+        self.dag.forcefiles, self.dag.forcerules = set(), []
         self.records: dict[str, str] = {}
         self.persistence = SimpleNamespace(
             external_jobids=lambda job: (ids or {}).get(job.output[0], []), metadata=self.records.get
@@ -239,10 +240,40 @@ def test_a_file_without_snakemakes_record_is_made_again_only_under_other_setting
     wildcards, workflow = STAGES[stage], Workflow([])
     path = output_of(stage, wildcards)
     record(stage, path, settings, code)
-    check = Unrecorded(None, Params(), workflow).check  # type: ignore[arg-type]
+    check = Unrecorded(Scales(), Params(), workflow).check  # type: ignore[arg-type]
     check(stage, wildcards)
     assert workflow.dag.forcefiles == (set() if (settings, code) == ("settings", "code") else {str(path)})
     workflow.dag.forcefiles.clear()
     workflow.records[str(path)] = "what Snakemake recorded"
     check(stage, wildcards)
     assert workflow.dag.forcefiles == set()
+
+
+@pytest.mark.parametrize(
+    ("code", "forced", "touch", "decided", "refused"),
+    [
+        ("code", False, False, "stop", False),  # other settings alone: the user has changed these
+        ("other", False, False, "stop", True),
+        ("other", False, False, "make-again", False),
+        ("other", False, True, "stop", False),
+        ("other", True, False, "stop", False),
+    ],
+)
+def test_results_of_other_code_are_made_again_only_after_the_user_has_decided(
+    code: str, forced: bool, touch: bool, decided: str, refused: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workflow, study = Workflow([]), config.load("smoke", {"other_code": decided, "seeds": [0]})
+    workflow.touch = touch
+    workflow.dag.forcerules = [SimpleNamespace(name="evaluate")] if forced else []
+    record("evaluate", Path(PATH), "other", code)
+    unrecorded = Unrecorded(SimpleNamespace(study=lambda _: study), Params(), workflow)  # type: ignore[arg-type]
+    unrecorded.check("evaluate", CELL)
+    if not refused:
+        unrecorded.refuse()
+        return
+    with pytest.raises(SystemExit) as ended:
+        unrecorded.refuse()
+    assert ended.value.code == 2
+    message = capsys.readouterr().err
+    assert PATH in message
+    assert message.endswith("--config other_code=make-again 'seeds=[0]'\n")

@@ -60,6 +60,9 @@ class Study(Settings):
     without_gpu: Literal["stop", "go-on"] = Field(
         "stop", description="whether a study that would take days may start on this machine without a GPU"
     )
+    other_code: Literal["stop", "make-again"] = Field(
+        "stop", description="whether results of other code are made again that Snakemake has no record of, as of a copy"
+    )
     warm_start: bool = Field(False, description="fork jobs from a process that has loaded torch: for short ones")
     threads: int = Field(1, ge=1, le=1024, description="torch's threads in each job; changes bits, so it is recorded")
     speed: Speed = Speed()

@@ -86,9 +86,7 @@ def card(study: Study, name: str, count: int = 1) -> Device:
     key = key if key in KINDS else f"rtx{key}"
     if key not in KINDS:
         raise UserError(f"--on: no rates are known of '{name}'{nearest(name.lower(), KINDS)}")
-    return Device(
-        KINDS[key].label, count, "counted, not measured", partial(_card_seconds, study, KINDS[key]), _start(study)
-    )
+    return Device(KINDS[key].label, count, "counted, not measured", _card_seconds(study, KINDS[key]), _start(study))
 
 
 def here(study: Study, count: int | None = None, cores: int | None = None) -> Device:
@@ -101,10 +99,10 @@ def here(study: Study, count: int | None = None, cores: int | None = None) -> De
         if kind.label in name:
             return card(study, kind.label, count or 1)
     if name:
-        return Device(name, count or 1, "timed here in float32", partial(_timed_seconds, study), _start(study))
+        return Device(name, count or 1, "timed here in float32", _timed_seconds(study), _start(study))
     at_once = count or max((cores or os.cpu_count() or 1) // study.threads, 1)
     name = "CPU core" if study.threads == 1 else f"{study.threads} threads ({os.cpu_count()} CPU cores)"
-    return Device(name, at_once, "timed here", partial(_timed_seconds, study), _start(study))
+    return Device(name, at_once, "timed here", _timed_seconds(study), _start(study))
 
 
 def gpu(study: Study) -> str:
@@ -137,14 +135,19 @@ def _start(study: Study) -> float:
 # ---- a kind of GPU
 
 
-def _card_seconds(study: Study, kind: Kind, work: Work) -> float:
-    precision = work.precision if kind.bfloat16 else "float32"
+def _card_seconds(study: Study, kind: Kind) -> Callable[[Work], float]:
+    image = cache(partial(_card_image_seconds, study, kind))  # thousands of jobs share a few networks
+    return lambda work: work.forwards * image(work.arch, work.dataset, work.precision)
+
+
+def _card_image_seconds(study: Study, kind: Kind, arch: str, dataset: str, precision: str) -> float:
+    precision = precision if kind.bfloat16 else "float32"
     card, rates = measured()
     ratio = _peak(kind, precision) / _peak(card, precision)
-    size = operations(study, work.arch, work.dataset)
+    size = operations(study, arch, dataset)
     fitting = [rate for rate in rates if rate.precision == precision and rate.compiled <= study.speed.compile]
     near = min(fitting, key=lambda rate: (abs(math.log(rate.operations / size)), -rate.rate))
-    return work.forwards * size / (near.rate * ratio)
+    return size / (near.rate * ratio)
 
 
 def _peak(kind: Kind, precision: str) -> float:
@@ -190,9 +193,14 @@ def measured(path: Path = _MEASURED) -> tuple[Kind, list[Rate]]:
 # ---- this machine
 
 
-def _timed_seconds(study: Study, work: Work) -> float:
-    call, image = _forward_seconds(study, work.arch, work.dataset)[work.kind]
-    return UNCOUNTED * (work.calls * call + work.forwards * image)
+def _timed_seconds(study: Study) -> Callable[[Work], float]:
+    forward = cache(partial(_forward_seconds, study))
+
+    def seconds(work: Work) -> float:
+        call, image = forward(work.arch, work.dataset)[work.kind]
+        return UNCOUNTED * (work.calls * call + work.forwards * image)
+
+    return seconds
 
 
 def _forward_seconds(study: Study, arch: str, dataset: str) -> dict[str, tuple[float, float]]:

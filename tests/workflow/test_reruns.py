@@ -174,3 +174,20 @@ def test_a_stale_cell_is_made_again_though_snakemake_forgot(copy_of_built: Calla
     assert f"{cell('natural', 'fgsm')} is made again" not in answer.text
     assert {name for name in answer.jobs if name.startswith("evaluate")} == evaluates(*METHODS, attacks=("pgd",))
     assert table.exists()
+
+
+def test_copied_results_of_other_code_stay_until_the_user_has_decided(copy_of_built: Callable[[], Checkout]) -> None:
+    checkout = copy_of_built()
+    shutil.rmtree(checkout.folder / ".snakemake")
+    EDITS["an attack that only evaluates"][0](checkout.folder)
+    path = checkout.folder / cell("natural", "aa")
+    before, made = path.read_bytes(), path.stat().st_mtime_ns
+    refused = checkout.snakemake(TABLE)
+    assert refused.code == 2
+    assert "results/smoke/cells/" in refused.text.partition("error: ")[2]
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == (before, made)
+    decided = checkout.snakemake("-n", TABLE, "--config", "other_code=make-again")
+    assert sorted(decided.jobs) == sorted(EDITS["an attack that only evaluates"][1])
+    assert checkout.snakemake("--touch", TABLE).code == 0
+    assert path.read_bytes() == before
+    assert checkout.snakemake("-n", TABLE).idle
