@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 
 _SIGNS = (
     (r"^(?:models|branch)\.?\d+\.", "several networks, whose probabilities its authors average"),
+    (r"^(?:std|rob)_model\.", "a standard and a robust network, whose outputs its authors mix"),
+    (r"\bodefunc\.", "an ordinary differential equation between features and classes"),
     (r"meansparse", "MeanSparse's thresholds in its blocks"),
     (r"\.se\.fc\d", "squeeze-and-excitation in its blocks"),
     (r"\bactivation\.(?:alpha|beta)$", "an activation with parameters"),

@@ -4,7 +4,7 @@ RobustBench pins timm, so it needs an environment of its own:
 
     python -m venv /tmp/peer
     /tmp/peer/bin/pip install 'setuptools<81' robustbench==1.1.1 pydantic pyyaml safetensors
-    PYTHONPATH=. /tmp/peer/bin/python tests/models/robustbench_peer.py
+    PYTHONPATH=. /tmp/peer/bin/python tests/models/robustbench_peer.py [NAME ...]
 
 Each class of its CIFAR-10 files is built, gets random weights, and is saved as its authors save it. Our loader either
 takes the file, and the logits agree to 1e-5, or refuses it by what is different.
@@ -15,10 +15,12 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyautoattack
+import timm
 import torch
 from torch import Tensor, nn
 
@@ -53,16 +55,26 @@ def entries() -> Iterator[tuple[str, Callable[[], nn.Module]]]:
     for dataset, threats in model_dicts.items():
         for entries_of_threat in threats.values() if dataset.value == "cifar10" else ():
             for name, entry in entries_of_threat.items():
+                registered = f"{name.lower().replace('-', '_')}_cifar10_linf"
+                build = partial(timm.create_model, registered) if timm.is_model(registered) else entry["model"]
                 try:
-                    with torch.device("meta"):
-                        network = entry["model"]()
+                    network = without_memory(build)
                 except Exception as error:
                     print(f"{name}: not built: {type(error).__name__}: {str(error)[:80]}")
                     continue
                 key = type(network).__name__, tuple((n, t.shape) for n, t in network.state_dict().items())
                 if key not in seen:
                     seen.add(key)
-                    yield name, entry["model"]
+                    yield name, build
+
+
+def without_memory(build: Callable[[], nn.Module]) -> nn.Module:
+    """A network of the same keys and shapes, on the meta device if its code can do without numbers."""
+    try:
+        with torch.device("meta"):
+            return build()
+    except RuntimeError:
+        return build()
 
 
 def ours(network: nn.Module) -> str:
@@ -128,4 +140,6 @@ def compare(name: str, build: Callable[[], nn.Module], folder: Path) -> str:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
         for name, build in entries():
+            if sys.argv[1:] and name not in sys.argv[1:]:
+                continue
             print(f"{name} ({type(build()).__name__}): {compare(name, build, Path(temporary))}", flush=True)

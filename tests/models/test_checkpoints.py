@@ -906,6 +906,8 @@ def test_an_absent_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         ("wrn10-1", ["stem_conv.weight", "blocks.0.layer.0.bn1.weight"], "stages whose widths or depths"),
         ("wrn10-1-silu", ["layer.0.block.0.se.fc1.weight"], "squeeze-and-excitation in its blocks"),
         ("wrn10-1-silu", ["layer.0.block.0.meansparse_0.threshold"], "MeanSparse's thresholds in its blocks"),
+        ("resnet18", ["1.odefunc.fc1._layer.weight"], "an ordinary differential equation between"),
+        ("resnet18", ["std_model.root.conv.weight"], "a standard and a robust network, whose outputs its authors mix"),
     ],
 )
 def test_other_networks_are_refused_by_what_is_different(arch: str, names: list[str], message: str, file: Path) -> None:
