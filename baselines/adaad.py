@@ -95,6 +95,11 @@ def forwards(options: Options) -> dict[str, float]:
     return {"robust": 2 * options.steps + (2 if options.version == "AdaAD" else 1)}
 
 
+def updates(options: Options) -> float:
+    """How often an image is in a step's loss after ``begin``; a forward without a gradient is a third of that."""
+    return 2 + (2 / 3 if options.version == "AdaIAD" and options.extra_forwards else 0)
+
+
 def create(options: Options, *, teachers: Mapping[str, Mixture]) -> "AdaAD":
     """``teachers["robust"]`` is frozen and in evaluation mode."""
     return AdaAD(options, teachers["robust"])

@@ -46,6 +46,11 @@ def heeds(options: Options) -> tuple[str, ...]:
     return ("awp", "smoothing") if options.alpha < 1 else ("awp",)
 
 
+def updates(options: Options) -> float:
+    """How often an image is in a step's loss: as x and x'."""
+    return 2
+
+
 def create(options: Options, *, teachers: Mapping[str, Mixture]) -> "ARD":
     """``teachers["robust"]`` is frozen and in evaluation mode."""
     return ARD(options, teachers["robust"])

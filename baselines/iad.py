@@ -90,6 +90,11 @@ def forwards(options: Options) -> dict[str, float]:
     return {"robust": 2 if options.version == "I" else 1}
 
 
+def updates(options: Options) -> float:
+    """How often an image is in a step's loss after ``begin``; a forward without a gradient is a third of that."""
+    return 2 + (2 / 3 if options.version == "I" and options.extra_forwards else 0)
+
+
 def create(options: Options, *, teachers: Mapping[str, Mixture]) -> "IAD":
     """The teachers are frozen and in evaluation mode; "standard" is the naturally trained one."""
     return IAD(options, teachers)

@@ -117,6 +117,12 @@ def forwards(options: Options) -> dict[str, float]:
     return {**others, "robust": others.get("robust", 1) + 2}
 
 
+def updates(options: Options) -> float:
+    """How often an image is in a step's loss: as often as in the distillation's, and twice more."""
+    others: float = options.module.updates(options.whole) if hasattr(options.module, "updates") else 1
+    return others + 2
+
+
 def create(options: Options, *, teachers: Mapping[str, Mixture]) -> "IGDM":
     """The teachers are frozen and in evaluation mode; gradients are those of ``teachers["robust"]``."""
     return IGDM(options, options.module.create(options.whole, teachers=teachers), teachers["robust"])

@@ -37,6 +37,11 @@ def heeds(options: Options) -> tuple[str, ...]:
     return ("smoothing", "awp")
 
 
+def updates(options: Options) -> float:
+    """How often an image is in a step's loss: as x and x'."""
+    return 2
+
+
 def create(options: Options) -> "MART":
     return MART(options)
 

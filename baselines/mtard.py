@@ -73,6 +73,11 @@ def heeds(options: Options) -> tuple[str, ...]:
     return ("awp",)
 
 
+def updates(options: Options) -> float:
+    """How often an image is in a step's loss: as x and x'."""
+    return 2
+
+
 def create(options: Options, *, teachers: Mapping[str, Mixture]) -> "MTARD":
     """The teachers are frozen and in evaluation mode; "standard" is the naturally trained one."""
     return MTARD(options, teachers)

@@ -81,6 +81,11 @@ def forwards(options: Options) -> dict[str, float]:
     return {"robust": 2 if options.amalgamate_on == "adversarial" else 1}
 
 
+def updates(options: Options) -> float:
+    """How often an image is in a step's loss: as x and x'."""
+    return 2
+
+
 def create(options: Options, *, teachers: Mapping[str, Mixture]) -> "RSLAD":
     """``teachers["robust"]`` is frozen and in evaluation mode."""
     return RSLAD(options, teachers["robust"])

@@ -42,6 +42,11 @@ def heeds(options: Options) -> tuple[str, ...]:
     return ("smoothing", "awp")
 
 
+def updates(options: Options) -> float:
+    """How often an image is in a step's loss: as x and x'; a forward without a gradient is a third of that."""
+    return 2 + options.extra_forward / 3
+
+
 def create(options: Options) -> "TRADES":
     return TRADES(options)
 

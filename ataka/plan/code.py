@@ -42,7 +42,7 @@ class Words(NamedTuple):
 
 WORDS = Words(
     constants=("LABEL", "EXAMPLES", "BEATS", "CHECKS", "PAPER_NOTE", "SENTENCE"),
-    functions=("sentence", "caveat", "forwards", "chunk_forwards", "message"),
+    functions=("sentence", "caveat", "forwards", "chunk_forwards", "updates", "message"),
     keywords={
         "reading": ("id", "sentence", "values", "neutral", "description"),
         "added": ("neutral", "description"),

@@ -86,7 +86,7 @@ def _training(study: Study, run: Run) -> Iterator[Work]:
     facts, setup = config.facts(study, run.method), study.setup(method.setup, run.dataset, run.arch)
     steps = study.generators[method.generator].steps if method.generator else facts.options.get("steps", 0)
     n = method.members if method.joint else 1
-    yield from _trained(study, run, run.arch, setup, ATTACK_STEP * steps * n, n)
+    yield from _trained(study, run, run.arch, setup, ATTACK_STEP * steps * n, n, facts.updates)
     if method.online and method.ensemble:
         yield from _teachers(study, run, method.ensemble)
     shown, batches = _epochs(study, run, setup)
@@ -105,12 +105,17 @@ def _teachers(study: Study, node: Tape | Run, ensemble: Ensemble) -> Iterator[Wo
     yield from _trained(study, node, arch, setup, ATTACK_STEP * generator.steps * gradients, n)
 
 
-def _trained(study: Study, node: Tape | Run, arch: str, setup: Setup, attacked: float, networks: int) -> Iterator[Work]:
-    """The passes of ``networks`` that train; an image is shown to them in ``attacked`` forwards before each update."""
+def _trained(
+    study: Study, node: Tape | Run, arch: str, setup: Setup, attacked: float, networks: int, updates: float = 1
+) -> Iterator[Work]:
+    """The passes of ``networks`` that train; an image is shown to them in ``attacked`` forwards before each update.
+
+    The loss that is then lowered is one of ``updates`` images.
+    """
     shown, batches = _epochs(study, node, setup)
     if attacked:
         yield Work("attack", arch, node.dataset, shown * attacked, batches * attacked, setup.precision.generate)
-    each = networks * _update(setup)
+    each = networks * _update(setup, updates)
     yield Work("update", arch, node.dataset, shown * each, batches * each, setup.precision.update)
     yield _watched(study, node, arch, setup, networks, probed=attacked > 0)
 
@@ -164,8 +169,11 @@ def _held_out(study: Study, run: Run) -> int:
     return min(study.selection.attack.images or there, there)
 
 
-def _update(setup: Setup) -> float:
-    """Forwards of an image in an update, on average over the epochs: AWP adds updates, SWA a pass for statistics."""
-    perturbed = UPDATE * setup.awp.steps * (1 - number(setup.awp.begin)) if setup.awp else 0
+def _update(setup: Setup, updates: float) -> float:
+    """Forwards of an image in a step's update, on average over the epochs: AWP adds updates, SWA a pass for statistics.
+
+    The step's loss is one of ``updates`` images.
+    """
+    perturbed = setup.awp.steps * (1 - number(setup.awp.begin)) if setup.awp else 0
     estimated = 1 - number(setup.swa.begin) if setup.swa else 0
-    return UPDATE + perturbed + estimated
+    return UPDATE * updates * (1 + perturbed) + estimated

@@ -37,6 +37,8 @@ class Facts:
     """The options of a set-up that the loss heeds."""
     forwards: dict[str, float]
     """How many forwards of an image a teacher makes in a step, by its part, where it isn't one."""
+    updates: float
+    """How often a step's loss shows an image to the network that it trains; without a gradient a third of once."""
 
 
 def facts(study: Study, method: str, dataset: str = "", arch: str = "") -> Facts:
@@ -102,6 +104,7 @@ def _read(study: Study, method: str, where: Sequence[str]) -> dict[str, Any]:
         "teachers": list(module.teachers(given)) if hasattr(module, "teachers") else [],
         "heeds": list(module.heeds(given)) if hasattr(module, "heeds") else [],
         "forwards": module.forwards(given) if hasattr(module, "forwards") else {},
+        "updates": module.updates(given) if hasattr(module, "updates") else 1,
     }
 
 

@@ -227,6 +227,25 @@ def test_teachers_compute_as_often_as_the_plan_counts(case: Case) -> None:
     assert seen == {role: counted.get(role, 1) for role in teachers}
 
 
+@pytest.mark.parametrize("case", REGISTERED, ids=str)
+def test_the_trained_network_computes_as_often_as_the_plan_counts(case: Case) -> None:
+    """A forward whose gradient goes back to the weights counts once, another a third; those of attacks are counted
+    elsewhere. A student that sees every particle is counted as seeing one image."""
+    networks, seen = [network.train() for network in case.networks()], [0, 0]
+
+    def note(network: nn.Module, _given: tuple[Tensor, ...]) -> None:
+        trains = torch.is_grad_enabled() and all(parameter.requires_grad for parameter in network.parameters())
+        seen[0 if trains else 1] += network.training
+
+    networks[-1].register_forward_pre_hook(note)
+    changed = case.attacking("eval", 2)
+    [*case.objective(case.teachers(), **changed).losses(networks, case.batch(progress=0.9))]
+    if getattr(case.options, "input", "") == "adversarial":
+        assert case.method.ensemble
+        seen[0] -= case.method.ensemble.n - 1
+    assert seen[0] + seen[1] / 3 == pytest.approx(config.facts(STUDY, case.name).updates)
+
+
 @every_method
 @pytest.mark.parametrize("progress", [0.0, 0.9])
 def test_yields_a_scalar_for_each_network_that_reaches_it_alone(case: Case, progress: float) -> None:

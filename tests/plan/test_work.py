@@ -10,6 +10,7 @@ from ataka.files import tape
 from ataka.models.operations import multiply_accumulates
 from ataka.plan import Cell, Particles, Run, Tape, Work
 from ataka.study import config
+from ataka.study.fields import number
 
 D, A, T = "digits", "resnet10-w8", "wrn10-1"
 TAPE = Tape(D, "wrn10-1-x3-svgd", 0)
@@ -139,6 +140,18 @@ def test_training_on_all_images_costs_those_that_validation_holds_out_too() -> N
 def test_perturbed_weights_cost_another_update_and_averaged_ones_a_pass(option: Any, forwards: float) -> None:
     changed = work(Run(D, A, "natural", 0), setups={"natural": option})
     assert changed["update", A] == (64 * forwards, 4 * forwards)
+
+
+def test_a_loss_of_two_images_costs_two_updates_and_their_perturbation_two_more() -> None:
+    update = 3 * (2 + 1 / 3)
+    assert work(Run(D, A, "en-trades", 0, "member0"))["update", A] == pytest.approx((64 * update, 4 * update))
+    once, twice = (
+        work(Run(D, A, name, 0, "member0" if study().method(name).members > 1 else ""))["update", A][0]
+        for name in ("en-trades", "trades-awp")
+    )
+    awp = study().setup(study().method("trades-awp").setup, D, A).awp
+    assert awp
+    assert twice == pytest.approx(once * (1 + awp.steps * (1 - number(awp.begin))))
 
 
 def test_training_beside_teachers_costs_them_too() -> None:
