@@ -197,7 +197,7 @@ def test_the_list_of_what_is_left_out_by_name() -> None:
     assert (
         Words(
             constants=("LABEL", "EXAMPLES", "BEATS", "CHECKS", "PAPER_NOTE", "SENTENCE"),
-            functions=("sentence", "caveat", "forwards", "chunk_forwards", "message"),
+            functions=("sentence", "caveat", "forwards", "chunk_forwards", "updates", "message"),
             keywords={
                 "reading": ("id", "sentence", "values", "neutral", "description"),
                 "added": ("neutral", "description"),
