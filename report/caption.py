@@ -4,7 +4,7 @@ Every number in a caption comes from the measurements or the settings. Plain Uni
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,14 +22,18 @@ class Caption:
 
 
 def opening(table: Table, study: Study, measured: int) -> Iterator[str]:
-    """The title, the words of its own, whether it is finished, and the scale."""
+    """The title, the words of its own, and whether it is finished."""
     expected = len(table.sources(study))
     yield f"{words.read(table.title)}."
     if table.caption:
         yield words.read(table.caption)
     if measured < expected:
         yield f"Unfinished: {measured} of {expected} {table.noun} measured so far."
-    yield f"{study.scale.capitalize()} scale: {study.about.strip().rstrip('.')}."
+
+
+def scale(study: Study) -> str:
+    """The sentence about the scale."""
+    return f"{study.scale.capitalize()} scale: {study.about.strip().rstrip('.')}."
 
 
 def stand_ins(
@@ -48,8 +52,8 @@ def stand_ins(
         yield f"Left out: {names.listed(dropped)}."
 
 
-def selection(table: Table, study: Study) -> Iterator[str]:
-    """Sentences on the choice of alpha, if alpha was chosen."""
+def selection(table: Table, study: Study, headings: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Sentences on the choice of alpha, if alpha was chosen; ``headings`` are the words of methods' rows."""
     if table.tuned_runs(study):
         alphas = names.listed([f"{alpha:g}" for alpha in study.selection.alphas])
         by = selected_by(study, "the rows that have one")
@@ -57,8 +61,8 @@ def selection(table: Table, study: Study) -> Iterator[str]:
         apart = {run.method: study.method(run.method).chosen_on for run in table.tuned_runs(study)}
         for method, split in apart.items():
             if split:
-                label = names.method(method, study)
-                yield f"That of {label} ({method}) was chosen on the {split} split."
+                label = (headings or {}).get(method) or names.method(method, study)
+                yield f"That of {label} was chosen on the {split} split."
 
 
 def versions(table: Table, measurements: Sequence[Any]) -> Iterator[str]:
@@ -66,7 +70,7 @@ def versions(table: Table, measurements: Sequence[Any]) -> Iterator[str]:
     counts = Counter(row["torch"].partition("+")[0] for one in measurements for row in one.rows[:1])
     if len(counts) > 1:
         parts = names.listed([f"{version} ({count} {table.noun})" for version, count in sorted(counts.items())])
-        yield f"Measured under several versions of torch, whose gradients differ (docs/reproducibility.md): {parts}."
+        yield f"Measured under several versions of torch, whose gradients differ: {parts}."
 
 
 def selected_by(study: Study, flattered: str) -> str:

@@ -46,7 +46,7 @@ def collect(options: argparse.Namespace) -> None:
 
 
 def render(options: argparse.Namespace) -> None:
-    """{root}/TABLE.csv to TABLE.tex and TABLE.md; --partial also prints it."""
+    """{root}/TABLE.csv to TABLE.tex, TABLE.standalone.tex and TABLE.md; --partial also prints it."""
     from report import render
 
     made = _page(options)
@@ -67,9 +67,11 @@ def show(options: argparse.Namespace) -> None:
 
 
 def _show(made: "Page") -> None:
+    from report.render import SUFFIXES
     from report.show import show
 
-    known = (f"{made.stem}.tex", f"{made.stem}.md", f"{made.collected}.csv", f"{made.collected}.choices.csv")
+    pages = [f"{made.stem}{suffix}" for suffix in SUFFIXES]
+    known = (*pages, f"{made.collected}.csv", f"{made.collected}.choices.csv")
     show(made, [name for name in known if Path(name).exists()])
 
 

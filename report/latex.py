@@ -1,10 +1,13 @@
-"""Text and numbers in LaTeX: escaping, and where a layout's columns lie in a tabular."""
+"""Text and numbers in LaTeX: escaping, and the cells of a layout's tabular, each padded to the width of its column."""
 
 import re
 
 from ataka.errors import UserError
 from ataka.study import words
-from report.layout import Entry, Layout
+from report.layout import Entry, Layout, Row
+
+_NARROW, _WIDE = "ijltfrI.,:;()[]|'₁₂₃₄₅₆₇₈₉ ", "mwMW"
+"""Characters of about half and of twice the usual width, in any font of text."""
 
 
 def escape(text: str) -> str:
@@ -21,54 +24,78 @@ def first(text: str) -> str:
 
 
 class Tabular:
-    """A layout's columns in a tabular; with deviations or lettered marks a number takes two, the second for these."""
+    r"""The cells of a layout in a tabular: a column for the labels, then a column for each number.
+
+    A number, its deviation and its marks are one cell, and parts that other cells of the column have are padded with
+    \phantom: numbers set flush right with equal decimals align on the point, and colours fill the whole cell.
+    """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self.width = 2 if layout.has_spread or layout.has_letters else 1
-
-    @property
-    def preamble(self) -> str:
-        """Numbers are set flush right, those of a column with equal decimals, so they align on the point."""
-        number = "r@{}l" if self.width == 2 else "r"
-        return "l" + "".join(r"@{\hspace{1.1em}}" + number * len(group.columns) for group in self._layout.groups)
+        self._rows = [row for panel in layout.panels for section in panel.sections for row in section]
+        columns = list(zip(*(row.entries for row in self._rows), strict=True))
+        self._widest = [_widest(column) for column in columns]
 
     @property
     def columns(self) -> int:
-        return 1 + sum(columns for columns, _ in self.groups)
+        """The columns of the tabular."""
+        return 1 + len(self._widest)
 
     @property
-    def groups(self) -> list[tuple[int, str]]:
-        """The number of columns of the tabular that each group takes, and its title."""
-        return [(self.width * len(group.columns), group.title) for group in self._layout.groups]
+    def preamble(self) -> str:
+        r"""The labels' column is as wide as \fittable leaves room for, and breaks lines where that is not enough."""
+        return r"p{\labelwidth}" + "r" * len(self._widest)
 
     @property
     def spans(self) -> list[str]:
         """First and last column of each group, as ``2-5``."""
-        return [f"{2 + self.width * span.start}-{1 + self.width * span.stop}" for span in self._layout.spans]
+        return [f"{2 + span.start}-{1 + span.stop}" for span in self._layout.spans]
 
     @property
-    def gap(self) -> str:
-        """Half the space between columns: less where numbers carry a deviation, or marks too, to fit a text's width."""
-        if not self._layout.has_spread:
-            return "5pt"
-        return "1.5pt" if self._layout.has_letters else "2.2pt"
+    def longest(self) -> list[str]:
+        """The labels that may be the widest, by an estimate: in which font they will be set is not known here."""
+        labels = [self._layout.corner, *dict.fromkeys(row.label for row in self._rows)]
+        return sorted(labels, key=_length, reverse=True)[:3]
 
     @property
-    def head(self) -> str:
-        """The alignment of a column's name: centred over both parts of a number, or flush with it."""
-        return "c" if self.width == 2 else "r"
+    def widest(self) -> list[str]:
+        """A row that is as wide as the widest number of each column."""
+        return [_cell(entry, entry) for entry in self._widest]
 
-    def number(self, entry: Entry) -> str:
-        """An entry as a cell of this tabular."""
-        if not entry.measured:
-            return rf"\multicolumn{{{self.width}}}{{c}}{{--}}"
-        text = rf"\best{{{entry.text}}}" if entry.best else entry.text
-        if self.width == 1:
-            return text + self._hung(entry.mark)
-        return f"{text} & " + (rf"\spread{{{entry.spread}}}" if entry.spread else "") + escape(entry.mark)
+    def cells(self, row: Row) -> list[str]:
+        """The cells of a row behind its label."""
+        return [_cell(entry, widest) for entry, widest in zip(row.entries, self._widest, strict=True)]
 
-    @staticmethod
-    def _hung(mark: str) -> str:
-        """A mark that takes no width, so that numbers stay aligned."""
-        return rf"\rlap{{{escape(mark)}}}" if mark else ""
+
+def _cell(entry: Entry, widest: Entry) -> str:
+    if not entry.measured:
+        return r"\multicolumn{1}{c}{--}"
+    number = rf"\best{{{entry.text}}}" if entry.best else entry.text
+    missing = "".join(mark for mark in widest.mark if mark not in entry.mark)
+    return number + _spread(entry.spread, widest.spread) + escape(entry.mark) + _phantom(escape(missing))
+
+
+def _spread(spread: str, widest: str) -> str:
+    if not widest:
+        return ""
+    if not spread:
+        return _phantom(rf"\spread{{{widest}}}")
+    return rf"\spread{{{spread}{_phantom('0' * (len(widest) - len(spread)))}}}"
+
+
+def _phantom(text: str) -> str:
+    """Space as wide as ``text``."""
+    return rf"\phantom{{{text}}}" if text else ""
+
+
+def _widest(column: tuple[Entry, ...]) -> Entry:
+    """An entry with the longest number and deviation of a column, and with every mark."""
+    measured = [entry for entry in column if entry.measured] or [Entry()]
+    marks = "".join(dict.fromkeys(mark for entry in measured for mark in entry.mark))
+    number = max((entry.text for entry in measured), key=len)
+    return Entry(number, max((entry.spread for entry in measured), key=len), mark=marks)
+
+
+def _length(label: str) -> float:
+    """The width of a label in characters of the usual width, roughly."""
+    return sum({0: 1.0, 1: 0.55, 2: 1.6}[(char in _NARROW) + 2 * (char in _WIDE)] for char in words.plain(label))

@@ -76,7 +76,7 @@ def of(
     layout = lay_out(table, study, measurements, beside_published=beside_published)
     return Page(
         table.numbered,
-        table.labelled + ("" if study.scale == DEFAULT_SCALE else f"-{study.scale}"),
+        _label(table, study, partial=partial, beside_published=beside_published),
         layout,
         describe(table, study, measurements, layout, beside_published=beside_published),
         Path(f"{collected}.published") if beside_published else collected,
@@ -84,6 +84,12 @@ def of(
         _commits(measurements),
         [],
     )
+
+
+def _label(table: Table, study: Study, *, partial: bool, beside_published: bool) -> str:
+    """LaTeX's label: another for each page of a table, so that one document may have several."""
+    parts = {study.scale: study.scale != DEFAULT_SCALE, "partial": partial, "published": beside_published}
+    return "-".join([table.labelled, *(part for part, there in parts.items() if there)])
 
 
 def stem(table: Table, root: str, *, partial: bool) -> Path:

@@ -13,11 +13,19 @@ from report import latex, markdown
 from report.page import Page
 
 TEMPLATES = Path(__file__).with_name("templates")
+STANDALONE = ".standalone.tex"
+SUFFIXES = (".tex", STANDALONE, ".md")
+"""A table's pages: to \\input into a paper, the same on a page of its own, and Markdown."""
 
 
 def write(page: Page) -> list[Path]:
-    """``{stem}.tex`` and ``{stem}.md``."""
-    return [write_text(Path(f"{page.stem}{suffix}"), text(page, suffix)) for suffix in (".tex", ".md")]
+    """A file for each of ``SUFFIXES``."""
+    return [write_text(Path(f"{page.stem}{suffix}"), text(page, suffix)) for suffix in SUFFIXES]
+
+
+def suffix_of(path: Path) -> str:
+    """Which of ``SUFFIXES`` a page has; the plain suffix of any other file."""
+    return STANDALONE if path.name.endswith(STANDALONE) else path.suffix
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -28,14 +36,19 @@ def write_text(path: Path, text: str) -> Path:
 
 
 def text(page: Page, suffix: str) -> str:
-    return tex(page) if suffix == ".tex" else md(page)
+    return {".tex": tex, STANDALONE: standalone, ".md": md}[suffix](page)
 
 
 def tex(page: Page) -> str:
-    """A booktabs table: to \\input into a document, or to compile by itself."""
+    """A booktabs table as a float, to \\input into a document."""
     tabular = latex.Tabular(page.layout)
-    filters = environment(tex=latex.escape, first=latex.first, number=tabular.number)
+    filters = environment(tex=latex.escape, first=latex.first, cells=tabular.cells)
     return _fill(filters, "table.tex", page, tabular=tabular)
+
+
+def standalone(page: Page) -> str:
+    """A document that inputs the table, and has nothing else."""
+    return _fill(environment(tex=latex.escape), f"table{STANDALONE}", page)
 
 
 def md(page: Page, template: str = "table.md", **more: Any) -> str:

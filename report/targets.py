@@ -41,6 +41,8 @@ def advice(path: str, tables: Sequence[str]) -> str:
         except UserError:
             pass
         return f"; {plan.forms(root)}"
-    of_tables = [f"{name}{suffix}" for name in tables for suffix in (".tex", ".csv", ".md", ".choices.csv")]
+    of_tables = [
+        f"{name}{suffix}" for name in tables for suffix in (".tex", ".standalone.tex", ".csv", ".md", ".choices.csv")
+    ]
     files = ["all", *of_tables, *(f"claims{suffix}" for suffix in (".md", ".tex", ".csv")), "union.csv", "cells.csv"]
     return nearest(path, [f"{root}/{name}" for name in files] + [f"results/{name}/all" for name in smaller])

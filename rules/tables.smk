@@ -30,6 +30,7 @@ rule render:
         choices="{root}/{table}.choices.csv",
     output:
         tex="{root}/{table}.tex",
+        standalone="{root}/{table}.standalone.tex",
         markdown="{root}/{table}.md",
     log:
         "{root}/logs/render/{table}.log",

@@ -15,7 +15,7 @@ from report.accuracies.accuracy_table import AccuracyTable
 from report.accuracies.differences import Differences
 from report.accuracies.health import Marks
 from report.accuracies.measurements import Measurement
-from report.caption import Caption, opening, selected_by, selection, stand_ins, versions
+from report.caption import Caption, opening, scale, selected_by, selection, stand_ins, versions
 from report.layout import DASH, UNCERTAIN, Layout
 
 
@@ -30,22 +30,23 @@ def compose(
     """The caption of ``layout``, which shows ``measurements``."""
     text = [
         *opening(table, study, len(measurements)),
-        *_stand_ins(table, study),
-        *_images(table, study, measurements),
-        *_seeds(study, measurements),
-        *_budget(table, study, measurements),
-        *_statements(table, study, "caveat"),
         *([] if table.variants else ["Best values in bold."]),
-        *_dashes(table, study, measurements, layout),
+        *_seeds(study, measurements),
+        *_statements(table, study, "caveat"),
     ]
     notes = [
+        scale(study),
+        *_stand_ins(table, study),
+        *_images(table, study, measurements),
+        *_budget(table, study, measurements),
+        *_dashes(table, study, measurements, layout),
         *_statements(table, study, "sentence"),
         *_derived(table, study),
         *_chosen(table, study),
         *_additions(table, study),
         *_shared(table, study),
         *_intervals(table, study, measurements),
-        *selection(table, study),
+        *selection(table, study, {row.method: row.heading(study) for row in table.lines if row.method}),
         *versions(table, measurements),
         *Differences(measurements).notes(),
         *Marks(measurements, study).notes(),
@@ -198,11 +199,12 @@ def _shared(table: AccuracyTable, study: Study) -> Iterator[str]:
             if tape and plan.source_of(study, tape):
                 shares = plan.ensemble_of(study, tape).shares
                 assert shares
-                by_source[f"{shares.n} of {shares.generator}"].append(row.heading(study))
+                kind = study.generators[shares.generator].kind.upper()
+                by_source[f"{shares.n} trained on {kind}'s particles"].append(row.heading(study))
     for source, labels in by_source.items():
         yield (
             f"The teachers of {names.listed(labels)} are taken from the {source}, not trained anew, wherever the "
-            "kernel there was exactly the identity (A1; the tape's manifest says whether)."
+            "kernel there was exactly the identity."
         )
 
 

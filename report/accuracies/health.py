@@ -98,12 +98,12 @@ class Marks:
         """The meaning of the marks, and the number of checks made."""
         count = sum(map(len, self._raised.values()))
         if not self.made:
-            yield "Health checks (docs/health.md): none could be made of these cells."
+            yield "Health checks: none could be made of these cells."
         elif not count:
-            yield f"Health checks (docs/health.md): none raised of {self.made:,}."
+            yield f"Health checks: none raised of {self.made:,}."
         else:
             meanings = [f"{letter}: {self._meanings[name]}" for name, letter in self._letters.items()]
-            yield f"Health checks (docs/health.md): {count:,} raised of {self.made:,}. {'; '.join(meanings)}."
+            yield f"Health checks: {count:,} raised of {self.made:,}. {'; '.join(meanings)}."
 
     def _names(self, one: Measurement, column: str) -> list[str]:
         return [name for name in one.fields.get(column, "").split(";") if name in self._meanings]

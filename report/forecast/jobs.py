@@ -74,7 +74,7 @@ def _first_output(output: str, root: str) -> str:
         r"(/(tapes|runs|cells|particles|data)/.*)\.bits\.npy": r"\1.csv",
         r"/(run\.json|history\.csv)": "/model.safetensors",
         rf"({re.escape(root)}/claims)\.(md|tex)": r"\1.csv",
-        rf"({re.escape(root)}/[^/]+)\.md": r"\1.tex",
+        rf"({re.escape(root)}/[^/]+)(\.md|\.standalone\.tex)": r"\1.tex",
         rf"({re.escape(root)}/[^/]+)\.choices\.csv": r"\1.csv",
     }
     for pattern, name in names.items():

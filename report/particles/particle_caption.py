@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from ataka.study import Generator, Study
 from ataka.study.fields import number
 from report import names
-from report.caption import Caption, opening, selection, stand_ins, versions
+from report.caption import Caption, opening, scale, selection, stand_ins, versions
 from report.layout import DASH, Layout
 from report.particles.particle_rows import ParticleSet
 from report.particles.particle_table import ParticleTable
@@ -25,14 +25,16 @@ def compose(
     unfinished = len(measurements) < len(table.sources(study))
     text = [
         *opening(table, study, len(measurements)),
+        "dist: the mean distance of two particles; CE: their cross-entropy in nats.",
+    ]
+    notes = [
+        scale(study),
         *stand_ins(study, [particles.dataset], []),
         f"{particles.count} particles for each test image, all generators from the same random numbers, "
         f"seed {study.seeds[0]}.",
-        f"dist: the mean distance of two particles, images in [0, 1]; {_diameters(table, study)}.",
-        "CE: the particles' cross-entropy in nats, its mean, sample standard deviation and maximum.",
+        f"dist: images in [0, 1]; {_diameters(table, study)}.",
+        "CE: mean, sample standard deviation and maximum over an image's particles.",
         *([f"Dashes ({DASH}): not measured yet."] if unfinished and layout.has_dash else []),
-    ]
-    notes = [
         *_readings(table, study),
         *selection(table, study),
         *versions(table, measurements),

@@ -123,7 +123,7 @@ def _computed(at: Inspection, path: Path, needed: Iterable[Source], compute: Cal
 
 def shown(at: Inspection, path: Path) -> Iterator[str]:
     """Whether a page is as rendered now. A collection that doesn't hold must be mended first."""
-    numbers = path.with_name(f"{path.stem.removesuffix('.published')}.csv")
+    numbers = path.with_name(f"{_stem(path).removesuffix('.published')}.csv")
     if numbers.exists() and numbers not in at.collections:
         return
     if not numbers.exists() and not (_is_partial(path) and _is_as_rendered(at, path, [])):
@@ -139,7 +139,7 @@ def is_page(at: Inspection, path: Path) -> bool:
 
 def name_of(path: Path) -> str:
     """The name of the table, or of what else a file at the top of a results folder is about."""
-    return path.stem.removesuffix(".published").removesuffix(".partial")
+    return _stem(path).removesuffix(".published").removesuffix(".partial")
 
 
 def command(at: Inspection, path: Path) -> str | None:
@@ -150,6 +150,10 @@ def command(at: Inspection, path: Path) -> str | None:
     name = name_of(Path(path.name.replace(".choices.", ".")))
     words = [name] if name in ("claims", "union") else ["render", name]
     return commands.report(at.study, *words, *flags, "--root", str(at.root))
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(render.suffix_of(path))
 
 
 def _tables(study: Study) -> list[str]:
@@ -175,9 +179,9 @@ def _is_as_rendered(at: Inspection, path: Path, content: list[Any]) -> bool:
     elif (table := _table(at, path)) is None:
         return True
     else:
-        beside = path.stem.endswith(".published")
+        beside = _stem(path).endswith(".published")
         made = page.of(table, at.study, str(at.root), content, partial=partial, beside_published=beside)
-        text = render.text(made, path.suffix)
+        text = render.text(made, render.suffix_of(path))
     return path.read_bytes() == text.encode()
 
 

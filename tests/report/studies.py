@@ -34,7 +34,7 @@ _GAIN = {"natural": 5.0, "en-sat": 0.0, "n-at-aka": 1.0, "l-at-aka": 1.5, "s-at-
 
 FOG: dict[str, Any] = {"kind": "fog", "step_size": "0.01", "steps": 20}
 SMALL: dict[str, Any] = {
-    "about": "a study for tests: 8x8 digits & small networks",
+    "about": "a study for tests: 8×8 digits & small networks",
     "seeds": [0],
     "eps": "26/255",
     "data": {"test": 360},

@@ -335,7 +335,7 @@ def run(root: Path, *arguments: str, settings: str = CONFIG) -> int:
 def test_from_cells_to_a_page_that_compiles(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(root) == 0
     said = capsys.readouterr().out
-    assert said.startswith("At the demo scale (a study for tests: 8x8 digits & small networks), of 62 claims: ")
+    assert said.startswith("At the demo scale (a study for tests: 8×8 digits & small networks), of 62 claims: ")
     assert said.endswith(f"written: {root}/claims.csv {root}/claims.tex {root}/claims.md\n")
     text = (root / "claims.md").read_text()
     assert "They say nothing about the paper's own experiments, nor about another scale." in text

@@ -140,12 +140,12 @@ def test_without_bits_or_diagnostics_there_is_less_to_check(root: Path, study: S
     for path in root.rglob("*.bits.npy"):
         path.unlink()
     made = compose(root, study)
-    assert "Health checks (docs/health.md): none raised of 30." in text_of(made)  # 6 rows, 3 of PGD, 2 of AutoAttack
+    assert "Health checks: none raised of 30." in text_of(made)  # 6 rows, 3 of PGD, 2 of AutoAttack
     old = dict.fromkeys((*HEALTHY, "square_gain", "warned"), "")
     for one in catalogue.load("table2").sources(study):
         assert isinstance(one, Cell)
         studies.write_cell(root, study, one, old).with_suffix(".bits.npy").unlink()
-    assert "Health checks (docs/health.md): none could be made of these cells." in text_of(compose(root, study))
+    assert "Health checks: none could be made of these cells." in text_of(compose(root, study))
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_a_mark_of_one_seed_marks_the_mean_and_what_is_derived(tmp_path: Path) -
         ["", "ᵃ", "ᵃ"],
     ]
     assert list(Marks(measurements, study).notes()) == [
-        f"Health checks (docs/health.md): 1 raised of 8. ᵃ: {meanings(study)['rising']}."
+        f"Health checks: 1 raised of 8. ᵃ: {meanings(study)['rising']}."
     ]
 
 

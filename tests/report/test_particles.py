@@ -115,9 +115,9 @@ def test_the_caption_states_starts_units_and_readings(table: ParticleTable, stud
         "Steps: 10 of 6/255, along signs; 10 of 6/255, along raw gradients for SVGD (raw gradients); "
         "10 of 6/255, along normalised gradients for SVGD (normalised gradients).",
         "Starts: uniform in the ball; Gaussian for PGD (Gaussian starts) and SVGD (Gaussian starts).",
-        "SVGD's kernel: σ = 0.001, γ = 1; σ by the median heuristic, γ = 1 for SVGD (median width);",
-        "σ by the median heuristic, γ = 1, attracting for SVGD (median width, attraction);",
-        "σ by the median heuristic, γ = 1, 1/n on both terms for SVGD (median width, 1/n on both terms);",
+        "SVGD's kernel: σ = 0.001, γ = 1; σ by the median heuristic, γ = 1 for SVGD (median);",
+        "σ by the median heuristic, γ = 1, attracting for SVGD (median, attraction);",
+        "σ by the median heuristic, γ = 1, 1/n on both terms for SVGD (median, 1/n on both);",
     ]:
         assert statement in text
     assert "bold" not in text

@@ -304,7 +304,7 @@ def test_a_page_shows_the_table_that_the_results_give(root: Path, study: Study) 
 def test_a_page_holds_though_the_configuration_has_changed(root: Path, study: Study) -> None:
     """These settings are not those of config/demo.yaml, and pages ask for no others."""
     text = pages.pages(keep(root, study))["table2"]
-    assert "8x8 digits & small networks" in text
+    assert "8×8 digits & small networks" in text
     assert "PGD: 20 steps of 2/255." in text
 
 

@@ -44,7 +44,7 @@ def repaired(copy_of_built: Callable[[], Checkout]) -> dict[str, Answer]:
 
 
 def test_the_first_build_makes_the_table_in_all_its_forms(built: Checkout) -> None:
-    for suffix in (".tex", ".md", ".csv", ".choices.csv"):
+    for suffix in (".tex", ".standalone.tex", ".md", ".csv", ".choices.csv"):
         assert (built.folder / TABLE).with_suffix(suffix).stat().st_size > 0, suffix
 
 

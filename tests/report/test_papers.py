@@ -1,0 +1,130 @@
+"""Tables in papers: what a document of a class makes of them. Compiled where the class is installed."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ataka.study import words
+from report import render
+from report.page import Page
+from tests.report import studies
+from tests.report.test_render import build
+from tests.typesetting import ENGINES, compiled, installed
+
+ONE_COLUMN = r"\documentclass{article}\textwidth=122mm"
+CLASSES = {
+    "llncs": (r"\documentclass{llncs}", "llncs.cls"),
+    "as wide as llncs": (ONE_COLUMN, "article.cls"),
+    "IEEEtran": (r"\documentclass[conference]{IEEEtran}", "IEEEtran.cls"),
+    "two columns": (r"\documentclass[twocolumn]{article}", "article.cls"),
+    "coloured rows": (ONE_COLUMN + r"\usepackage[table]{xcolor}\rowcolors{1}{blue!15}{}", "xcolor.sty"),
+    "captions": (ONE_COLUMN + r"\usepackage{caption,subcaption}", "subcaption.sty"),
+}
+"""The beginning of each document, and the file that must be installed for it."""
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Page]:
+    """Tables with deviations, one beside the published numbers, and long labels; their files lie there."""
+    root = tmp_path_factory.mktemp("study")
+    three = studies.study(studies.SMALL | {"seeds": [0, 1, 2]})
+    made = {
+        "table2": build(root / "2", studies.study(studies.PAPER)),
+        "table2.published": build(root / "published", three, beside_published=True),
+        "table4": build(root / "4", three, "table4"),
+        "table1": build(root / "1", studies.study(studies.SMALL), "table1"),
+    }
+    for one in made.values():
+        render.write(one)
+    return made
+
+
+def paper(folder: Path, begin: str, pages: dict[str, Page]) -> Path:
+    """A document that inputs ``pages``, and refers to them."""
+    for name, one in pages.items():
+        shutil.copy(Path(f"{one.stem}.tex"), folder / f"{name}.tex")
+    inputs = "".join(f"Before. \\input{{{name}.tex}}\n\\clearpage\n" for name in pages)
+    references = ", ".join(f"\\ref{{{one.label}}}" for one in pages.values())
+    document = folder / "paper.tex"
+    text = f"{begin}\\usepackage{{booktabs}}\n\\begin{{document}}\n{inputs}Tables {references}.\n\\end{{document}}\n"
+    document.write_text(text, encoding="utf-8")
+    return document
+
+
+@pytest.mark.parametrize("engine", ENGINES[:1])
+@pytest.mark.parametrize("name", CLASSES)
+def test_tables_fit_the_lines_of_a_paper(name: str, engine: str, pages: dict[str, Page], tmp_path: Path) -> None:
+    begin, needed = CLASSES[name]
+    installed(needed)
+    document = paper(tmp_path, begin, pages)
+    compiled(document, engine, pages="pages")
+    log = document.with_suffix(".log").read_text(encoding="utf-8", errors="replace")
+    assert "multiply defined" not in log
+
+
+@pytest.mark.parametrize("engine", ENGINES[:1])
+def test_the_kind_of_float_is_the_papers_choice(engine: str, pages: dict[str, Page], tmp_path: Path) -> None:
+    own = r"\newenvironment{mine}[1][]{\begin{figure}[p]\csname @captype\endcsname}{\end{figure}}"
+    begin = ONE_COLUMN + own.replace(
+        r"\csname @captype\endcsname", r"\expandafter\def\csname @captype\endcsname{table}"
+    )
+    document = paper(tmp_path, begin + r"\newcommand{\tablefloat}{mine}", {"table2": pages["table2"]})
+    compiled(document, engine, pages="pages")
+    assert r"\contentsline {table}" not in document.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["table2", "table4", "table1"])
+def test_a_number_its_deviation_and_its_marks_are_one_cell(name: str, pages: dict[str, Page]) -> None:
+    """Two columns that touch paint over each other under colours, and hide digits."""
+    tex = render.tex(pages[name])
+    (columns,) = set(re.findall(r"\\begin\{tabular\}\{p\{\\labelwidth\}(\S+)\}\n", tex))
+    assert set(columns) == {"r"}
+    rows = [line for line in tex.splitlines() if line.strip().startswith(r"\raggedright ")]
+    entries = [row.entries for panel in pages[name].layout.panels for section in panel.sections for row in section]
+    assert len(rows) == len(entries)
+    for row, numbers in zip(rows, entries, strict=True):
+        cells = [
+            re.sub(r"\\phantom\{(\\spread\{[^}]*\}|[^{}]|\\text\w+\{[^}]*\})*\}", "", cell)
+            for cell in row.split(" & ")[1:]
+        ]
+        for cell, entry in zip(cells, numbers, strict=True):
+            shown = re.sub(r"\\textsuperscript\{.*?\}|[^\d.]", "", cell.replace(r"\multicolumn{1}{c}{--}", ""))
+            assert shown == (entry.text + entry.spread if entry.measured else "")
+
+
+def test_the_cells_of_a_column_are_as_wide_as_each_other(pages: dict[str, Page]) -> None:
+    cells = [line.split(" & ")[1:] for line in render.tex(pages["table1"]).splitlines() if r"\raggedright " in line]
+    for column in zip(*cells, strict=True):
+        widths = {len(re.sub(r"\\(best|phantom)\{|[{}\\ ]", "", cell).partition("spread")[2]) for cell in column}
+        assert len(widths) == 1, column
+
+
+def test_pages_of_one_table_have_labels_of_their_own(pages: dict[str, Page], tmp_path: Path) -> None:
+    partial = build(tmp_path, studies.study(studies.SMALL), partial=True)
+    labels = [pages["table2"].label, pages["table2.published"].label, partial.label]
+    assert labels == ["tab:table2-demo", "tab:table2-demo-published", "tab:table2-demo-partial"]
+
+
+@pytest.mark.parametrize("name", ["table1", "table2", "table4"])
+def test_what_is_printed_names_no_file_and_no_key(name: str, pages: dict[str, Page]) -> None:
+    caption = pages[name].caption
+    text = words.plain(" ".join(caption.text + caption.notes))
+    assert not re.search(r"\.md\b|\.yaml\b|docs/|\b\w+-at-aka\b|\d+x\d+|manifest", text)
+    assert len(words.plain(" ".join(caption.text))) < 250
+
+
+@pytest.mark.skipif(shutil.which("pandoc") is None, reason="pandoc is not installed (Debian: apt install pandoc)")
+def test_pandoc_keeps_the_caption_and_every_number(pages: dict[str, Page], tmp_path: Path) -> None:
+    document = paper(tmp_path, ONE_COLUMN, pages)
+    command = ["pandoc", "--from=latex", "--to=plain", "--columns=500", document.name]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    for one in pages.values():
+        assert one.caption.text[0] in said
+        numbers = [entry for entry in one.layout.entries if entry.measured]
+        counted: dict[str, Any] = {entry.text: said.count(entry.text) for entry in numbers}
+        assert all(counted.values()), [text for text, count in counted.items() if not count]
+    assert not re.search(r"^.*\b2-\d+\b.*Clean", said, re.MULTILINE)
