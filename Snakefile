@@ -58,6 +58,7 @@ include: "rules/evaluate.smk"
 include: "rules/particles.smk"
 include: "rules/tables.smk"
 include: "rules/report.smk"
+include: "rules/pictures.smk"
 
 
 refuse_unknown(scales, workflow)

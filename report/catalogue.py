@@ -22,7 +22,7 @@ FOLDER = Path(__file__).with_name("paper") / "tables"
 SCHEMA = FOLDER / "schema.json"
 KINDS: dict[str, type[Table]] = {"accuracies": AccuracyTable, "particles": ParticleTable}
 """The kinds of tables, by the ``kind`` in their YAML; the first is the default."""
-_TAKEN = {"cells", "claims", "union"}
+_TAKEN = {"cells", "claims", "pictures", "union"}
 """Names of other files of a results folder, which no table may have."""
 _GIVEN = ("name", "path")
 """The fields of a table that its place says, not its YAML."""

@@ -11,7 +11,7 @@ from ataka.errors import UserError
 from ataka.files.disk import replacing
 from ataka.machine import terminal
 from ataka.study import Study, config
-from report import catalogue
+from report import catalogue, pictures
 
 if TYPE_CHECKING:
     from report.page import Page
@@ -157,11 +157,25 @@ def study(options: argparse.Namespace) -> None:
         _generate(path, text, "study", "docs/study gives", options)
 
 
+def picture(options: argparse.Namespace) -> None:
+    """Draw one picture to {root}/pictures/NAME.svg and NAME.pdf, with its caption in NAME.txt."""
+    written = pictures.write(_study(options), options.root, options.picture, partial=options.partial)
+    print(f"written: {' '.join(map(str, written))}")
+
+
+def gallery(options: argparse.Namespace) -> None:
+    """The scale's pictures with their captions on one page, {root}/pictures.md."""
+    print(f"written: {pictures.write_page(_study(options), options.root)}")
+
+
 def verify(options: argparse.Namespace) -> None:
     """Check every artifact below a results folder against its record and its sources."""
     from report import verify
 
     verify.verify(Path(options.path), config.overrides(options.config))
+
+
+VERBS = (collect, render, show, cells, union, claims, picture, gallery, cost, verify, study, published, growth, schema)
 
 
 def _page(options: argparse.Namespace) -> "Page":
@@ -191,7 +205,7 @@ def _study(options: argparse.Namespace) -> Study:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m report", description=__doc__)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for verb in (collect, render, show, cells, union, claims, cost, verify, study, published, growth, schema):
+    for verb in VERBS:
         described = str(verb.__doc__).rstrip(".")
         sub = verbs.add_parser(verb.__name__, help=described, description=described)
         sub.set_defaults(verb=verb)
@@ -204,7 +218,9 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("tables", metavar="TABLE", nargs="*", help=f"of: {known}, or one of the scale's own")
         elif verb in (collect, render):
             sub.add_argument("table", metavar="TABLE", help=f"one of: {known}, or of the scale's own")
-        if verb not in (cells, cost, verify, study):
+        elif verb is picture:
+            sub.add_argument("picture", metavar="NAME", help=f"one of: {', '.join(pictures.names())}")
+        if verb not in (cells, gallery, cost, verify, study):
             sub.add_argument(
                 "--partial",
                 action="store_true",

@@ -58,6 +58,14 @@ def method(name: str, study: Study) -> str:
     return _read(study.method(name).label)
 
 
+def told_apart(name: str, study: Study) -> str:
+    """The method's label, and for a variant under another set-up or reading also its own part: ``en-SAT, t4``."""
+    base, _, variant = name.partition(".")
+    label = method(name, study)
+    alike = variant and base in study.methods and method(base, study) == label
+    return f"{label}, {variant}" if alike else label
+
+
 def _read(label: str) -> str:
     """The words of a label; UserError for a module's label that LaTeX would not set."""
     try:

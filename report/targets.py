@@ -7,6 +7,7 @@ from pathlib import Path
 from ataka import plan
 from ataka.errors import UserError, nearest
 from ataka.study import config
+from report import pictures
 
 
 def plain(target: str) -> str:
@@ -29,8 +30,9 @@ def advice(path: str, tables: Sequence[str]) -> str:
     """The nearest target, for the name of a scale, a table or another file of its folder; else the forms of a path."""
     smaller = [scale for scale in config.scales() if scale != config.DEFAULT_SCALE]
     _, *parts = Path(path).parts
-    if len(parts) > 1 and parts[0] not in (*smaller, *plan.ROOMS):
-        return f": '{parts[0]}' is no scale{nearest(parts[0], [*smaller, *plan.ROOMS])}"
+    folders = (*plan.ROOMS, pictures.FOLDER)
+    if len(parts) > 1 and parts[0] not in (*smaller, *folders):
+        return f": '{parts[0]}' is no scale{nearest(parts[0], [*smaller, *folders])}"
     scale, names = (parts[0], parts[1:]) if parts and parts[0] in smaller else ("", parts)
     root = f"results/{scale}" if scale else "results"
     if len(names) > 1 and names[0] in plan.ROOMS:
@@ -41,8 +43,11 @@ def advice(path: str, tables: Sequence[str]) -> str:
         except UserError:
             pass
         return f"; {plan.forms(root)}"
+    if len(names) > 1 and names[0] == pictures.FOLDER:
+        return nearest(path, [str(pictures.path(root, name)) for name in pictures.names()])
     of_tables = [
         f"{name}{suffix}" for name in tables for suffix in (".tex", ".standalone.tex", ".csv", ".md", ".choices.csv")
     ]
     files = ["all", *of_tables, *(f"claims{suffix}" for suffix in (".md", ".tex", ".csv")), "union.csv", "cells.csv"]
+    files += [pictures.PAGE]
     return nearest(path, [f"{root}/{name}" for name in files] + [f"results/{name}/all" for name in smaller])

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from ataka import plan
 from ataka.plan import Cell, Node, Particles, Run, Tape
-from report import evidence, union
+from report import evidence, pictures, union
 from report.claims import sentences
 from report.sources import Source
 from rules.mistakes import mistakes_stop
@@ -88,6 +88,19 @@ class RuleInputs:
     def claims(self, wildcards: Wildcards) -> list[str]:
         """The cells, their bits and the particles that the claims compare."""
         return _evidence(sentences.sources(self._scales.study(wildcards), sentences.load()), wildcards.root)
+
+    @mistakes_stop()
+    def picture(self, wildcards: Wildcards) -> list[str]:
+        """The files that a picture is drawn from."""
+        files = pictures.files(self._scales.study(wildcards), wildcards.root, wildcards.picture)
+        return [str(path) for path in files]
+
+    @mistakes_stop()
+    def gallery(self, wildcards: Wildcards) -> list[str]:
+        """Every picture that the scale has data for, and its caption."""
+        drawn, _ = pictures.every(self._scales.study(wildcards))
+        suffixes = (pictures.SUFFIXES[0], pictures.SUFFIXES[-1])
+        return [str(pictures.path(wildcards.root, name, suffix)) for name in drawn for suffix in suffixes]
 
     @mistakes_stop()
     def all_tables(self, wildcards: Wildcards) -> list[str]:

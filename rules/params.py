@@ -14,7 +14,7 @@ from ataka.plan.code import Module
 from ataka.plan.digests import code_digest
 from ataka.study import Study
 from ataka.study.config import HOME
-from report import names, union
+from report import names, pictures, union
 from report.claims import sentences
 from report.sources import Source
 from rules.mistakes import mistakes_stop
@@ -93,6 +93,26 @@ class RuleParams:
     def claims_code(self, _wildcards: Wildcards) -> str:
         modules = ["report.claims.judge", "report.claims.claims_page"]
         return plan.digest([code_digest(modules, words=True), _templates()])
+
+    @mistakes_stop()
+    def picture_settings(self, wildcards: Wildcards) -> str:
+        """The files of a picture, and the words of this scale that its labels and caption print."""
+        study = self._scales.study(wildcards)
+        files = pictures.files(study, wildcards.root, wildcards.picture)
+        labels = {name: method.label for name, method in study.methods.items()}
+        return plan.digest([[*map(str, files)], labels, study.about, study.stand_ins, list(study.seeds)])
+
+    def picture_code(self, wildcards: Wildcards) -> str:
+        code = code_digest([f"report.pictures.{wildcards.picture}", "report.pictures._drawing"], words=True)
+        return plan.digest([code, pictures.STYLE.read_text(encoding="utf-8")])
+
+    @mistakes_stop()
+    def gallery_settings(self, wildcards: Wildcards) -> str:
+        study = self._scales.study(wildcards)
+        return plan.digest([*pictures.every(study), study.about])
+
+    def gallery_code(self, _wildcards: Wildcards) -> str:
+        return code_digest([f"report.pictures.{name}" for name in pictures.names()], words=True)
 
     def collect_code(self, _wildcards: Wildcards) -> str:
         return code_digest(["report.collect", "report.catalogue"], words=True)

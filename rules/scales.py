@@ -13,7 +13,7 @@ from ataka.errors import UserError
 from ataka.plan import Cell, Node, Particles, Run, Tape
 from ataka.study import Stage, Study, config
 from ataka.study.config import HOME
-from report import catalogue
+from report import catalogue, pictures
 from report.table import Table
 from rules.mistakes import mistakes_stop
 
@@ -32,6 +32,7 @@ class Wildcards(Protocol):
     attack: str
     generator: str
     table: str
+    picture: str
 
     def items(self) -> ItemsView[str, str]:
         """Name and text of each."""
@@ -68,8 +69,9 @@ class Scales:
                 raise self._mistakes[max(asked, key=len, default=plan.root_of(config.DEFAULT_SCALE))]
         self.roots = [plan.root_of(scale) for scale in config.scales()]
         self.any_root = "|".join(map(re.escape, self.roots))
-        """A regular expression, as a wildcard's constraint; so is ``any_table``."""
+        """A regular expression, as a wildcard's constraint; so are ``any_table`` and ``any_picture``."""
         self.any_table = "|".join(map(re.escape, self.tables))
+        self.any_picture = "|".join(map(re.escape, pictures.names()))
 
     def study(self, wildcards: Wildcards) -> Study:
         """The study of the wildcards' results folder; UserError if its settings are wrong."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ataka import plan
 from ataka.errors import UserError
+from report import pictures
 from report.targets import advice
 from rules.mistakes import mistakes_stop
 from rules.scales import Scales
@@ -45,6 +46,8 @@ def menu(scales: Scales) -> str:
             *(f"  {root}/all: every table at the scale {root.removeprefix('results/')}" for root in smaller),
             f"  results/TABLE.tex, or results/SCALE/TABLE.tex: one table, of {', '.join(scales.tables)}",
             "  results/SCALE/claims.md, union.csv, cells.csv: verdicts on the paper's claims, worst cases, every cell",
+            "  results/SCALE/pictures.md, or results/SCALE/pictures/NAME.svg: every picture, or one of "
+            f"{', '.join(pictures.names())}",
             f"  one file: {plan.forms('results/SCALE')}",
         ]
     )

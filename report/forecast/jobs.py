@@ -1,7 +1,7 @@
 """The jobs behind a target, as the rules would run them: what each needs, and the passes that it computes."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -10,11 +10,11 @@ from ataka import plan
 from ataka.errors import UserError
 from ataka.plan import Cell, Node, Particles, Run, Tape, Work
 from ataka.study import Study
-from report import catalogue, targets, union
+from report import catalogue, pictures, targets, union
 from report.claims import sentences
 
 ARTIFACTS = ("prepare", "record", "train", "select", "evaluate", "particles")
-RULES = (*ARTIFACTS, "collect", "render", "union", "claims", "cells", "all")
+RULES = (*ARTIFACTS, "collect", "render", "union", "claims", "picture", "gallery", "cells", "all")
 """The rules in the order in which data flows."""
 
 
@@ -74,7 +74,8 @@ def _first_output(output: str, root: str) -> str:
         r"(/(tapes|runs|cells|particles|data)/.*)\.bits\.npy": r"\1.csv",
         r"/(run\.json|history\.csv)": "/model.safetensors",
         rf"({re.escape(root)}/claims)\.(md|tex)": r"\1.csv",
-        rf"({re.escape(root)}/[^/]+)(\.md|\.standalone\.tex)": r"\1.tex",
+        rf"({re.escape(root)}/pictures/[^/]+)\.(pdf|txt)": r"\1.svg",
+        rf"({re.escape(root)}/(?!{re.escape(pictures.PAGE)})[^/]+)(\.md|\.standalone\.tex)": r"\1.tex",
         rf"({re.escape(root)}/[^/]+)\.choices\.csv": r"\1.csv",
     }
     for pattern, name in names.items():
@@ -97,6 +98,10 @@ def _job(study: Study, root: str, output: str) -> Job:
     if not rest and name == "claims.csv":
         sources = sentences.sources(study, sentences.load())
         return Job("claims", output, tuple(str(source.csv(root)) for source in sources))
+    if name == pictures.FOLDER and (picture := Path(rest)).stem in pictures.names() and picture.suffix == ".svg":
+        return Job("picture", output, tuple(_named(study, root, picture.stem)))
+    if not rest and name == pictures.PAGE:
+        return Job("gallery", output, tuple(str(pictures.path(root, each)) for each in pictures.every(study)[0]))
     if not rest and stem in tables and suffix == "tex":
         return Job("render", output, (f"{root}/{stem}.csv",))
     if not rest and stem in tables and suffix == "csv":
@@ -104,6 +109,12 @@ def _job(study: Study, root: str, output: str) -> Job:
         needs = [str(source.csv(root)) for source in table.sources(study)]
         return Job("collect", output, (*needs, *(str(run.choice(root)) for run in table.tuned_runs(study))))
     raise UserError(f"no rule makes '{output}'{targets.advice(output, tables)}")
+
+
+def _named(study: Study, root: str, picture: str) -> Iterator[str]:
+    """The files that name the jobs which a picture waits for."""
+    for source in pictures.find(picture).sources(study):
+        yield str(pictures.files_of(root, source)[0])
 
 
 def _artifact(study: Study, root: str, output: str) -> Job:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ataka import plan
-from ataka.errors import UserError
+from ataka.errors import UserError, nearest
 from ataka.files.records import read_rows, require_collected
 from ataka.plan import Cell, Particles, Run, commands
 from ataka.study import Study
-from report import candidates, catalogue, collect, evidence, page, render, union
+from report import candidates, catalogue, collect, evidence, page, pictures, render, union
 from report.claims import claims_page, judge, sentences
 from report.sources import Source
 from report.table import Table
@@ -130,6 +130,17 @@ def shown(at: Inspection, path: Path) -> Iterator[str]:
         yield f"{numbers} is missing, though {path} is there"
     elif numbers.exists() and not _is_as_rendered(at, path, at.collections[numbers]):
         yield f"{path} is not what {numbers} gives now: it is older, was edited or is damaged"
+
+
+def picture(at: Inspection, path: Path) -> Iterator[str]:
+    """Whether a picture's files are there together. Snakemake draws it again when its data change."""
+    name = name_of(path)
+    if name not in pictures.names():
+        raise UserError(f"{path} is no picture of the study{nearest(name, pictures.names())}")
+    for suffix in pictures.SUFFIXES:
+        other = path.with_suffix(suffix)
+        if not _is_partial(path) and not other.exists():
+            yield f"{other} is missing, though {path} is there"
 
 
 def is_page(at: Inspection, path: Path) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ataka import plan
 from ataka.errors import Unusable, UserError
 from ataka.plan import Cell, Node, Particles, Run, Tape, commands
+from report import pictures
 from report.verify import concluded, measured, trained
 from report.verify.inspection import Findings, Inspection
 
@@ -125,6 +126,8 @@ def _check_of(at: Inspection, path: Path) -> Check | None:
     place = path.relative_to(at.root)
     if len(place.parts) == 1:
         return _at_the_top(at, path)
+    if place.parts[0] == pictures.FOLDER:
+        return partial(concluded.picture, at, path)
     if place.match("data/*/train.safetensors") or place.match("data/*/test.safetensors"):
         return partial(trained.data, at, path)
     if place.name == "choice.json":

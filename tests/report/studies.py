@@ -12,7 +12,7 @@ from ataka import plan
 from ataka.files.cells import COLUMNS, numbers
 from ataka.files.disk import sha256
 from ataka.files.records import sealed, write_json, write_rows
-from ataka.plan import Cell, Particles, Run
+from ataka.plan import Cell, Particles, Run, Tape
 from ataka.study import Study, config
 from ataka.study.fields import number
 from report import catalogue
@@ -214,6 +214,18 @@ def write_choice(root: Path, study: Study, run: Run, **changes: Any) -> Path:
     }
     write_json(run.choice(root), content | changes)
     return run.choice(root)
+
+
+def write_history(root: Path, study: Study, training: Run | Tape, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """A training's history, and the part of its record that says which settings it is of."""
+    folder = training.folder(root)
+    write_rows(folder / "history.csv", rows)
+    digests = {
+        "settings_sha256": plan.digest(plan.settings_of(study, training)),
+        "history_sha256": sha256(folder / "history.csv"),
+    }
+    write_json(folder / "run.json", digests)
+    return folder / "history.csv"
 
 
 def write(root: Path, study: Study, table: str = "table2") -> None:

@@ -14,6 +14,7 @@ TARGETS = (
     "results/table2.tex",
     "results/smoke/claims.md",
     "results/smoke/union.csv",
+    "results/smoke/pictures.md",
 )
 
 

@@ -1,0 +1,308 @@
+"""Does a picture show the numbers of its files, in the same bytes each time? Does it say what a scale lacks?"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from ataka.errors import Unusable, UserError
+from ataka.files.records import read_rows
+from ataka.plan import Cell, Run, Tape
+from ataka.study import Study, words
+from report import pictures
+from report.cli import main
+from report.pictures import _drawing, clean_against_robust, fog_strengths, training_curves
+from tests.report import studies
+
+RISING = {"train_accuracy": (20.0, 60.0, 90.5), "validation_accuracy": (19.0, 50.0, 61.25), "probe": (10.0, 42.5, 30.0)}
+
+
+def history(**columns: tuple[float, ...]) -> list[dict[str, Any]]:
+    """A row for each epoch, with a loss."""
+    return [
+        {"epoch": epoch, "loss": 1.0, **{name: values[epoch - 1] for name, values in columns.items()}}
+        for epoch in range(1, 1 + len(next(iter(columns.values()))))
+    ]
+
+
+def side_by_side(*networks: dict[str, tuple[float, ...]]) -> list[dict[str, Any]]:
+    """The history of a joint training."""
+    columns = {f"{name}{at}": values for at, network in enumerate(networks) for name, values in network.items()}
+    losses = {f"loss{at}": 1.0 for at in range(len(networks))}
+    return [{name: value for name, value in row.items() if name != "loss"} | losses for row in history(**columns)]
+
+
+@pytest.fixture
+def trained(tmp_path: Path, study: Study) -> Path:
+    """A results folder with the history of each training that the curves show."""
+    root = studies.root(tmp_path)
+    for source in training_curves.sources(study):
+        assert isinstance(source, Run | Tape)
+        joint = isinstance(source, Tape) or study.method(source.method).joint
+        rows = side_by_side(RISING, dict.fromkeys(RISING, (0.0, 50.0, 100.0))) if joint else history(**RISING)
+        studies.write_history(root, study, source, rows)
+        for file in pictures.files_of(str(root), source):
+            file.touch()
+    return root
+
+
+def drawn(name: str, study: Study, root: Path) -> tuple[Any, Any]:
+    """A picture's data and figure."""
+    picture = pictures.find(name)
+    data = picture.gather(study, str(root), picture.sources(study))
+    return data, _drawing.figure_of(picture, data)
+
+
+# ---- every picture
+
+
+def test_every_picture_says_all_of_itself() -> None:
+    for name in pictures.names():
+        picture = pictures.find(name)
+        assert picture.TITLE
+        assert not picture.TITLE.endswith(".")
+        assert all(callable(getattr(picture, part)) for part in ("sources", "gather", "draw", "caption"))
+
+
+@pytest.fixture
+def complete(trained: Path, study: Study) -> Path:
+    """A results folder with the files of every picture."""
+    for name in pictures.names():
+        for source in pictures.find(name).sources(study):
+            if isinstance(source, Cell) and not source.csv(trained).exists():
+                studies.write_cell(trained, study, source)
+    return trained
+
+
+@pytest.mark.parametrize("name", pictures.names())
+def test_equal_data_are_equal_bytes_with_title_and_caption(name: str, complete: Path, study: Study) -> None:
+    first = {path: path.read_bytes() for path in pictures.write(study, str(complete), name)}
+    assert {path.suffix for path in first} == set(pictures.SUFFIXES)
+    again = pictures.write(study, str(complete), name)
+    assert {path: path.read_bytes() for path in again} == first
+    svg, pdf, caption = (first[pictures.path(str(complete), name, suffix)] for suffix in pictures.SUFFIXES)
+    tree = ElementTree.fromstring(svg)
+    assert tree.findtext("{http://www.w3.org/2000/svg}title") == pictures.find(name).TITLE
+    said = " ".join(tree.itertext())
+    assert caption.decode().strip() in said
+    assert not re.search(rb"<text|/CreationDate|<dc:date>|/Type3", svg + pdf)
+    assert float(str(tree.get("width")).removesuffix("pt")) == pytest.approx(8 / 2.54 * 72, abs=0.5)
+
+
+@pytest.mark.parametrize("name", pictures.names())
+def test_no_text_lies_on_another_or_outside(name: str, complete: Path, study: Study) -> None:
+    _, figure = drawn(name, study, complete)
+    figure.draw_without_rendering()
+    page = figure.bbox
+    boxes = [(label, box) for label, box in texts(figure) if box.width]
+    for label, box in boxes:
+        assert box.x0 >= page.x0 - 1, label
+        assert box.x1 <= page.x1 + 1, label
+    pairs = [(one, other) for at, one in enumerate(boxes) for other in boxes[at + 1 :]]
+    crossing = [(one[0], other[0]) for one, other in pairs if one[1].padded(-1).overlaps(other[1].padded(-1))]
+    assert crossing == []
+
+
+def texts(figure: Any) -> list[tuple[str, Any]]:
+    """Each text that is shown, and its box in pixels."""
+    from matplotlib.text import Text
+
+    hidden = {text for axes in figure.axes for text in _not_drawn(axes)}
+    shown = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    return [(text.get_text(), Text.get_window_extent(text)) for text in shown if text not in hidden]  # without arrows
+
+
+def _not_drawn(axes: Any) -> Iterator[Any]:
+    """Texts that matplotlib keeps and doesn't draw: ticks beyond an axis, all of axes that are off."""
+    for axis in (axes.xaxis, axes.yaxis):
+        low, high = sorted(axis.get_view_interval())
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+            if not (axes.axison and axes.get_visible() and low <= tick.get_loc() <= high):
+                yield from (tick.label1, tick.label2)
+
+
+@pytest.mark.parametrize("name", pictures.names())
+def test_a_missing_file_is_named_with_the_command_that_makes_it(name: str, complete: Path, study: Study) -> None:
+    needed = pictures.files(study, str(complete), name)[-1]
+    needed.unlink()
+    with pytest.raises(UserError, match=re.escape(f"{needed} is missing; make it: snakemake")):
+        pictures.write(study, str(complete), name)
+
+
+def test_a_picture_whose_data_the_scale_lacks_is_left_out_with_a_sentence(
+    trained: Path, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(_: Study) -> list[pictures.Source]:
+        raise UserError("no such <data>")
+
+    pictures.write(study, str(trained), "training_curves")
+    monkeypatch.setattr(pictures, "names", lambda: ("training_curves",))
+    page = pictures.write_page(study, str(trained)).read_text(encoding="utf-8")
+    assert "(pictures/training_curves.svg)" in page
+    assert "left out" not in page
+    monkeypatch.setattr(training_curves, "sources", lacking)
+    page = pictures.write_page(study, str(trained)).read_text(encoding="utf-8")
+    assert "The picture 'training\\_curves' is left out: no such \\<data\\>." in page
+    assert ".svg" not in page
+
+
+def test_an_unknown_picture_is_refused_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["picture", "training_curve", "--root", "results/demo"]) == 2
+    assert capsys.readouterr().err == "error: no picture 'training_curve'; did you mean 'training_curves'?\n"
+
+
+def test_only_drawing_loads_matplotlib_and_nothing_but_pictures_of_networks_loads_torch() -> None:
+    script = (
+        "import sys\n"
+        "from ataka.study import config\n"
+        "from report import cli, pictures\n"
+        "from report.pictures import _drawing\n"
+        "study = config.load('smoke')\n"
+        "before = 'torch' in sys.modules\n"  # where the facts of modules aren't kept yet
+        "assert pictures.every(study)[0]\n"
+        "assert 'matplotlib' not in sys.modules and ('torch' in sys.modules) == before\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_another_process_with_settings_of_its_own_draws_the_same_bytes(
+    trained: Path, study: Study, tmp_path: Path
+) -> None:
+    (tmp_path / "matplotlibrc").write_text("font.size: 20\nsvg.fonttype: none\n", encoding="utf-8")
+    here = _drawing.render(*_curves(study, trained), "A caption.")
+    script = (
+        "import hashlib\n"
+        "from report.pictures import _drawing, clean_against_robust, fog_strengths, training_curves\n"
+        "curves = training_curves.Curves('(S)AT-AKA', [1, 2], {name: [1.0, 2.0] for name in training_curves.CURVES})\n"
+        "drawn = _drawing.render(training_curves, [curves], 'A caption.')\n"
+        "print(*(hashlib.sha256(drawn[suffix]).hexdigest() for suffix in sorted(drawn)))\n"
+    )
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env=os.environ | {"PYTHONHASHSEED": seed, "MATPLOTLIBRC": str(tmp_path) if seed == "1" else ""},
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(answers) == 1
+    assert set(here) == {".svg", ".pdf"}
+
+
+def _curves(study: Study, root: Path) -> tuple[Any, Any]:
+    return training_curves, training_curves.gather(study, str(root), training_curves.sources(study))
+
+
+# ---- training curves
+
+
+def test_curves_are_those_of_the_histories(trained: Path, study: Study) -> None:
+    data, figure = drawn("training_curves", study, trained)
+    panels = {axes.get_title(loc="left"): axes for axes in figure.axes if axes.get_title(loc="left")}
+    assert len(panels) == len(data) == len(training_curves.sources(study))
+    axes = panels["en-SAT"]
+    lines = {line.get_label(): line for line in axes.lines}
+    for column, (label, _) in training_curves.CURVES.items():
+        assert list(lines[label].get_xdata()) == [1, 2, 3]
+        assert list(lines[label].get_ydata()) == list(RISING[column])
+    assert (lines["best epoch"].get_xdata(), lines["best epoch"].get_ydata()) == ([2], [42.5])
+    assert axes.get_title(loc="right") == "12.5"
+    teachers = {line.get_label(): line for line in panels["3 teachers, svgd"].lines}
+    means = [(a + b) / 2 for a, b in zip(RISING["probe"], (0.0, 50.0, 100.0), strict=True)]
+    assert list(teachers["validation images, PGD"].get_ydata()) == means
+    assert panels["3 teachers, svgd"].get_title(loc="right") == "0.0"
+
+
+def test_the_members_of_an_average_are_averaged(tmp_path: Path) -> None:
+    from ataka.files.records import write_rows
+
+    rows = [{"member": 0, **row} for row in history(probe=(10.0, 30.0))]
+    rows += [{"member": 1, **row} for row in history(probe=(20.0, 10.0))]
+    write_rows(tmp_path / "history.csv", rows)
+    curves = training_curves.read(tmp_path / "history.csv", "two")
+    assert curves is not None
+    assert curves.accuracies == {"probe": [15.0, 20.0]}
+    assert (curves.best, curves.gap) == (1, 0.0)
+
+
+def test_a_history_without_a_probe_has_no_panel(tmp_path: Path) -> None:
+    from ataka.files.records import write_rows
+
+    write_rows(tmp_path / "history.csv", history(train_accuracy=(1.0, 2.0)))
+    assert training_curves.read(tmp_path / "history.csv", "natural") is None
+
+
+def test_a_history_of_other_settings_or_edited_is_refused(trained: Path, study: Study) -> None:
+    source = training_curves.sources(study)[0]
+    assert isinstance(source, Run | Tape)
+    file = source.folder(trained) / "history.csv"
+    other = studies.study(methods={"en-sat": {"options": {"step_size": "7/255"}}}, seeds=[0])
+    sat = next(one for one in training_curves.sources(study) if isinstance(one, Run) and one.method == "en-sat")
+    with pytest.raises(Unusable, match="other settings"):
+        training_curves.gather(other, str(trained), [sat])
+    file.write_text(file.read_text(encoding="utf-8").replace("20.0", "21.0"), encoding="utf-8")
+    with pytest.raises(Unusable, match="was changed"):
+        training_curves.gather(study, str(trained), [source])
+
+
+# ---- clean against robust accuracy
+
+
+def accuracy(root: Path, cell: Any) -> float:
+    return float(read_rows(cell.csv(root))[0]["accuracy"])
+
+
+def test_a_point_is_a_network_of_the_tables(complete: Path, study: Study) -> None:
+    data, figure = drawn("clean_against_robust", study, complete)
+    cells = [cell for cell in clean_against_robust.sources(study) if isinstance(cell, Cell)]
+    networks = dict.fromkeys((cell.dataset, cell.arch, cell.method) for cell in cells)
+    expected = [
+        tuple(accuracy(complete, Cell(*network, study.seeds[0], attack)) for attack in ("clean", "pgd"))
+        for network in networks
+    ]
+    points = [(line.get_xdata()[0], line.get_ydata()[0]) for line in figure.axes[0].lines]
+    assert points == expected
+    numbers = [text.get_text() for text in figure.axes[0].texts]
+    keys = dict(label.get_text().split("  ") for label in figure.legends[1].texts)
+    assert [keys[number] for number in numbers] == [words.plain(point.method) for point in data]
+
+
+def test_several_seeds_are_a_mean(complete: Path) -> None:
+    both = studies.study(seeds=[0, 1])
+    cells = [Cell("digits", "resnet10-w8", "en-sat", seed, attack) for seed in (0, 1) for attack in ("clean", "pgd")]
+    for cell, correct in zip(cells, (300, 100, 310, 120), strict=True):
+        studies.write_cell(complete, both, cell, correct=correct, n=360)
+    (point,) = clean_against_robust.gather(both, str(complete), cells)
+    assert (point.clean, point.robust) == pytest.approx((100 * 305 / 360, 100 * 110 / 360), abs=0.01)
+
+
+# ---- Fog
+
+
+def test_a_line_is_a_method_under_fog(complete: Path, study: Study) -> None:
+    data, figure = drawn("fog_strengths", study, complete)
+    cells = [cell for cell in fog_strengths.sources(study) if isinstance(cell, Cell)]
+    lines = {(axes.get_title(loc="left"), line.get_label()): line for axes in figure.axes for line in axes.lines}
+    assert len(lines) == len(data) == len(cells) / 2
+    line = lines["RN-10 (w 8), digits", "en-TRADES, t4"]
+    network = "digits", "resnet10-w8", "en-trades.t4", 0
+    assert list(line.get_xdata()) == [128, 256]
+    assert list(line.get_ydata()) == [accuracy(complete, Cell(*network, attack)) for attack in ("fog", "fog-256")]
+
+
+def test_fog_at_one_strength_is_no_picture() -> None:
+    study = studies.study(attacks={**studies.SMALL["attacks"], "fog-256": None})
+    with pytest.raises(UserError, match="this scale has Fog at 1 strength alone"):
+        fog_strengths.sources(study)
+    assert (
+        "The picture 'fog_strengths' is left out: this scale has Fog at 1 strength alone." in pictures.every(study)[1]
+    )
