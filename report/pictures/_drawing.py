@@ -53,6 +53,17 @@ def text(label: str) -> str:
     return words.plain(label).replace("$", r"\$")
 
 
+MARKERS = "osv^D<>p"
+
+
+def look(number: int) -> dict[str, Any]:
+    """Colour, dashes and marker of the ``number``-th of several lines, the same in every panel."""
+    from matplotlib import rcParams
+
+    looks = list(rcParams["axes.prop_cycle"])
+    return {**looks[number % len(looks)], "marker": MARKERS[number % len(MARKERS)]}
+
+
 def grid(figure: "Figure", panels: int, *, columns: int, height: float, top: float = 0.3) -> list[Any]:
     """Axes for ``panels``, ``height`` inches each, row by row; ``top`` inches are kept for a legend."""
     rows = -(-panels // columns)

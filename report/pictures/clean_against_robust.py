@@ -12,7 +12,7 @@ from ataka.study import Study, words
 from report import catalogue, evidence, names
 from report.accuracies.accuracy_table import AccuracyTable
 from report.pictures import Source
-from report.pictures._drawing import WIDTH, text
+from report.pictures._drawing import WIDTH, look, text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 TITLE = "Clean against robust accuracy"
 CLEAN, ROBUST = "clean", "pgd"
 """The attacks of config/ on the two axes; PGD sees all test images at every scale, as AutoAttack does not."""
-MARKERS = "osv^D<>p"
-"""One for each network on a data set."""
-COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9")
 
 
 @dataclass(frozen=True)
@@ -78,15 +75,14 @@ def draw(figure: "Figure", data: Sequence[Point]) -> None:
     figure.set_size_inches(WIDTH, 2.6 + 0.14 * (lines + len(places)))
     axes = figure.subplots()
     for point in data:
-        number, place = methods.index(point.method), places.index(point.where)
-        colour = COLOURS[number % len(COLOURS)]
-        axes.plot(point.clean, point.robust, MARKERS[place % len(MARKERS)], color=colour, label=point.method)
+        colour, marker = look(methods.index(point.method))["color"], look(places.index(point.where))["marker"]
+        axes.plot(point.clean, point.robust, marker, color=colour, label=point.method)
     axes.set(xlabel="clean accuracy (%)", ylabel="accuracy under PGD (%)")
     axes.margins(0.08)
     numbered = (f"{number}  {text(method)}" for number, method in enumerate(methods, start=1))
     keys = [Line2D([], [], linestyle="", label=label) for label in numbered]
     shapes = [
-        Line2D([], [], linestyle="", marker=MARKERS[at % len(MARKERS)], color="black", label=text(place))
+        Line2D([], [], linestyle="", marker=look(at)["marker"], color="black", label=text(place))
         for at, place in enumerate(places)
     ]
     figure.legend(handles=shapes, loc="outside upper center")

@@ -11,7 +11,7 @@ from ataka.study import Study, words
 from report import catalogue, evidence, names
 from report.accuracies.accuracy_table import AccuracyTable
 from report.pictures import Source
-from report.pictures._drawing import grid, text
+from report.pictures._drawing import grid, look, text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,8 +70,7 @@ def draw(figure: "Figure", data: Sequence[Line]) -> None:
     panels, handles = dict(zip(places, axes_of, strict=True)), {}
     for line in data:
         axes, number = panels[line.where], methods.index(line.method)
-        look = {"color": f"C{number % 7}", "marker": "osv^D<>p"[number % 8], "markersize": 2.5}
-        (handles[line.method],) = axes.plot(line.strengths, line.accuracies, label=text(line.method), **look)
+        (handles[line.method],) = axes.plot(line.strengths, line.accuracies, label=text(line.method), **look(number))
     for place, axes in panels.items():
         axes.set_title(text(place), loc="left")
         axes.set_xscale("log", base=2)

@@ -9,15 +9,24 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy
 import pytest
+import torch
+from numpy.testing import assert_allclose
+from safetensors.numpy import load_file
 
+from ataka import plan
+from ataka.datasets import views
+from ataka.datasets.images import Split
 from ataka.errors import Unusable, UserError
+from ataka.files import tape
+from ataka.files.prepared import save_splits
 from ataka.files.records import read_rows
 from ataka.plan import Cell, Run, Tape
 from ataka.study import Study, words
 from report import pictures
 from report.cli import main
-from report.pictures import _drawing, clean_against_robust, fog_strengths, training_curves
+from report.pictures import _drawing, clean_against_robust, fog_strengths, teacher_agreement, training_curves
 from tests.report import studies
 
 RISING = {"train_accuracy": (20.0, 60.0, 90.5), "validation_accuracy": (19.0, 50.0, 61.25), "probe": (10.0, 42.5, 30.0)}
@@ -52,6 +61,28 @@ def trained(tmp_path: Path, study: Study) -> Path:
     return root
 
 
+IMAGES, CLASSES, LEFT_OUT = 12, 10, 5
+
+
+def write_tape(root: Path, study: Study, source: Tape) -> None:
+    """A tape of two epochs; the first one leaves an image out."""
+    n = plan.ensemble_of(study, source).n
+    writer = tape.Writer(source.folder(root), ["train_adv"], count=IMAGES)
+    for epoch in range(2):
+        kept = torch.tensor([image for image in range(IMAGES) if epoch or image != LEFT_OUT])
+        draw = torch.Generator().manual_seed(epoch)
+        logits = torch.randn(1, len(kept), CLASSES, generator=draw) + torch.randn(n, len(kept), CLASSES, generator=draw)
+        writer.record(kept, "train_adv", logits)
+        writer.end_epoch(epoch, views.view(0, epoch, IMAGES, shift=1, flip=False))
+    writer.finish({"settings_sha256": plan.digest(plan.settings_of(study, source)), "data_sha256": ""})
+
+
+def write_images(root: Path, study: Study, source: pictures.Images) -> None:
+    part = Split(torch.zeros(IMAGES, 1, 8, 8, dtype=torch.uint8), torch.arange(IMAGES) % CLASSES)
+    path = plan.data_file(root, source.dataset, source.part)
+    save_splits(path, {source.part: part}, plan.data_settings(study, source.dataset, source.part))
+
+
 def drawn(name: str, study: Study, root: Path) -> tuple[Any, Any]:
     """A picture's data and figure."""
     picture = pictures.find(name)
@@ -77,6 +108,10 @@ def complete(trained: Path, study: Study) -> Path:
         for source in pictures.find(name).sources(study):
             if isinstance(source, Cell) and not source.csv(trained).exists():
                 studies.write_cell(trained, study, source)
+            if isinstance(source, Tape):
+                write_tape(trained, study, source)
+            if isinstance(source, pictures.Images):
+                write_images(trained, study, source)
     return trained
 
 
@@ -178,7 +213,7 @@ def test_another_process_with_settings_of_its_own_draws_the_same_bytes(
     here = _drawing.render(*_curves(study, trained), "A caption.")
     script = (
         "import hashlib\n"
-        "from report.pictures import _drawing, clean_against_robust, fog_strengths, training_curves\n"
+        "from report.pictures import _drawing, training_curves\n"
         "curves = training_curves.Curves('(S)AT-AKA', [1, 2], {name: [1.0, 2.0] for name in training_curves.CURVES})\n"
         "drawn = _drawing.render(training_curves, [curves], 'A caption.')\n"
         "print(*(hashlib.sha256(drawn[suffix]).hexdigest() for suffix in sorted(drawn)))\n"
@@ -306,3 +341,39 @@ def test_fog_at_one_strength_is_no_picture() -> None:
     assert (
         "The picture 'fog_strengths' is left out: this scale has Fog at 1 strength alone." in pictures.every(study)[1]
     )
+
+
+# ---- the teachers' agreement
+
+
+def test_agreement_and_lambda_are_those_of_the_recorded_logits(complete: Path, study: Study) -> None:
+    data, figure = drawn("teacher_agreement", study, complete)
+    source = teacher_agreement.sources(study)[0]
+    assert isinstance(source, Tape)
+    agree, right, largest = [], [], []
+    for epoch in range(2):
+        file = next(source.folder(complete).rglob(f"epoch000{epoch}.safetensors"))
+        images = [image for image in range(IMAGES) if epoch or image != LEFT_OUT]
+        logits = load_file(file)["train_adv"][:, images].astype(float)
+        classes, labels = logits.argmax(2), numpy.arange(IMAGES)[images] % CLASSES
+        agree.append(100 * numpy.mean([len(set(column)) == 1 for column in classes.T]))
+        right.append(
+            100 * numpy.mean([set(column) == {label} for column, label in zip(classes.T, labels, strict=True)])
+        )
+        losses = numpy.log(numpy.exp(logits).sum(2)) - logits[:, numpy.arange(len(images)), labels]
+        weights = numpy.exp(losses) / numpy.exp(losses).sum(0)
+        largest.append(weights.max(0).mean())
+    left, beside = figure.axes[:2]
+    assert len(figure.axes) == 2 * len(data)
+    lines = {line.get_label(): line.get_ydata() for line in (*left.lines, *beside.lines)}
+    assert_allclose(lines["all predict one class"], agree)
+    assert_allclose(lines["all are right"], right)
+    assert_allclose(lines["soft"], largest, rtol=1e-6)
+    assert_allclose(lines["naive"], [1, 1])
+    assert "pareto" not in lines  # its weights depend on the student
+
+
+def test_a_tape_of_other_settings_is_refused(complete: Path, study: Study) -> None:
+    other = studies.study(generators={"svgd": {"step_size": "7/255", "steps": 10}})
+    with pytest.raises(Unusable, match="other settings"):
+        teacher_agreement.gather(other, str(complete), teacher_agreement.sources(other))
