@@ -28,7 +28,7 @@ test-all: $(READY)  ## every test but those on a cluster
 test-slurm: $(READY)  ## the tests on a cluster of this machine's own, with Slurm: half an hour
 	$(BIN)/python -m pytest -m slurm -rs -v
 
-check: $(READY)  ## formatting, lint, types, the workflow's lint, what is generated (schemas, and readings.md, published.md, study.md, growth.md)
+check: $(READY)  ## formatting, lint, types, the workflow's lint, what is generated (schemas, and readings.md, published.md, study.md, growth.md, scale.md)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -38,6 +38,7 @@ check: $(READY)  ## formatting, lint, types, the workflow's lint, what is genera
 	$(BIN)/python -m report published --check
 	$(BIN)/python -m report study --check
 	$(BIN)/python -m report growth --check
+	$(BIN)/python -m report scale --check
 	$(BIN)/python -m report schema --check
 
 golden: $(READY)  ## state the digests that decide what is made again, for a commit that changes some

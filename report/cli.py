@@ -104,6 +104,13 @@ def growth(options: argparse.Namespace) -> None:
     _generate(growth.PAGE, growth.page(), "growth", "the code counts", options)
 
 
+def scale(options: argparse.Namespace) -> None:
+    """What the paper's protocol asks of one card, of eight and of a cluster, counted, to docs/scale.md."""
+    from report import scale
+
+    _generate(scale.PAGE, scale.page(), "scale", "the code counts", options)
+
+
 def schema(options: argparse.Namespace) -> None:
     """The JSON schema of a table's YAML, for editors, to report/paper/tables/schema.json."""
     _generate(catalogue.SCHEMA, catalogue.schema(), "schema", "the code defines", options)
@@ -175,7 +182,23 @@ def verify(options: argparse.Namespace) -> None:
     verify.verify(Path(options.path), config.overrides(options.config))
 
 
-VERBS = (collect, render, show, cells, union, claims, picture, gallery, cost, verify, study, published, growth, schema)
+VERBS = (
+    collect,
+    render,
+    show,
+    cells,
+    union,
+    claims,
+    picture,
+    gallery,
+    cost,
+    verify,
+    study,
+    published,
+    growth,
+    scale,
+    schema,
+)
 
 
 def _page(options: argparse.Namespace) -> "Page":
@@ -209,9 +232,9 @@ def _parser() -> argparse.ArgumentParser:
         described = str(verb.__doc__).rstrip(".")
         sub = verbs.add_parser(verb.__name__, help=described, description=described)
         sub.set_defaults(verb=verb)
-        if verb in (study, published, growth, schema):
+        if verb in (study, published, growth, scale, schema):
             sub.add_argument("--check", action="store_true", help="only say whether it is current")
-        if verb in (published, growth, schema):
+        if verb in (published, growth, scale, schema):
             continue
         known = ", ".join(catalogue.names())
         if verb is show:

@@ -11,11 +11,7 @@ def wall_seconds(jobs: Mapping[str, Job], seconds: Mapping[str, float], devices:
 
     A need that isn't among ``jobs`` is taken to be there.
     """
-    needs = {name: {need for need in job.needs if need in jobs} for name, job in jobs.items()}
-    followers: dict[str, list[str]] = {name: [] for name in jobs}
-    for name, needed in needs.items():
-        for need in needed:
-            followers[need].append(name)
+    needs, followers = _edges(jobs)
     ways = _ways(followers, seconds)
     ready = [(-ways[name], name) for name, needed in needs.items() if not needed]
     heapq.heapify(ready)
@@ -31,6 +27,26 @@ def wall_seconds(jobs: Mapping[str, Job], seconds: Mapping[str, float], devices:
             if not needs[follower]:
                 heapq.heappush(ready, (-ways[follower], follower))
     return now
+
+
+def longest_chain(jobs: Mapping[str, Job], seconds: Mapping[str, float]) -> list[str]:
+    """The jobs, each waiting for the one before, that take the longest together: the wall time on endless devices."""
+    _, followers = _edges(jobs)
+    ways = _ways(followers, seconds)
+    chain = [max(jobs, key=lambda name: ways[name])]
+    while after := followers[chain[-1]]:
+        chain.append(max(after, key=lambda name: ways[name]))
+    return chain
+
+
+def _edges(jobs: Mapping[str, Job]) -> tuple[dict[str, set[str]], dict[str, list[str]]]:
+    """What each job waits for, and which jobs wait for it."""
+    needs = {name: {need for need in job.needs if need in jobs} for name, job in jobs.items()}
+    followers: dict[str, list[str]] = {name: [] for name in jobs}
+    for name, needed in needs.items():
+        for need in needed:
+            followers[need].append(name)
+    return needs, followers
 
 
 def _ways(followers: Mapping[str, list[str]], seconds: Mapping[str, float]) -> dict[str, float]:

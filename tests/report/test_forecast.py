@@ -1,6 +1,7 @@
 """Does the plan count what will run, and is its time one that devices could take?"""
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -18,11 +19,11 @@ from ataka.files.records import write_json
 from ataka.models.operations import multiply_accumulates
 from ataka.plan import Cell, Run, Tape, Work
 from ataka.study import config
-from report import growth
+from report import growth, scale
 from report.forecast import devices, jobs, page, progress
 from report.forecast.devices import Device
 from report.forecast.jobs import Job
-from report.forecast.schedule import wall_seconds
+from report.forecast.schedule import longest_chain, wall_seconds
 from report.targets import root_of
 
 D, A = "digits", "resnet10-w8"
@@ -414,3 +415,19 @@ def test_the_work_is_linear_in_images_and_teachers_and_the_tape_pays() -> None:
 
 def test_the_page_of_growth_is_current() -> None:
     assert growth.PAGE.read_text(encoding="utf-8") == growth.page()
+
+
+# ---- the paper's protocol on real hardware
+
+
+def test_the_page_of_the_papers_scale_is_current() -> None:
+    assert scale.PAGE.read_text(encoding="utf-8") == scale.page()
+
+
+def test_the_longest_chain_is_the_wall_time_on_endless_devices() -> None:
+    every = scale.jobs_of("table2.tex", seeds=1)
+    seconds = scale.seconds_of(every, devices.card(scale.study_of(seeds=1), "h100"))
+    chain = longest_chain(every, seconds)
+    assert all(before in every[after].needs for before, after in itertools.pairwise(chain))
+    assert sum(seconds[name] for name in chain) == pytest.approx(wall_seconds(every, seconds, len(every)))
+    assert every[chain[-1]].rule == "render"
