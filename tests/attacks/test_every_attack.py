@@ -183,9 +183,11 @@ def test_starts_drawn_first_may_be_cut_at_will(name: str, network: nn.Module, x:
     cuts = [(0, 5), (5, 10), (10, 12)] if chunk else [(0, 1), (1, 6), (6, 12)]
     start = draw(name, x)
     whole = attack(name, network, x, y, start=start, **chunk)
-    batch = max(start.ndim - x.ndim, 0)  # svgd has a dimension for its particles before it
+    batch = 1 if name == "svgd" else 0  # its particles come first
     pieces = [attack(name, network, x[a:b], y[a:b], start=start.narrow(batch, a, b - a), **chunk) for a, b in cuts]
-    assert torch.equal(torch.cat(pieces, batch), whole)
+    # A step of l_2 has the gradient's own digits, of which the last depends on the batch; a sign's step hasn't.
+    rounding = 1e-6 if "radius" in parameters(name) else 0
+    torch.testing.assert_close(torch.cat(pieces, batch), whole, rtol=0, atol=rounding)
 
 
 @pytest.mark.parametrize("name", RANDOM)

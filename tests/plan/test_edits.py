@@ -178,7 +178,7 @@ MEANT: dict[str, tuple[str, str, str, str]] = {
         "ataka/attacks/linf.py",
         r"\.clamp\(0\.0, 1\.0\)",
         ".clamp(0.0, 0.9)",
-        f"{TRAINED}|attack (pgd|cw|cw-l2)|particles .*",
+        f"{TRAINED}|attack (pgd(-restarts|-targeted)?|cw|cw-l2)|particles .*",
     ),
     "a formula of eq. 3": ("ataka/objectives/at_aka.py", r"\(1 - alpha\)", "(2 - alpha)", STUDENTS),
     "a formula of eq. 6": ("ataka/psi/soft.py", r"beta \*", "2 * beta *", "psi soft|run s-(at-aka|cat-aka|rslad)"),

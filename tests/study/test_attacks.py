@@ -168,7 +168,7 @@ def test_its_keys_are_refused_with_the_nearest_of_its_own(write: Write) -> None:
         load(mine={"kind": "elsewhere.shift", "eps": 2})
 
 
-@pytest.mark.parametrize(("kind", "near"), [("fsgm", "fgsm"), ("svgd", "known: aa, clean"), ("check", "known: aa")])
+@pytest.mark.parametrize(("kind", "near"), [("fsgm", "fgsm"), ("svgd", "known: aa, aa_l2"), ("check", "known: aa")])
 def test_a_misspelt_kind_is_told_the_nearest(kind: str, near: str) -> None:
     with pytest.raises(UserError, match=f"attacks.mine: .*'{kind}'.*{near}"):
         load(mine={"kind": kind})

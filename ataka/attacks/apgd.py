@@ -1,0 +1,129 @@
+"""APGD (Croce and Hein, 2020), AutoAttack's projected gradient descent without a step size, by itself.
+
+From the package that ``aa`` uses, on the cross-entropy (``loss="ce"``), the difference of logits ratio (``"dlr"``), or
+its targeted version (``"targeted"``), which is AutoAttack's APGD-T: up to ``target_classes`` other classes, the
+likeliest first. In chunks and with the seeds of ``aa``: with one restart and 100 iterations, "ce" has the images of
+AutoAttack's first component. An image that has fallen is not attacked again.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from ataka.attacks import aa, aa_parts, aa_warnings, restarts
+from ataka.attacks.check import checked
+from ataka.attacks.verdicts import Verdicts
+from ataka.datasets.images import Split
+from ataka.study.attacks import AttackOptions
+from ataka.study.fields import Budget
+
+LABEL = "APGD"
+BEATS = ("fgsm", "clean")
+CHECKS = tuple(check for check in aa.CHECKS if check.name in ("subset", "warning"))
+DIAGNOSIS = "ataka.attacks.apgd"
+
+Objective = Literal["ce", "dlr", "targeted"]
+CLASSES = {"ce": 2, "dlr": 3, "targeted": 4}
+"""The fewest classes that a loss needs."""
+
+
+class Options(AttackOptions):
+    """AutoAttack's APGD alone, on the cross-entropy, the DLR loss, or the targeted DLR loss."""
+
+    eps: Budget
+    loss: Objective = Field("ce", description="ce: cross-entropy; dlr: DLR; targeted: targeted DLR, class by class")
+    iterations: int = Field(100, ge=1, description="gradients after the first, of each restart and target")
+    restarts: int = Field(1, ge=1, description="random starts of an image, for each target")
+    target_classes: int = Field(9, ge=1, description="targeted only: classes; all others, if there are fewer")
+    chunk: int = Field(128, ge=1, description="images a chunk; part of the result, see docs/reproducibility.md")
+
+
+def sentence(options: Options) -> str:
+    losses = {"ce": "the cross-entropy", "dlr": "the DLR loss", "targeted": "the DLR loss of {target_classes} targets"}
+    starts = ", {restarts} random starts" if options.restarts > 1 else ""
+    return "{heading}: APGD on " + losses[options.loss] + ", {iterations} iterations" + starts + "."
+
+
+def forwards(options: Options) -> float:
+    return restarts.forwards(options.iterations + 1, options.restarts * _targets(options)) + 1
+
+
+def _targets(options: Options) -> int:
+    return options.target_classes if options.loss == "targeted" else 1
+
+
+@dataclass(frozen=True)
+class Point(aa_parts.Point):
+    """Whether APGD has run on the chunk, and what it warned of."""
+
+    COMPONENTS: ClassVar[tuple[str, ...]] = ("apgd",)
+
+
+@checked()
+def attack(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    eps: float,
+    seed: int,
+    chunk: int,
+    loss: Objective = "ce",
+    iterations: int = 100,
+    restarts: int = 1,
+    target_classes: int = 9,
+) -> Tensor:
+    """``attack_chunk`` on ``chunk`` images a time, for x (B,C,H,W) with labels y (B,)."""
+    settings = {"loss": loss, "iterations": iterations, "restarts": restarts, "target_classes": target_classes}
+    return aa_parts.in_chunks(attack_chunk, model, x, y, chunk=chunk, eps=eps, seed=seed, **settings)
+
+
+@checked()
+def attack_chunk(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    eps: float,
+    seed: int,
+    index: int,
+    loss: Objective = "ce",
+    iterations: int = 100,
+    restarts: int = 1,
+    target_classes: int = 9,
+    point: Point | None = None,
+    keep: Callable[[Point], None] = aa._ignore,
+) -> Tensor:
+    """APGD's images for x, chunk ``index``; ``point`` and ``keep`` as in ``aa``.
+
+    Images that it doesn't fool, or that were misclassified to begin with, come back clean. Raises UserError when no
+    AutoAttack is installed and for fewer classes than the loss needs, ValueError for an unknown loss.
+    """
+    if loss not in CLASSES:
+        raise ValueError(f"apgd: loss is one of {', '.join(CLASSES)}, not {loss!r}")
+    if eps == 0:
+        return x.detach()
+    with aa_parts.attacked(model, x, least=CLASSES[loss]) as classes:
+        arguments = {"norm": "Linf", "eps": eps, "seed": aa.chunk_seed(seed, index), "device": x.device}
+        adversary = aa._adversary(aa._package(), model, "standard", arguments)
+        aa._adjust(adversary, classes, aa.SHORTENED | {"iterations": iterations, "target_classes": target_classes})
+
+        def component(_name: str) -> Any:
+            apgd = adversary.apgd_targeted if loss == "targeted" else adversary.apgd
+            apgd.seed, apgd.n_restarts = aa.chunk_seed(seed, index), restarts
+            if loss != "targeted":
+                apgd.loss = loss
+            return apgd
+
+        return aa_parts.run("apgd", model, x.contiguous(), y, component=component, made=Point, point=point, keep=keep)
+
+
+def diagnose(
+    run: Callable[[], Verdicts], network: nn.Module, attack: Mapping[str, Any], split: Split, *, seed: int
+) -> tuple[Verdicts, dict[str, object]]:
+    """The verdicts, and the package's warnings: ``warned`` and ``warnings`` of ``aa_warnings.diagnose``."""
+    verdicts, columns = aa_warnings.diagnose(run, network, attack, split, seed=seed)
+    return verdicts, {name: columns[name] for name in ("warned", "warnings")}

@@ -1,0 +1,91 @@
+"""PGD with restarts: an image counts as robust only if it withstands PGD from each of several random starts.
+
+With one restart it is ``pgd``: the verdict on an attempt is that on its last step, and an image that is misclassified
+without an attack is attacked like the others. Wong, Rice and Kolter (2020) evaluate so, with 50 steps and 10 restarts.
+They keep the image of the highest loss; here it is the first that the network gets wrong, which decides the same
+verdict, and an image that has fallen is not attacked again. All starts are drawn beforehand, 4 bytes a pixel and
+restart, so that an image's starts don't depend on the verdicts on others.
+"""
+
+from functools import partial
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ataka.attacks import ascent
+from ataka.attacks.check import checked
+from ataka.attacks.restarts import first_success
+from ataka.attacks.restarts import forwards as _forwards
+from ataka.study.attacks import AttackOptions
+from ataka.study.fields import Budget, StepSize
+
+LABEL = "PGD, restarted"
+BEATS = ("pgd", "fgsm", "clean")
+
+
+class Options(AttackOptions):
+    """PGD from several random starts; an image is robust if it withstands all."""
+
+    eps: Budget
+    step_size: StepSize
+    steps: int = Field(ge=0)
+    restarts: int = Field(10, ge=1, description="random starts of an image")
+    clamp_start: bool = Field(False, description="clamp the random starts to [0, 1] before the first forward")
+
+
+def sentence(_options: Options) -> str:
+    return "{heading}: {steps} steps of {step_size} from each of {restarts} random starts; the worst counts."
+
+
+def forwards(options: Options) -> float:
+    return _forwards(options.steps, options.restarts)
+
+
+def draw(x: Tensor, *, eps: float, restarts: int, generator: torch.Generator) -> Tensor:
+    """The random starts of x (B,C,H,W), restart by restart: (B,restarts,C,H,W)."""
+    return torch.stack([ascent.draw(x, eps=eps, generator=generator) for _ in range(restarts)], 1)
+
+
+@checked()
+def attack(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    eps: float,
+    step_size: float,
+    steps: int,
+    restarts: int = 10,
+    generator: torch.Generator | None = None,
+    start: Tensor | None = None,
+    clamp_start: bool = False,
+) -> Tensor:
+    """``ascent.climb`` from each start of x (B,C,H,W) with labels y (B,), until the class is another.
+
+    start  (B,restarts,C,H,W), as ``draw`` gives them; without it, they are drawn from ``generator``
+
+    Raises ValueError for neither start nor generator, and for a start of another shape.
+    """
+    if start is None:
+        if generator is None:
+            raise ValueError("pgd_restarts starts at random: give it a generator, or a start")
+        start = draw(x, eps=eps, restarts=restarts, generator=generator)
+    if start.shape != (len(x), restarts, *x.shape[1:]):
+        raise ValueError(
+            f"pgd_restarts: start is of shape {tuple(start.shape)}, x of {tuple(x.shape)}, restarts are {restarts}"
+        )
+
+    def attempt(k: int, left: Tensor) -> Tensor:
+        return ascent.climb(
+            model,
+            x[left],
+            y[left],
+            eps=eps,
+            step_size=step_size,
+            steps=steps,
+            start=start[left, k],
+            clamp_start=clamp_start,
+        )
+
+    return first_success(model, x, y, [partial(attempt, k) for k in range(restarts)])

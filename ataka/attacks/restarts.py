@@ -1,0 +1,36 @@
+"""Several attempts at an image: it counts as robust if it withstands each of them."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+from ataka.attacks.mode import attack_mode
+
+Attempt = Callable[[Tensor], Tensor]
+"""Indices of images, (M,) int64, to their adversarial images (M,C,H,W)."""
+
+SHARE = 0.6
+"""The share of the images that attempts after the first are taken to attack, for estimates of the work."""
+
+
+def forwards(steps: int, attempts: int) -> float:
+    """Forwards for an image: an attempt of ``steps`` gradients and its verdict, and the later ones for a SHARE."""
+    return (2 * steps + 1) * (1 + SHARE * (attempts - 1)) + 1
+
+
+def first_success(model: nn.Module, x: Tensor, y: Tensor, attempts: Iterable[Attempt]) -> Tensor:
+    """For each image of x (B,C,H,W) the result of the first attempt that changes its class from y (B,), or of the last.
+
+    An attempt gets the images that withstood all attempts before it. The verdicts are those of the plain ``model``, in
+    evaluation mode.
+    """
+    x_adv, left = x.detach().clone(), torch.arange(len(x), device=x.device)
+    for attempt in attempts:
+        images = attempt(left)
+        x_adv[left] = images
+        with torch.no_grad(), attack_mode(model):
+            left = left[model(images).argmax(1) == y[left]]
+        if not len(left):
+            break
+    return x_adv
