@@ -12,7 +12,7 @@ rule picture:
         pdf="{root}/pictures/{picture}.pdf",
         caption="{root}/pictures/{picture}.txt",
     log:
-        "{root}/logs/pictures/{picture}.log",
+        "{root}/logs/picture/{picture}.log",
     wildcard_constraints:
         picture=scales.any_picture,
     retries: 0  # these fail for what a person mends
@@ -32,7 +32,7 @@ rule gallery:
     output:
         "{root}/pictures.md",
     log:
-        "{root}/logs/pictures.log",
+        "{root}/logs/gallery.log",
     retries: 0  # these fail for what a person mends
     localrule: True
     params:
