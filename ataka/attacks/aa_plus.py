@@ -6,9 +6,9 @@ the result and how an interrupted chunk resumes; each chunk has the seed that ``
 those of an AutoAttack object of the package's own that is made for the chunk. (The package's FAB-T leaves its object
 with one restart, so that a second evaluation by the same object has an untargeted FAB of one restart.)
 
-Square comes before the targeted components here. The check of its gain, which AutoAttack makes in no evaluation with a
-component after Square, compares the images that stand before and after Square. ``version="shortened"`` cuts the six
-components down, one restart each, for tests.
+Square comes before the targeted components here. AutoAttack's own check of its gain, against the least that another
+component leaves, sees nothing then; the check here compares the images that stand before and after Square.
+``version="shortened"`` cuts the six components down, one restart each, for tests.
 """
 
 from collections.abc import Callable, Mapping
