@@ -106,6 +106,14 @@ def files_of(root: str, source: Source) -> list[Path]:
     return [plan.file_of(source, root)]
 
 
+def in_force(study: Study, node: Node, record: Path) -> dict[str, Any]:
+    """The record of an artifact; Unusable if the artifact was made under other settings than those in force."""
+    content = read_json(record, "settings_sha256")
+    if content["settings_sha256"] != plan.digest(plan.settings_of(study, node)):
+        raise Unusable(f"{record} is of an artifact that was made under other settings than those in force")
+    return content
+
+
 def histories(study: Study, root: str, sources: Sequence[Source]) -> Iterator[tuple[Run | Tape, Path]]:
     """The trainings among ``sources`` and their histories; a tape that shares another's teachers has none.
 
@@ -113,10 +121,8 @@ def histories(study: Study, root: str, sources: Sequence[Source]) -> Iterator[tu
     """
     for source in sources:
         if isinstance(source, Run | Tape) and (file := source.folder(root) / "history.csv").exists():
-            record = read_json(file.with_name("run.json"), "settings_sha256", "history_sha256")
-            if record["settings_sha256"] != plan.digest(plan.settings_of(study, source)):
-                raise Unusable(f"{file} is of a training under other settings than those in force")
-            if record["history_sha256"] != sha256(file):
+            record = in_force(study, source, file.with_name("run.json"))
+            if record.get("history_sha256") != sha256(file):
                 raise Unusable(f"{file} was changed after the training wrote it")
             yield source, file
 

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ataka import plan
-from ataka.errors import Unusable, UserError
-from ataka.files.records import read_json
+from ataka.errors import UserError
 from ataka.plan import Run, Tape
 from ataka.study import Study, config, words
 from report import catalogue
 from report.accuracies.accuracy_table import AccuracyTable
-from report.pictures import Images, Source
+from report.pictures import Images, Source, in_force
 from report.pictures._drawing import WIDTH, look, text
 
 if TYPE_CHECKING:
@@ -77,8 +76,7 @@ def _teachers(study: Study, root: str, tape: Tape, labels: Any) -> Teachers:
     from ataka import psi
 
     manifest = tape.manifest(root)
-    if read_json(manifest, "settings_sha256")["settings_sha256"] != plan.digest(plan.settings_of(study, tape)):
-        raise Unusable(f"{manifest} is of a tape under other settings than those in force")
+    in_force(study, tape, manifest)
     recorded, ensemble = ataka.tape(manifest), plan.ensemble_of(study, tape)
     shares: dict[str, list[float]] = {name: [] for name in AGREEMENT}
     students = [run for replayed, run in _replays(study) if replayed == tape]

@@ -220,11 +220,12 @@ def write_history(root: Path, study: Study, training: Run | Tape, rows: Sequence
     """A training's history, and the part of its record that says which settings it is of."""
     folder = training.folder(root)
     write_rows(folder / "history.csv", rows)
-    digests = {
+    record = {
+        **asdict(training),
         "settings_sha256": plan.digest(plan.settings_of(study, training)),
         "history_sha256": sha256(folder / "history.csv"),
     }
-    write_json(folder / "run.json", digests)
+    write_json(folder / "run.json", record)
     return folder / "history.csv"
 
 

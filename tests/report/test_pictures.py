@@ -15,18 +15,28 @@ import torch
 from numpy.testing import assert_allclose
 from safetensors.numpy import load_file
 
-from ataka import plan
+import ataka
+from ataka import datasets, networks, plan
 from ataka.datasets import views
 from ataka.datasets.images import Split
 from ataka.errors import Unusable, UserError
 from ataka.files import tape
-from ataka.files.prepared import save_splits
+from ataka.files.prepared import load_split, save_splits
 from ataka.files.records import read_rows
+from ataka.files.tensors import save_tensors
+from ataka.particles import distances, measure
 from ataka.plan import Cell, Run, Tape
 from ataka.study import Study, words
 from report import pictures
 from report.cli import main
-from report.pictures import _drawing, clean_against_robust, fog_strengths, teacher_agreement, training_curves
+from report.pictures import (
+    _drawing,
+    clean_against_robust,
+    fog_strengths,
+    particles_of_an_image,
+    teacher_agreement,
+    training_curves,
+)
 from tests.report import studies
 
 RISING = {"train_accuracy": (20.0, 60.0, 90.5), "validation_accuracy": (19.0, 50.0, 61.25), "probe": (10.0, 42.5, 30.0)}
@@ -78,7 +88,10 @@ def write_tape(root: Path, study: Study, source: Tape) -> None:
 
 
 def write_images(root: Path, study: Study, source: pictures.Images) -> None:
-    part = Split(torch.zeros(IMAGES, 1, 8, 8, dtype=torch.uint8), torch.arange(IMAGES) % CLASSES)
+    part = Split(
+        torch.arange(IMAGES * 64).reshape(IMAGES, 1, 8, 8).remainder(251).to(torch.uint8),
+        torch.arange(IMAGES) % CLASSES,
+    )
     path = plan.data_file(root, source.dataset, source.part)
     save_splits(path, {source.part: part}, plan.data_settings(study, source.dataset, source.part))
 
@@ -112,6 +125,11 @@ def complete(trained: Path, study: Study) -> Path:
                 write_tape(trained, study, source)
             if isinstance(source, pictures.Images):
                 write_images(trained, study, source)
+            if name == "particles_of_an_image" and isinstance(source, Run):
+                network = networks.build(
+                    source.arch, datasets.find(source.dataset).specification, device=torch.device("cpu")
+                )
+                save_tensors(source.model(trained), network.state_dict())
     return trained
 
 
@@ -377,3 +395,29 @@ def test_a_tape_of_other_settings_is_refused(complete: Path, study: Study) -> No
     other = studies.study(generators={"svgd": {"step_size": "7/255", "steps": 10}})
     with pytest.raises(Unusable, match="other settings"):
         teacher_agreement.gather(other, str(complete), teacher_agreement.sources(other))
+
+
+# ---- particles of an image
+
+
+def test_particles_are_those_that_table_1_measures(complete: Path, study: Study) -> None:
+    """Distances and cross-entropies of the drawn particles are ataka/particles.py's of the same image."""
+    data, figure = drawn("particles_of_an_image", study, complete)
+    run, images = particles_of_an_image.sources(study)
+    assert isinstance(run, Run)
+    assert isinstance(images, pictures.Images)
+    network = ataka.load(run.model(complete))
+    split = load_split(plan.data_file(complete, *images), "test").first(study.particles.images)
+    for particles in data:
+        generator, count = study.generators[particles.generator], study.particles.count
+        row = measure(network, split, generator, count=count, seed=run.seed)[0]
+        x_adv = torch.tensor(particles.x_adv)[:, None]
+        assert {name: value.item() for name, value in distances(x_adv).items()} == pytest.approx(
+            {name: row[name] for name in ("l1", "l2", "linf")}
+        )
+    shown = [axes.images[0].get_array() for axes in figure.axes if axes.images]
+    svgd = data[0]
+    assert_allclose(shown[0], svgd.image[0])
+    assert_allclose(shown[1], svgd.x_adv[0, 0])
+    perturbed = shown[1 + particles_of_an_image.SHOWN]
+    assert_allclose((perturbed - 0.5) * 2 * 26 / 255, svgd.x_adv[0, 0] - svgd.image[0], atol=1e-6)
