@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -57,10 +58,9 @@ def side_by_side(*networks: dict[str, tuple[float, ...]]) -> list[dict[str, Any]
     return [{name: value for name, value in row.items() if name != "loss"} | losses for row in history(**columns)]
 
 
-@pytest.fixture
-def trained(tmp_path: Path, study: Study) -> Path:
-    """A results folder with the history of each training that the curves show."""
-    root = studies.root(tmp_path)
+@pytest.fixture(scope="session")
+def histories(tmp_path_factory: pytest.TempPathFactory, study: Study) -> Path:
+    root = studies.root(tmp_path_factory.mktemp("histories"))
     for source in training_curves.sources(study):
         assert isinstance(source, Run | Tape)
         joint = isinstance(source, Tape) or study.method(source.method).joint
@@ -69,6 +69,12 @@ def trained(tmp_path: Path, study: Study) -> Path:
         for file in pictures.files_of(str(root), source):
             file.touch()
     return root
+
+
+@pytest.fixture
+def trained(histories: Path, tmp_path: Path) -> Path:
+    """A results folder with the history of each training that the curves show."""
+    return Path(shutil.copytree(histories, studies.root(tmp_path)))
 
 
 IMAGES, CLASSES, LEFT_OUT = 12, 10, 5
@@ -114,9 +120,9 @@ def test_every_picture_says_all_of_itself() -> None:
         assert all(callable(getattr(picture, part)) for part in ("sources", "gather", "draw", "caption"))
 
 
-@pytest.fixture
-def complete(trained: Path, study: Study) -> Path:
-    """A results folder with the files of every picture."""
+@pytest.fixture(scope="session")
+def everything(histories: Path, tmp_path_factory: pytest.TempPathFactory, study: Study) -> Path:
+    trained = Path(shutil.copytree(histories, studies.root(tmp_path_factory.mktemp("everything"))))
     for name in pictures.names():
         for source in pictures.find(name).sources(study):
             if isinstance(source, Cell) and not source.csv(trained).exists():
@@ -131,6 +137,12 @@ def complete(trained: Path, study: Study) -> Path:
                 )
                 save_tensors(source.model(trained), network.state_dict())
     return trained
+
+
+@pytest.fixture
+def complete(everything: Path, tmp_path: Path) -> Path:
+    """A results folder with the files of every picture."""
+    return Path(shutil.copytree(everything, studies.root(tmp_path)))
 
 
 @pytest.mark.parametrize("name", pictures.names())
