@@ -100,10 +100,7 @@ def draw(x: Tensor, *, generator: torch.Generator) -> Tensor:
     Of an image's numbers the last chooses the class of ``target="random"``, the others are its variables. Drawn on the
     generator's device and moved to that of ``x``.
     """
-    images, numbers = _shape(x)
-    sizes = ((images, numbers - 1), (images, 1))
-    drawn = [torch.rand(size, dtype=x.dtype, device=generator.device, generator=generator) for size in sizes]
-    return torch.cat(drawn, 1).to(x.device)
+    return torch.rand(_shape(x), dtype=x.dtype, device=generator.device, generator=generator).to(x.device)
 
 
 def field(variables: Tensor, *, normalised: Normalised) -> Tensor:

@@ -6,7 +6,7 @@ Distances are of pixels in [0,1], summed over all channels.
 import torch
 from torch import Tensor
 
-from ataka import draws
+from ataka import draws, streams
 
 
 def norms(values: Tensor) -> Tensor:
@@ -39,9 +39,11 @@ def project(x_adv: Tensor, x: Tensor, radius: float) -> Tensor:
 def ball_start(x: Tensor, *, radius: float, generator: torch.Generator) -> Tensor:
     """A point drawn uniformly from the ball of ``radius`` around each image of x (B,C,H,W), not clamped to [0,1].
 
-    In float64, rounded once; drawn on the generator's device and moved to that of ``x``.
+    In float64, rounded once; drawn on the generator's device and moved to that of ``x``. The distances come from a
+    stream of the generator's seed, so that an image's point doesn't depend on the images after it.
     """
     direction = draws.normal(x.shape, generator=generator, dtype=torch.float64)
-    share = torch.rand(len(x), dtype=torch.float64, generator=generator, device=generator.device)
+    of_lengths = streams.generator(generator.initial_seed(), "length", device=generator.device)
+    share = torch.rand(len(x), dtype=torch.float64, generator=of_lengths, device=generator.device)
     length = radius * share.pow(x.shape[0] / x.numel()).reshape(-1, *[1] * (x.ndim - 1))
     return x + (direction / norms(direction) * length).to(x)

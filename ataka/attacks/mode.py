@@ -24,7 +24,8 @@ def attack_mode(*models: nn.Module, batchnorm: BatchNorm = "eval") -> Iterator[N
 
     Every module's own ``training`` flag and every parameter's own ``requires_grad`` come back as they were,
     so that a network with, say, a frozen stem in evaluation mode survives being attacked in the middle of its
-    training.
+    training. A module with a ``train`` of its own is told first that it trains: some keep what they computed of their
+    weights in evaluation mode until then (timm's LeViT and TinyViT their attention's biases).
 
     ``batchnorm="train"`` is the reading in which adversarial examples are made on the training graph (Madry
     et al.'s, locuslab's, ARD's and IAD's code; ambiguities A12): batch normalisation alone stays in training
@@ -36,6 +37,9 @@ def attack_mode(*models: nn.Module, batchnorm: BatchNorm = "eval") -> Iterator[N
     flags = [(module, module.training) for model in models for module in model.modules()]
     trainable = [parameter for model in models for parameter in model.parameters() if parameter.requires_grad]
     try:
+        for module, _ in flags:
+            if type(module).train is not nn.Module.train:
+                module.train()
         for module, _ in flags:
             module.training = batchnorm == "train" and isinstance(module, _BatchNorm)
         for parameter in trainable:

@@ -19,7 +19,7 @@ from ataka.attacks.acceleration import accelerated
 from ataka.attacks.check import checked
 from ataka.attacks.gradient import input_gradient
 from ataka.attacks.mode import attack_mode
-from ataka.attacks.restarts import first_success
+from ataka.attacks.restarts import first_success, generators
 from ataka.attacks.restarts import forwards as _forwards
 from ataka.study.attacks import AttackOptions
 from ataka.study.fields import Factor
@@ -58,7 +58,7 @@ def draw(x: Tensor, *, radius: float, restarts: int, begin: Begin, generator: to
     """The starts of x (B,C,H,W), restart by restart: (B,restarts,C,H,W)."""
     if begin == "image":
         return torch.stack([x] * restarts, 1)
-    return torch.stack([l2.ball_start(x, radius=radius, generator=generator) for _ in range(restarts)], 1)
+    return torch.stack([l2.ball_start(x, radius=radius, generator=one) for one in generators(generator, restarts)], 1)
 
 
 def climb(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ataka.attacks import ascent
 from ataka.attacks.check import checked
-from ataka.attacks.restarts import first_success
+from ataka.attacks.restarts import first_success, generators
 from ataka.attacks.restarts import forwards as _forwards
 from ataka.study.attacks import AttackOptions
 from ataka.study.fields import Budget, StepSize
@@ -44,7 +44,7 @@ def forwards(options: Options) -> float:
 
 def draw(x: Tensor, *, eps: float, restarts: int, generator: torch.Generator) -> Tensor:
     """The random starts of x (B,C,H,W), restart by restart: (B,restarts,C,H,W)."""
-    return torch.stack([ascent.draw(x, eps=eps, generator=generator) for _ in range(restarts)], 1)
+    return torch.stack([ascent.draw(x, eps=eps, generator=one) for one in generators(generator, restarts)], 1)
 
 
 @checked()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
+from ataka import streams
 from ataka.attacks.mode import attack_mode
 
 Attempt = Callable[[Tensor], Tensor]
@@ -17,6 +18,16 @@ SHARE = 0.6
 def forwards(steps: int, attempts: int) -> float:
     """Forwards for an image: an attempt of ``steps`` gradients and its verdict, and the later ones for a SHARE."""
     return (2 * steps + 1) * (1 + SHARE * (attempts - 1)) + 1
+
+
+def generators(first: torch.Generator, restarts: int) -> list[torch.Generator]:
+    """A generator for the starts of each restart: the ``first``, and then those of streams of its seed.
+
+    So an image's starts depend neither on the number of restarts nor on the images after it.
+    """
+    seed = first.initial_seed()
+    later = (streams.generator(seed, "restart", index, device=first.device) for index in range(1, restarts))
+    return [first, *later]
 
 
 def first_success(model: nn.Module, x: Tensor, y: Tensor, attempts: Iterable[Attempt]) -> Tensor:

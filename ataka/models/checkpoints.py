@@ -9,6 +9,7 @@ Facts that no key shows can't be checked: an activation, a normalisation that th
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -71,8 +72,8 @@ COUNTER = "n_averaged"
 """The number of averaged networks that torch's AveragedModel keeps beside their average."""
 NORMALISATION = re.compile(r"^(?:0\.|normali[sz]er?\.)?(?:(mean|mu)|(?:std|sigma))$")
 """The buffers of DeepMind's own normalisation, of RobustBench's networks, of a first layer in a Sequential."""
-_DEEPEST = 4
-"""Mappings within mappings that are searched for weights."""
+_DEEPEST = 8
+"""Mappings and lists within each other that are searched for weights."""
 
 
 class Loaded(NamedTuple):
@@ -162,8 +163,9 @@ def _places(content: Any) -> Iterator[tuple[str, Any]]:
         values = [*held.values()] if isinstance(held, dict) else [*held]
         if any(map(_is_tensor, values)) if isinstance(held, dict) else values and all(map(_is_tensor, values)):
             yield place, held
-        if isinstance(held, dict) and depth < _DEEPEST:
-            pending += [(f"{place}.{key}" if place else str(key), value, depth + 1) for key, value in held.items()]
+        if depth < _DEEPEST:
+            keyed = held.items() if isinstance(held, dict) else enumerate(held)
+            pending += [(f"{place}.{key}" if place else str(key), value, depth + 1) for key, value in keyed]
 
 
 def _is_tensor(value: Any) -> bool:
@@ -186,10 +188,16 @@ def _plain(held: Mapping[Any, Any]) -> dict[str, Tensor]:
 
 
 def _resembles(held: Any, network: nn.Module) -> bool:
-    """Whether a mapping, or a list in their order, holds at least half of the network's parameters, by their shapes."""
+    """Whether a mapping or a list holds the network's parameters: half of them by name and shape, or all by shape.
+
+    Averages are kept under other names (``ema_model.``, names without dots) and without any.
+    """
     shapes = {name: parameter.shape for name, parameter in network.named_parameters()}
+    there = Counter(value.shape for value in (held.values() if isinstance(held, dict) else held) if _is_tensor(value))
+    if Counter(shapes.values()) <= there:
+        return True
     if not isinstance(held, dict):
-        return [tensor.shape for tensor in held] == list(shapes.values())
+        return False
     tensors = _plain(held)
     for layout in LAYOUTS:
         renamed = {_renamed(name, layout): tensor.shape for name, tensor in tensors.items()}

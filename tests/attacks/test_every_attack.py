@@ -191,6 +191,14 @@ def test_starts_drawn_first_may_be_cut_at_will(name: str, network: nn.Module, x:
 
 
 @pytest.mark.parametrize("name", RANDOM)
+def test_an_images_start_does_not_depend_on_the_images_after_it(name: str) -> None:
+    """So that the first chunks of a test set are those of a larger one."""
+    batch = 1 if name == "svgd" else 0  # its particles come first, each from a stream of its own
+    few, many = (draw(name, torch.zeros(images, 3, 8, 8)) for images in (7, 12))
+    assert torch.equal(many.narrow(batch, 0, 7), few)
+
+
+@pytest.mark.parametrize("name", RANDOM)
 def test_a_random_attack_wants_a_start_or_a_generator(name: str, network: nn.Module, x: Tensor, y: Tensor) -> None:
     with pytest.raises(ValueError, match="generator"):
         attack(name, network, x, y, generator=None)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from ataka import models
 from ataka.attacks.mode import attack_mode, networks_of
 
 
@@ -52,6 +53,56 @@ def test_batchnorm_train_is_for_batch_normalisation_alone() -> None:
         network(torch.rand(4, 1, 2, 2))
     assert network[1].num_batches_tracked == 1
     assert not network[1].training
+
+
+class Keeping(nn.Linear):
+    """Keeps a product of its weights in evaluation mode until it trains again, as timm's LeViT does."""
+
+    kept: torch.Tensor | None = None
+
+    def train(self, mode: bool = True) -> "Keeping":
+        super().train(mode)
+        self.kept = None if mode else self.kept
+        return self
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            return super().forward(x)
+        if self.kept is None:
+            self.kept = self.weight * 2
+        return x @ self.kept.T
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_what_a_network_keeps_of_its_weights_is_that_of_its_weights_now(training: bool) -> None:
+    """In every attack of a training, and under weights that AWP has moved."""
+    network = nn.Sequential(Keeping(2, 2), nn.Dropout()).train(training)
+    x = torch.rand(4, 2)
+    for _ in range(2):
+        with torch.no_grad():
+            network[0].weight.add_(1)
+        with attack_mode(network):
+            assert torch.equal(network(x), x @ (network[0].weight * 2).T)
+        assert network.training == network[0].training == network[1].training == training
+
+
+@pytest.mark.parametrize("name", ["levit_128s", "tiny_vit_5m_224"])
+def test_attention_biases_of_timms_networks_are_those_of_the_weights_now(name: str) -> None:
+    torch.manual_seed(0)
+    network, x = models.build(f"timm/{name}", classes=10, size=32).train(), torch.rand(2, 3, 32, 32)
+    biases = [parameter for key, parameter in network.named_parameters() if "attention_bias" in key]
+    assert biases
+    logits = []
+    for _ in range(2):
+        with torch.no_grad():
+            for bias in biases:
+                bias.normal_(std=10)
+        with attack_mode(network), torch.no_grad():
+            logits.append(network(x))
+    with torch.no_grad():
+        expected = network.train().eval()(x)
+    torch.testing.assert_close(logits[1], expected, rtol=0, atol=0)
+    assert not torch.equal(*logits)
 
 
 def test_an_unknown_batchnorm_is_refused() -> None:

@@ -618,6 +618,12 @@ AVERAGES: dict[str, Callable[[Tensors], Any]] = {
     "torch_ema's list": lambda average: {
         "ema": {"shadow_params": [average[name] for name, _ in foreign_parameters()], "decay": 0.99}
     },
+    "its list with statistics": lambda average: {"ema": [*average.values()]},
+    "ema_pytorch's": lambda average: {"ema": {f"ema_model.{name}": tensor for name, tensor in average.items()}},
+    "names without dots": lambda average: {"ema": {name.replace(".", ""): t for name, t in average.items()}},
+    "in a list": lambda average: {"ema": [average]},
+    "in a tuple": lambda average: {"ema": (0.999, average)},
+    "deep": lambda average: {"ema": {"a": {"b": {"c": {"d": average}}}}},
     "torch's AveragedModel": lambda average: {
         "swa": {"n_averaged": torch.tensor(3)} | {f"module.{name}": tensor for name, tensor in average.items()}
     },
