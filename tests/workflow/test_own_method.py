@@ -67,7 +67,7 @@ def test_the_table_holds_the_measured_numbers_in_the_new_row(done: tuple[Own, An
     table = checkout.folder / TABLE
     (line,) = re.findall(r"^\| Mine \|(.*)\|$", table.with_suffix(".md").read_text(encoding="utf-8"), re.MULTILINE)
     assert [number.strip(" *ᵃᵇᶜᵈᵉᶠᵍʰ") for number in line.split("|")] == measured
-    assert re.search(r"^\s*Mine\s*&", table.read_text(encoding="utf-8"), re.MULTILINE)
+    assert re.search(r"^\s*\\raggedright Mine\s*&", table.read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def test_its_run_knows_the_options_of_its_entry(done: tuple[Own, Answer]) -> None:
