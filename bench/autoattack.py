@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ataka import evaluation
-from ataka.attacks import aa
+from ataka.attacks import aa_parts
 from ataka.attacks.acceleration import switched
 from ataka.datasets.images import Split
 from bench.networks import FAST, Task, build
@@ -94,13 +94,10 @@ def _plainly(network: nn.Module, split: Split, attack: Mapping[str, object]) -> 
     ):
         x = images / 255
         eps = float(EPS.split("/")[0]) / 255
-        arguments = {"norm": "Linf", "eps": eps, "seed": aa.chunk_seed(0, index), "device": "cpu"}
-        if attack["version"] == "standard":
-            adversary = pyautoattack.AutoAttack(network, version="standard", **arguments)
-        else:
-            adversary = aa._adversary(pyautoattack, network, "shortened", arguments)
-            cuts = {name: int(str(attack[name])) for name in ("iterations", "target_classes", "queries")}
-            aa._adjust(adversary, 10, cuts)
+        arguments = {"norm": "Linf", "eps": eps, "seed": aa_parts.chunk_seed(0, index), "device": "cpu"}
+        adversary = pyautoattack.AutoAttack(network, version="standard", **arguments)
+        if attack["version"] != "standard":
+            aa_parts.adjust(adversary, 10, {name: int(str(attack[name])) for name in aa_parts.SHORTENED})
         x_adv, _ = adversary.run_standard_evaluation(x, labels, batch_size=len(x))
         with torch.no_grad():
             correct.append(network(x_adv).argmax(1) == labels)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ataka import streams
-from ataka.attacks import aa, aa_log
+from ataka.attacks import aa_log, aa_parts
 from ataka.attacks.finite import finite
 from ataka.attacks.mode import attack_mode
 from ataka.attacks.verdicts import Verdicts
@@ -20,27 +20,26 @@ def diagnose(
 ) -> tuple[Verdicts, dict[str, object]]:
     """The verdicts of AutoAttack under the settings ``attack``, and what the network's cell says of them.
 
-    before_square  images that Square, the last component and the only one without gradients, found standing
-    square_gain    per cent of the images that Square alone fooled
+    before_square  images that Square, the only component without gradients, found standing, where it is one
+    square_gain    per cent of the images that Square fooled of these
     warned         how many different warnings there were, also before an interruption
     warnings       AutoAttack's own words
     """
     verdicts = run()
-    warnings = aa.warnings_in(verdicts.counts)
+    warnings = aa_parts.warnings_in(verdicts.counts)
     with aa_log.heard(warnings), streams.global_stream(seed, "diagnostics", "forward"):
         check(network, to_unit(split.images[: attack["chunk"]]))
-    before, warnings = verdicts.counts["before_square"], aa_log.merged(warnings)
-    return verdicts, {
-        "before_square": before,
-        "square_gain": 100 * (before - int(verdicts.correct.sum())) / len(verdicts.correct),
-        "warned": len(warnings),
-        "warnings": "; ".join(text + (f" ({count} times)" if count > 1 else "") for text, count in warnings.items()),
-    }
+    warnings, columns = aa_log.merged(warnings), dict[str, object]()
+    if "before_square" in verdicts.counts:
+        before, after = (verdicts.counts[name] for name in ("before_square", "after_square"))
+        columns = {"before_square": before, "square_gain": 100 * (before - after) / len(verdicts.correct)}
+    texts = (text + (f" ({count} times)" if count > 1 else "") for text, count in warnings.items())
+    return verdicts, columns | {"warned": len(warnings), "warnings": "; ".join(texts)}
 
 
 def check(network: nn.Module, x: Tensor) -> None:
     """AutoAttack's own checks, on images x (B,C,H,W): they warn of outputs that are random, or probabilities."""
-    checks = import_module(f"{aa._package().__name__}.checks")
+    checks = import_module(f"{aa_parts.package().__name__}.checks")
     with torch.no_grad(), attack_mode(network), finite("diagnostics", network):
         checks.check_randomized(network, x, network(x).argmax(1), bs=len(x), logger=aa_log.LOGGER)
         checks.check_range_output(network, x, logger=aa_log.LOGGER)

@@ -6,24 +6,22 @@ likeliest first. In chunks and with the seeds of ``aa``: with one restart and 10
 AutoAttack's first component. An image that has fallen is not attacked again.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from ataka.attacks import aa, aa_parts, aa_warnings, restarts
+from ataka.attacks import aa, aa_parts, restarts
 from ataka.attacks.check import checked
-from ataka.attacks.verdicts import Verdicts
-from ataka.datasets.images import Split
 from ataka.study.attacks import AttackOptions
 from ataka.study.fields import Budget
 
 LABEL = "APGD"
 BEATS = ("fgsm", "clean")
 CHECKS = tuple(check for check in aa.CHECKS if check.name in ("subset", "warning"))
-DIAGNOSIS = "ataka.attacks.apgd"
+DIAGNOSIS = aa.DIAGNOSIS
 
 Objective = Literal["ce", "dlr", "targeted"]
 CLASSES = {"ce": 2, "dlr": 3, "targeted": 4}
@@ -63,22 +61,9 @@ class Point(aa_parts.Point):
 
 
 @checked()
-def attack(
-    model: nn.Module,
-    x: Tensor,
-    y: Tensor,
-    *,
-    eps: float,
-    seed: int,
-    chunk: int,
-    loss: Objective = "ce",
-    iterations: int = 100,
-    restarts: int = 1,
-    target_classes: int = 9,
-) -> Tensor:
+def attack(model: nn.Module, x: Tensor, y: Tensor, *, eps: float, seed: int, chunk: int, **options: Any) -> Tensor:
     """``attack_chunk`` on ``chunk`` images a time, for x (B,C,H,W) with labels y (B,)."""
-    settings = {"loss": loss, "iterations": iterations, "restarts": restarts, "target_classes": target_classes}
-    return aa_parts.in_chunks(attack_chunk, model, x, y, chunk=chunk, eps=eps, seed=seed, **settings)
+    return aa_parts.in_chunks(attack_chunk, model, x, y, chunk=chunk, eps=eps, seed=seed, **options)
 
 
 @checked()
@@ -95,7 +80,7 @@ def attack_chunk(
     restarts: int = 1,
     target_classes: int = 9,
     point: Point | None = None,
-    keep: Callable[[Point], None] = aa._ignore,
+    keep: Callable[[Point], None] = aa_parts.ignore,
 ) -> Tensor:
     """APGD's images for x, chunk ``index``; ``point`` and ``keep`` as in ``aa``.
 
@@ -106,24 +91,15 @@ def attack_chunk(
         raise ValueError(f"apgd: loss is one of {', '.join(CLASSES)}, not {loss!r}")
     if eps == 0:
         return x.detach()
-    with aa_parts.attacked(model, x, least=CLASSES[loss]) as classes:
-        arguments = {"norm": "Linf", "eps": eps, "seed": aa.chunk_seed(seed, index), "device": x.device}
-        adversary = aa._adversary(aa._package(), model, "standard", arguments)
-        aa._adjust(adversary, classes, aa.SHORTENED | {"iterations": iterations, "target_classes": target_classes})
+    own_seed = aa_parts.chunk_seed(seed, index)
+    settings = aa_parts.SHORTENED | {"iterations": iterations, "target_classes": target_classes}
+    with aa_parts.attacked(
+        model, x, norm="Linf", eps=eps, seed=own_seed, settings=settings, least=CLASSES[loss]
+    ) as adversary:
 
         def component(_name: str) -> Any:
-            apgd = adversary.apgd_targeted if loss == "targeted" else adversary.apgd
-            apgd.seed, apgd.n_restarts = aa.chunk_seed(seed, index), restarts
-            if loss != "targeted":
-                apgd.loss = loss
+            apgd = aa_parts.component(adversary, "apgd-t" if loss == "targeted" else f"apgd-{loss}", seed=own_seed)
+            apgd.n_restarts = restarts
             return apgd
 
-        return aa_parts.run("apgd", model, x.contiguous(), y, component=component, made=Point, point=point, keep=keep)
-
-
-def diagnose(
-    run: Callable[[], Verdicts], network: nn.Module, attack: Mapping[str, Any], split: Split, *, seed: int
-) -> tuple[Verdicts, dict[str, object]]:
-    """The verdicts, and the package's warnings: ``warned`` and ``warnings`` of ``aa_warnings.diagnose``."""
-    verdicts, columns = aa_warnings.diagnose(run, network, attack, split, seed=seed)
-    return verdicts, {name: columns[name] for name in ("warned", "warnings")}
+        return aa_parts.run("apgd", model, x, y, component=component, made=Point, point=point, keep=keep)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ataka.attacks import aa
+from ataka.attacks import aa, aa_parts
 from ataka.attacks.finite import NotFinite
 from ataka.errors import UserError
 
@@ -28,7 +28,7 @@ SHORT: dict[str, Any] = {
 
 def test_standard_is_the_packages_own(network: nn.Module, everyone: tuple[Tensor, Tensor]) -> None:
     x, y = (tensor[[0, 1, 2, 16]] for tensor in everyone)
-    adversary = pyautoattack.AutoAttack(network, norm="Linf", eps=EPS, seed=aa.chunk_seed(3, 0))
+    adversary = pyautoattack.AutoAttack(network, norm="Linf", eps=EPS, seed=aa_parts.chunk_seed(3, 0))
     expected, _ = adversary.run_standard_evaluation(x, y, batch_size=4)
     assert torch.equal(aa.attack(network, x, y, eps=EPS, seed=3, chunk=4), expected)
     survived = network(expected).argmax(1) == y
@@ -60,10 +60,11 @@ def test_a_chunk_goes_on_from_each_of_its_points_to_the_same_bits(
         assert torch.equal(aa.attack_chunk(network, x, y, index=0, point=point, **SHORT), whole)
         assert torch.equal(point.x_adv, kept[0])
         assert torch.equal(point.standing, kept[1])
-        arguments = {"norm": "Linf", "eps": EPS, "seed": aa.chunk_seed(3, 0), "device": "cpu"}
-        adversary = aa._adversary(pyautoattack, network, "shortened", arguments)
-        aa._adjust(adversary, 10, aa._settings("shortened", {"iterations": 4, "target_classes": 2, "queries": 20}))
-        adversary.attacks_to_run = list(aa.COMPONENTS[: point.done])
+        arguments = {"norm": "Linf", "eps": EPS, "seed": aa_parts.chunk_seed(3, 0), "device": "cpu"}
+        adversary = pyautoattack.AutoAttack(network, version="standard", **arguments)
+        cuts = {"iterations": 4, "target_classes": 2, "queries": 20}
+        aa_parts.adjust(adversary, 10, aa_parts.settings_of("shortened", cuts))
+        adversary.attacks_to_run = list(aa.Point.COMPONENTS[: point.done])
         expected, predicted = adversary.run_standard_evaluation(x, y, batch_size=40)
         assert torch.equal(point.x_adv, expected)
         assert torch.equal(point.standing, predicted == y)
@@ -87,7 +88,7 @@ def test_numbers_that_are_not_finite_end_it_with_the_component_that_meets_them(
 
     def keep(point: aa.Point) -> None:
         begun.append(point.done)
-        late.broken = point.done == aa.COMPONENTS.index("fab-t")
+        late.broken = point.done == aa.Point.COMPONENTS.index("fab-t")
 
     x, y = (tensor[:40] for tensor in everyone)
     with pytest.raises(NotFinite, match=r"^aa \(fab-t\): .*logits .* of \d+ images"):
@@ -96,7 +97,7 @@ def test_numbers_that_are_not_finite_end_it_with_the_component_that_meets_them(
 
 
 def test_the_chunk_is_part_of_the_result(network: nn.Module, everyone: tuple[Tensor, Tensor]) -> None:
-    assert aa.chunk_seed(3, 0) != aa.chunk_seed(3, 1) != aa.chunk_seed(4, 0)
+    assert aa_parts.chunk_seed(3, 0) != aa_parts.chunk_seed(3, 1) != aa_parts.chunk_seed(4, 0)
     attacked = [aa.attack_chunk(network, *everyone, index=index, **SHORT) for index in (0, 1)]
     assert not torch.equal(*attacked)
 
@@ -115,10 +116,9 @@ def test_fools_images_or_leaves_them_clean(network: nn.Module, everyone: tuple[T
 
 
 def test_the_shortened_version_is_the_same_attack_with_less_patience(network: nn.Module) -> None:
-    package = aa._package()
-    adversary = aa._adversary(package, network, "shortened", {"eps": EPS, "seed": 0})
-    aa._adjust(adversary, 10, aa._settings("shortened", {"iterations": 20, "queries": 7}))
-    assert adversary.attacks_to_run == pyautoattack.AutoAttack(network).attacks_to_run == list(aa.COMPONENTS)
+    adversary = aa_parts.package().AutoAttack(network, eps=EPS, seed=0, version="standard")
+    aa_parts.adjust(adversary, 10, aa_parts.settings_of("shortened", {"iterations": 20, "queries": 7}))
+    assert adversary.attacks_to_run == pyautoattack.AutoAttack(network).attacks_to_run == list(aa.Point.COMPONENTS)
     for apgd in (adversary.apgd, adversary.apgd_targeted):
         remade = type(apgd)(network, n_iter=20, eps=EPS)
         for name in ("n_iter", "n_iter_orig", "n_iter_2", "n_iter_min", "size_decr", "eps"):
@@ -131,7 +131,7 @@ def test_the_shortened_version_is_the_same_attack_with_less_patience(network: nn
 @pytest.mark.parametrize(("classes", "targets"), [(4, 3), (10, 9), (100, 9)])
 def test_standard_targets_nine_classes_or_all_there_are(classes: int, targets: int, network: nn.Module) -> None:
     adversary = pyautoattack.AutoAttack(network)
-    aa._adjust(adversary, classes, None)
+    aa_parts.adjust(adversary, classes, None)
     assert adversary.apgd_targeted.n_target_classes == adversary.fab.n_target_classes == targets
 
 
@@ -191,10 +191,7 @@ class Upstream:
         is_tf_model=False, device="cuda", log_path=None,
     ) -> None:  # fmt: skip
         self.made.append({"verbose": verbose, "version": version, "device": device})
-        attacks = {"attacks": attacks_to_run} if version == "custom" else {}
-        self.inner = pyautoattack.AutoAttack(
-            model, norm=norm, eps=eps, seed=seed, version=version, device=device, **attacks
-        )
+        self.inner = pyautoattack.AutoAttack(model, norm=norm, eps=eps, seed=seed, version=version, device=device)
         self.apgd, self.apgd_targeted = self.inner.apgd, self.inner.apgd_targeted
         self.fab, self.square = self.inner.fab, self.inner.square
 
@@ -213,7 +210,7 @@ def test_upstreams_package_serves_as_well(
     monkeypatch.setitem(sys.modules, "pyautoattack", None)
     monkeypatch.setitem(sys.modules, "autoattack", upstream)
     assert torch.equal(aa.attack(network, x, y, chunk=6, **SHORT), expected)
-    assert Upstream.made == [{"verbose": False, "version": "custom", "device": x.device}] * 2
+    assert Upstream.made == [{"verbose": False, "version": "standard", "device": x.device}] * 2
 
     fooled = torch.where(y == 0, 1, 0)  # nothing is classified so: standard has nothing left to do
     assert torch.equal(aa.attack(network, x[:2], fooled[:2], eps=EPS, seed=0, chunk=2), x[:2])

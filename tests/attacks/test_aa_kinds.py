@@ -9,7 +9,7 @@ import torch
 from pyautoattack.autopgd_base import APGDAttack, APGDAttack_targeted
 from torch import Tensor, nn
 
-from ataka.attacks import aa, aa_l2, aa_parts, aa_plus, apgd
+from ataka.attacks import aa, aa_l2, aa_log, aa_parts, aa_plus, aa_warnings, apgd
 from ataka.datasets.images import Split
 from ataka.errors import UserError
 from ataka.evaluation import evaluate
@@ -29,7 +29,7 @@ NORMS = {"aa_l2": {"norm": "L2", "eps": RADIUS}, "aa_plus": {"norm": "Linf", "ep
 def packages_own(network: nn.Module, kind: str, index: int) -> Any:
     """The package's object for a chunk; the cut-down components set by hand."""
     version = "plus" if kind == "aa_plus" else "standard"
-    return pyautoattack.AutoAttack(network, seed=aa.chunk_seed(SEED, index), version=version, **NORMS[kind])
+    return pyautoattack.AutoAttack(network, seed=aa_parts.chunk_seed(SEED, index), version=version, **NORMS[kind])
 
 
 def shorten(adversary: Any) -> Any:
@@ -132,7 +132,7 @@ def test_squares_gain_is_that_of_its_own_place(network: nn.Module, everyone: Ima
         runs.append(evaluate(network, options, split, seed=SEED))
         return runs[0]
 
-    verdicts, columns = aa_plus.diagnose(run, network, options, split, seed=SEED)
+    verdicts, columns = aa_warnings.diagnose(run, network, options, split, seed=SEED)
     before, after = (verdicts.counts[name] for name in ("before_square", "after_square"))
     assert before >= after >= int(verdicts.correct.sum()) > 0
     assert columns["before_square"] == before
@@ -145,10 +145,16 @@ def test_squares_gain_is_that_of_its_own_place(network: nn.Module, everyone: Ima
 
 def alone(network: nn.Module, loss: str, *, restarts: int, index: int) -> Any:
     """The package's own object for a chunk."""
-    arguments = {"n_iter": 7, "eps": EPS, "n_restarts": restarts, "seed": aa.chunk_seed(SEED, index), "device": "cpu"}
+    arguments = {
+        "n_iter": 7,
+        "eps": EPS,
+        "n_restarts": restarts,
+        "seed": aa_parts.chunk_seed(SEED, index),
+        "device": "cpu",
+    }
     if loss == "targeted":
-        return APGDAttack_targeted(network, n_target_classes=3, logger=aa_parts.aa_log.LOGGER, **arguments)
-    return APGDAttack(network, loss=loss, logger=aa_parts.aa_log.LOGGER, **arguments)
+        return APGDAttack_targeted(network, n_target_classes=3, logger=aa_log.LOGGER, **arguments)
+    return APGDAttack(network, loss=loss, logger=aa_log.LOGGER, **arguments)
 
 
 @pytest.mark.parametrize("restarts", [1, 3])
@@ -191,7 +197,7 @@ def test_apgd_needs_as_many_classes_as_its_loss(loss: Any, classes: int, x: Tens
         if there == classes:
             assert apgd.attack(network, x, y, eps=EPS, seed=0, chunk=6, loss=loss, iterations=3).shape == x.shape
         elif there > 1:
-            with pytest.raises(UserError, match=f"needs {classes} classes or more here, the network has {there}"):
+            with pytest.raises(UserError, match=f"needs {classes} classes or more, the network has {there}"):
                 apgd.attack(network, x, y, eps=EPS, seed=0, chunk=6, loss=loss, iterations=3)
 
 
@@ -211,7 +217,9 @@ def test_its_warnings_are_in_its_cell(x: Tensor, y: Tensor) -> None:
     split = Split((255 * x).round().to(torch.uint8), y)
     options = {"kind": "apgd", "eps": str(EPS), "loss": "dlr", "iterations": 2, "chunk": 12, "images": None}
     settings = attacks.describe("apgd", {name: options[name] for name in options if name != "kind"}).settings
-    _, columns = apgd.diagnose(lambda: evaluate(Flat(), settings, split, seed=0), Flat(), settings, split, seed=0)
+    _, columns = aa_warnings.diagnose(
+        lambda: evaluate(Flat(), settings, split, seed=0), Flat(), settings, split, seed=0
+    )
     assert columns["warned"] == 1
     assert "12 points with zero gradient" in str(columns["warnings"])
 

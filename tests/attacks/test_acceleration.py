@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
 from ataka import evaluation, generation, models
-from ataka.attacks import aa, acceleration, ascent, compilation, fgsm
+from ataka.attacks import aa, aa_parts, acceleration, ascent, compilation, fgsm
 from ataka.attacks.acceleration import Switches, accelerated, switched
 from ataka.attacks.gradient import input_gradient
 from ataka.attacks.mode import attack_mode
@@ -202,7 +202,7 @@ def test_autoattack_goes_on_with_what_the_plain_network_gets_right(monkeypatch: 
             shown.append((len(images), "forward" in vars(norm)))
             return images
 
-    monkeypatch.setattr(aa, "_component", lambda *_: Component())
+    monkeypatch.setattr(aa_parts, "component", lambda *_, **__: Component())
     with switched(Switches(fold=True)):
         aa.attack_chunk(network, x, y, eps=0.1, seed=0, index=0, version="shortened")
     assert shown == [(6, True)] * 4

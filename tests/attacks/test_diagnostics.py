@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ataka import streams, training
-from ataka.attacks import aa, aa_log, aa_warnings, diagnostics, pgd
+from ataka.attacks import aa, aa_log, aa_parts, aa_warnings, diagnostics, pgd
 from ataka.attacks.verdicts import Verdicts
 from ataka.datasets.images import Split
 from ataka.evaluation import evaluate
@@ -221,8 +221,10 @@ def test_an_interruption_loses_no_count_and_no_warning(network: nn.Module, split
     assert whole.counts["before_square"] == said["before_square"] != 0
     assert said["warned"] == 1
     assert "zero gradient" in str(said["warnings"])
-    assert {point for state in kept.states for point in [*aa.COMPONENTS, "the verdicts"] if point in state.where} == {
-        *aa.COMPONENTS,
+    assert {
+        point for state in kept.states for point in [*aa.Point.COMPONENTS, "the verdicts"] if point in state.where
+    } == {
+        *aa.Point.COMPONENTS,
         "the verdicts",
     }
     for state in kept.states:
@@ -234,14 +236,14 @@ def test_an_interruption_loses_no_count_and_no_warning(network: nn.Module, split
 
 def test_autoattacks_warnings_are_counted_once_each(network: nn.Module, split: Split) -> None:
     counts = evaluate(Masked(network), AA, split, seed=0).counts
-    warnings = aa.warnings_in(counts)
+    warnings = aa_parts.warnings_in(counts)
     assert len(warnings) > 1  # other numbers of images
     (text,) = aa_log.merged(warnings)
     assert text.startswith("there are ")
     assert "zero gradient" in text
     assert "flags_doc" not in text
     assert aa_log.merged(warnings)[text] == warnings.total() > len(split) / AA["chunk"]
-    assert not aa.warnings_in(evaluate(network, AA, split.first(8), seed=0).counts)
+    assert not aa_parts.warnings_in(evaluate(network, AA, split.first(8), seed=0).counts)
 
 
 def test_its_own_checks_see_probabilities_and_chance(network: nn.Module, split: Split) -> None:
