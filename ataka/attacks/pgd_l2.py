@@ -19,7 +19,7 @@ from ataka.attacks.acceleration import accelerated
 from ataka.attacks.check import checked
 from ataka.attacks.gradient import input_gradient
 from ataka.attacks.mode import attack_mode
-from ataka.attacks.restarts import first_success, generators
+from ataka.attacks.restarts import first_success, generators, starts
 from ataka.attacks.restarts import forwards as _forwards
 from ataka.study.attacks import AttackOptions
 from ataka.study.fields import Factor
@@ -96,17 +96,10 @@ def attack(
     """
     if not 0 <= radius < float("inf"):
         raise ValueError(f"pgd_l2: radius must be finite and not negative, not {radius}")
-    if start is None:
-        if generator is None:
-            raise ValueError("pgd_l2 starts at random: give it a generator, or a start")
-        start = draw(x, radius=radius, restarts=restarts, begin=begin, generator=generator)
-    if start.shape != (len(x), restarts, *x.shape[1:]):
-        raise ValueError(
-            f"pgd_l2: start is of shape {tuple(start.shape)}, x of {tuple(x.shape)}, restarts are {restarts}"
-        )
+    drawn = partial(draw, x, radius=radius, restarts=restarts, begin=begin)
+    begun = starts("pgd_l2", x, start, restarts=restarts, generator=generator, draw=drawn)
 
     def attempt(k: int, left: Tensor) -> Tensor:
-        begun = start[left, k]
-        return climb(model, x[left], y[left], radius=radius, step_size=step_size, steps=steps, start=begun)
+        return climb(model, x[left], y[left], radius=radius, step_size=step_size, steps=steps, start=begun[left, k])
 
     return first_success(model, x, y, [partial(attempt, k) for k in range(restarts)])

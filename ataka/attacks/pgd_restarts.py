@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ataka.attacks import ascent
 from ataka.attacks.check import checked
-from ataka.attacks.restarts import first_success, generators
+from ataka.attacks.restarts import first_success, generators, starts
 from ataka.attacks.restarts import forwards as _forwards
 from ataka.study.attacks import AttackOptions
 from ataka.study.fields import Budget, StepSize
@@ -67,25 +67,11 @@ def attack(
 
     Raises ValueError for neither start nor generator, and for a start of another shape.
     """
-    if start is None:
-        if generator is None:
-            raise ValueError("pgd_restarts starts at random: give it a generator, or a start")
-        start = draw(x, eps=eps, restarts=restarts, generator=generator)
-    if start.shape != (len(x), restarts, *x.shape[1:]):
-        raise ValueError(
-            f"pgd_restarts: start is of shape {tuple(start.shape)}, x of {tuple(x.shape)}, restarts are {restarts}"
-        )
+    drawn = partial(draw, x, eps=eps, restarts=restarts)
+    begun = starts("pgd_restarts", x, start, restarts=restarts, generator=generator, draw=drawn)
+    climb = partial(ascent.climb, eps=eps, step_size=step_size, steps=steps, clamp_start=clamp_start)
 
     def attempt(k: int, left: Tensor) -> Tensor:
-        return ascent.climb(
-            model,
-            x[left],
-            y[left],
-            eps=eps,
-            step_size=step_size,
-            steps=steps,
-            start=start[left, k],
-            clamp_start=clamp_start,
-        )
+        return climb(model, x[left], y[left], start=begun[left, k])
 
     return first_success(model, x, y, [partial(attempt, k) for k in range(restarts)])

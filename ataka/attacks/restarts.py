@@ -30,6 +30,30 @@ def generators(first: torch.Generator, restarts: int) -> list[torch.Generator]:
     return [first, *later]
 
 
+def starts(
+    name: str,
+    x: Tensor,
+    start: Tensor | None,
+    *,
+    restarts: int,
+    generator: torch.Generator | None,
+    draw: Callable[..., Tensor],
+) -> Tensor:
+    """``start``, (B,restarts,C,H,W) for x (B,C,H,W), or else what ``draw`` draws from ``generator``.
+
+    Raises ValueError for neither, and for a start of another shape; ``name`` is the attack's.
+    """
+    if start is None:
+        if generator is None:
+            raise ValueError(f"{name} starts at random: give it a generator, or a start")
+        start = draw(generator=generator)
+    if start.shape != (len(x), restarts, *x.shape[1:]):
+        raise ValueError(
+            f"{name}: start is of shape {tuple(start.shape)}, x of {tuple(x.shape)}, restarts are {restarts}"
+        )
+    return start
+
+
 def first_success(model: nn.Module, x: Tensor, y: Tensor, attempts: Iterable[Attempt]) -> Tensor:
     """For each image of x (B,C,H,W) the result of the first attempt that changes its class from y (B,), or of the last.
 
