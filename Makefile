@@ -16,8 +16,9 @@ slurm: $(READY)  ## what `--profile profiles/slurm` needs, pinned, in the enviro
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-slurm.txt
 
 demo: $(READY)  ## the paper's five tables at toy scale on embedded data, in minutes on two cores
-	$(BIN)/snakemake --profile profiles/demo results/demo/all
+	$(BIN)/snakemake --profile profiles/demo results/demo/all results/demo/report.html
 	@$(BIN)/python -m report show --root results/demo
+	@echo; echo "all of it on one page, for a browser: $(CURDIR)/results/demo/report.html"
 
 test: $(READY)  ## every test but those that start Snakemake, kill processes or train on real data: some minutes
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not (snakemake or kills or real_data or slurm)"

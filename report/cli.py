@@ -148,6 +148,15 @@ def claims(options: argparse.Namespace) -> None:
     print(f"written: {' '.join(map(str, written))}")
 
 
+def html(options: argparse.Namespace) -> None:
+    """Everything on one page, {root}/report.html: tables beside the published numbers, provenance, curves, claims."""
+    from report.html import build
+
+    path, notes = build.write(_study(options), options.root, partial=options.partial)
+    _note(notes)
+    print(f"written: {path}")
+
+
 def study(options: argparse.Namespace) -> None:
     """Write docs/study.md and the tables' pages from docs/study/, after taking in the results below ROOT."""
     from report.study import alike, files, take, texts
@@ -191,6 +200,7 @@ VERBS = (
     claims,
     picture,
     gallery,
+    html,
     cost,
     verify,
     study,

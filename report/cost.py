@@ -37,9 +37,14 @@ def table(root: str) -> str:
 
 def of(stages: Mapping[str, Sequence[Record]]) -> str:
     """The same of records at hand, by their stages."""
+    header, *rows = lines(stages)
+    return "\n".join(map(_line, [header, ["---", *["---:"] * 5], *rows]))
+
+
+def lines(stages: Mapping[str, Sequence[Record]]) -> list[list[str]]:
+    """The same as fields: a header, a line for each stage that has records, and one for all."""
     every = [record for records in stages.values() for record in records]
-    rows = [_row(stage, records) for stage, records in stages.items() if records]
-    return "\n".join(map(_line, [_HEADER, ["---", *["---:"] * 5], *rows, _row("all", every)]))
+    return [_HEADER, *(_row(stage, records) for stage, records in stages.items() if records), _row("all", every)]
 
 
 def _records(folder: Path, pattern: str) -> list[Record]:

@@ -4,10 +4,11 @@ A *panel* is a titled part of the rows, a *group* a headed part of the columns.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from ataka.study import words
+from report.sources import Source
 
 DASH = "–"
 UNCERTAIN = "†"
@@ -18,12 +19,18 @@ LETTERS = words.MARKS
 
 @dataclass(frozen=True)
 class Entry:
-    """A number as printed; a dash where there is none."""
+    """A number as printed; a dash where there is none.
+
+    ``behind`` are the measurements that the number comes from, made or not; a planned method has none. ``published`` is
+    the paper's number in the same place. Two entries are equal if they print alike.
+    """
 
     text: str = DASH
     spread: str = ""
     best: bool = False
     mark: str = ""
+    behind: tuple[Source, ...] = field(default=(), compare=False)
+    published: "Entry | None" = field(default=None, compare=False)
 
     @property
     def measured(self) -> bool:

@@ -49,5 +49,5 @@ def advice(path: str, tables: Sequence[str]) -> str:
         f"{name}{suffix}" for name in tables for suffix in (".tex", ".standalone.tex", ".csv", ".md", ".choices.csv")
     ]
     files = ["all", *of_tables, *(f"claims{suffix}" for suffix in (".md", ".tex", ".csv")), "union.csv", "cells.csv"]
-    files += [pictures.PAGE]
+    files += [pictures.PAGE, "report.html"]
     return nearest(path, [f"{root}/{name}" for name in files] + [f"results/{name}/all" for name in smaller])

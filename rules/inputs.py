@@ -103,6 +103,12 @@ class RuleInputs:
         return [str(pictures.path(wildcards.root, name, suffix)) for name in drawn for suffix in suffixes]
 
     @mistakes_stop()
+    def html(self, wildcards: Wildcards) -> list[str]:
+        """The collections of the tables that the scale can make; the page also reads what these come from."""
+        names = [table.name for table in self._scales.every_table(wildcards)]
+        return [f"{wildcards.root}/{name}{suffix}" for name in names for suffix in (".csv", ".choices.csv")]
+
+    @mistakes_stop()
     def all_tables(self, wildcards: Wildcards) -> list[str]:
         return [f"{wildcards.root}/{table.name}.tex" for table in self._scales.every_table(wildcards)]
 

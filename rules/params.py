@@ -14,9 +14,11 @@ from ataka.plan.code import Module
 from ataka.plan.digests import code_digest
 from ataka.study import Study
 from ataka.study.config import HOME
-from report import names, pictures, union
+from report import catalogue, names, pictures, union
 from report.claims import sentences
+from report.html import build
 from report.sources import Source
+from report.table import Table
 from rules.mistakes import mistakes_stop
 from rules.scales import Scales, Wildcards, node_of
 
@@ -66,11 +68,7 @@ class RuleParams:
     @mistakes_stop()
     def layout(self, wildcards: Wildcards) -> str:
         """A table's look depends on these beside its numbers: its YAML, its labels, the sentence about the scale."""
-        study, table = self._scales.study(wildcards), self._scales.table(wildcards)
-        labels = {name: study.method(name).label for name in table.methods(study)}
-        labels |= _labels(study, table.sources(study))
-        words = _words(study, table.sources(study))
-        return plan.digest([table.model_dump(mode="json"), labels, words, study.about, study.stand_ins])
+        return plan.digest(_look(self._scales.study(wildcards), self._scales.table(wildcards)))
 
     @mistakes_stop()
     def union_settings(self, wildcards: Wildcards) -> str:
@@ -114,6 +112,16 @@ class RuleParams:
     def gallery_code(self, _wildcards: Wildcards) -> str:
         return code_digest([f"report.pictures.{name}" for name in pictures.names()], words=True)
 
+    @mistakes_stop()
+    def html_settings(self, wildcards: Wildcards) -> str:
+        """The looks of all tables, and the words of the claims."""
+        study, tables = self._scales.study(wildcards), self._scales.every_table(wildcards)
+        looks = [_look(study, table) for table in tables]
+        return plan.digest([looks, self.claims_settings(wildcards), catalogue.every(study)[1]])
+
+    def html_code(self, _wildcards: Wildcards) -> str:
+        return plan.digest([code_digest(["report.html.build"], words=True), build.own_files(), _templates()])
+
     def collect_code(self, _wildcards: Wildcards) -> str:
         return code_digest(["report.collect", "report.catalogue"], words=True)
 
@@ -149,6 +157,14 @@ def missing(
         return next((ast.literal_eval(text) for text in recorded if text.startswith(f"['{_MISSING}")), [])
 
     return missing
+
+
+def _look(study: Study, table: Table) -> list[object]:
+    """Its YAML, its labels, the words of its attacks, the sentence about the scale, the stand-ins."""
+    labels = {name: study.method(name).label for name in table.methods(study)}
+    labels |= _labels(study, table.sources(study))
+    words = _words(study, table.sources(study))
+    return [table.model_dump(mode="json"), labels, words, study.about, study.stand_ins]
 
 
 def _labels(study: Study, sources: Iterable[Source]) -> dict[str, str]:

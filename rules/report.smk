@@ -1,7 +1,7 @@
-"""Beyond the tables: union (each network's worst case over all attacks), claims (verdicts on the paper's sentences).
+"""Beyond the tables: union (each network's worst case), claims (verdicts on the paper's sentences), html (one page).
 
-Both read every image's bit. Neither is part of `all`: claims needs the cells that its comparisons name, union those of
-every table.
+Union and claims read every image's bit. None is part of `all`: claims needs the cells that its comparisons name, union
+those of every table, and html, which shows everything on one page, every table and the claims.
 """
 
 
@@ -43,3 +43,22 @@ rule claims:
         "claims in {wildcards.root}"
     shell:
         '"$PYTHON" -m report claims --root {wildcards.root} --config "$SETTINGS" 2>&1 | "$PYTHON" "$TEE" {log}'
+
+
+rule html:
+    input:
+        tables=inputs.html,
+        claims="{root}/claims.csv",
+    output:
+        "{root}/report.html",
+    log:
+        "{root}/logs/html.log",
+    retries: 0  # these fail for what a person mends
+    localrule: True
+    params:
+        settings=params.html_settings,
+        code=params.html_code,
+    message:
+        "page of {wildcards.root}"
+    shell:
+        '"$PYTHON" -m report html --root {wildcards.root} --config "$SETTINGS" 2>&1 | "$PYTHON" "$TEE" {log}'

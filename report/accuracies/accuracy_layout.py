@@ -36,7 +36,7 @@ def lay_out(
     archs = [used for arch in table.archs if (used := study.stand_in(arch))]
 
     def measured(block: Block) -> list[list[Entry]]:
-        return [
+        entries = [
             [_field(study, fields, block, row, column.field) for row in table.lines]
             if column.field
             else _ranked(
@@ -44,6 +44,10 @@ def lay_out(
             )
             for column in columns
         ]
+        if not table.of_the_paper:
+            return entries
+        pairs = zip(entries, _published(table, columns, block), strict=True)
+        return [[replace(one, published=its) for one, its in zip(*pair, strict=True)] for pair in pairs]
 
     def panel(title: str, entries: list[list[Entry]]) -> Panel:
         lines = dict(zip(table.lines, zip(*entries, strict=True), strict=True))
@@ -104,11 +108,12 @@ def _measured(
 
     per_seed = [row.combine([of(method, seed) for method in row.methods]) for seed in study.seeds]
     summary = summarise([value for value in per_seed if value is not None])
+    implemented = [method for method in row.methods if not study.method(method).planned]
+    behind = tuple(cell for method in implemented for seed in study.seeds for cell in cells(method, seed))
     if summary is None:
-        return Entry()
-    behind = [cell for method in row.methods for seed in study.seeds for cell in cells(method, seed)]
+        return Entry(behind=behind)
     spread = "" if summary.spread is None else f"{summary.spread:.2f}"
-    return Entry(f"{summary.mean:.2f}", spread, mark=differences.mark(behind) + marks.of(behind))
+    return Entry(f"{summary.mean:.2f}", spread, mark=differences.mark(behind) + marks.of(behind), behind=behind)
 
 
 def _field(study: Study, fields: dict[Cell, dict[str, str]], block: Block, row: Row, name: str) -> Entry:

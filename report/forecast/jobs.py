@@ -14,7 +14,7 @@ from report import catalogue, pictures, targets, union
 from report.claims import sentences
 
 ARTIFACTS = ("prepare", "record", "train", "select", "evaluate", "particles")
-RULES = (*ARTIFACTS, "collect", "render", "union", "claims", "picture", "gallery", "cells", "all")
+RULES = (*ARTIFACTS, "collect", "render", "union", "claims", "picture", "gallery", "html", "cells", "all")
 """The rules in the order in which data flows."""
 
 
@@ -102,6 +102,9 @@ def _job(study: Study, root: str, output: str) -> Job:
         return Job("picture", output, tuple(_named(study, root, picture.stem)))
     if not rest and name == pictures.PAGE:
         return Job("gallery", output, tuple(str(pictures.path(root, each)) for each in pictures.every(study)[0]))
+    if not rest and name == "report.html":
+        tables_of = [f"{root}/{table.name}.csv" for table in catalogue.every(study)[0]]
+        return Job("html", output, (*tables_of, f"{root}/claims.csv"))
     if not rest and stem in tables and suffix == "tex":
         return Job("render", output, (f"{root}/{stem}.csv",))
     if not rest and stem in tables and suffix == "csv":

@@ -4,6 +4,7 @@ Published numbers are a panel of their own: the paper names neither their image 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import NamedTuple
 
@@ -47,19 +48,21 @@ def lay_out(
         for title, members in groupby(columns, key=lambda one: one.group)
     ]
 
-    def values(run: Run, generator: str, statistic: str) -> list[float]:
-        source = Particles(run.dataset, run.arch, run.method, run.seed, generator)
-        return numbers[source][statistic] if source in numbers else []
+    def measured(run: Run, *, only_first: bool) -> Callable[[str, str], Entry]:
+        def entry(generator: str, statistic: str) -> Entry:
+            source = Particles(run.dataset, run.arch, run.method, run.seed, generator)
+            values = numbers[source][statistic] if source in numbers else []
+            return replace(_entry(values[:1] if only_first else values, statistic), behind=(source,))
+
+        return entry
 
     panels = []
     for run in table.networks(study):
         network = _network(study, run)
-        panels.append(
-            _panel(table, f"{network}: one image, the first", lambda *at, run=run: _entry(values(run, *at)[:1], at[1]))
-        )
+        panels.append(_panel(table, f"{network}: one image, the first", measured(run, only_first=True)))
         if study.particles.images > 1:
             title = f"{network}: {study.particles.images} images, mean ± standard deviation"
-            panels.append(_panel(table, title, lambda *at, run=run: _entry(values(run, *at), at[1])))
+            panels.append(_panel(table, title, measured(run, only_first=False)))
     if beside_published:
         panels.append(_panel(table, "published (the unit of dist is not stated)", _printed(table), only_some=True))
     return Layout("Generator", tuple(groups), tuple(panels))

@@ -64,8 +64,13 @@ def measured(kept: Kept) -> dict[Source, Any]:
 def of_table(kept: Kept, table: Table) -> tuple[Study, list[Any]]:
     """The study with the seeds that the table shows, and the table's measurements under these seeds."""
     study = _whole(kept, table)
+    return study, rows_of(kept, study, table)
+
+
+def rows_of(kept: Kept, study: Study, table: Table) -> list[Any]:
+    """The table's measurements under the seeds of ``study``, each with the fields that follow from the others."""
     rows = [_measurement(kept, source) for source in _there(kept, study, table)]
-    return study, table.compared(rows, study, kept.bits)
+    return table.compared(rows, study, kept.bits)
 
 
 def verdicts(kept: Kept, number: int) -> tuple[Study, list[Verdict]]:
@@ -123,7 +128,7 @@ def _page(kept: Kept, table: Table) -> str:
     judged, claims = verdicts(kept, table.number or 0) if table.of_the_paper else (study, [])
     sources = _there(kept, study, table)
     trainings = behind(kept.study, sources)
-    jobs = _jobs(kept, [*sources, *trainings])
+    jobs = jobs_of(kept, [*sources, *trainings])
     return render.md(
         page.of(table, study, root, rows, beside_published=table.of_the_paper),
         "study.md",
@@ -135,10 +140,12 @@ def _page(kept: Kept, table: Table) -> str:
         notes=list(claims_page.notes(judged)),
         claims_header=claims_page.HEADER,
         level="###",
-        readings=_readings(kept, trainings),
-        choices=_choices(kept, table, study),
-        cost=_cost(jobs),
-        machine=_machine(jobs),
+        readings="; ".join(readings(kept, trainings)),
+        choices=_grid(
+            choices(kept, table, study), words=("data set", "network", "method", "status", "split", "chosen")
+        ),
+        cost=cost.of(by_stage(jobs)),
+        machine=machine(jobs),
     )
 
 
@@ -166,20 +173,20 @@ def _numbers(table: AccuracyTable, study: Study, rows: Sequence[Measurement]) ->
             "published": printed.text if printed else "–",
             "health": one.fields.get("health", "").replace(";", ", "),
         }
-        lines.append({name: markdown.escape(text) for name, text in line.items()})
+        lines.append(line)
     return _grid(lines, words=("data set", "network", "method", "attack", "health"))
 
 
-def _choices(kept: Kept, table: Table, study: Study) -> str:
+def choices(kept: Kept, table: Table, study: Study) -> list[Row]:
+    """The candidates for alpha behind a table, by the words of their columns."""
     lines = []
     for run in table.tuned_runs(kept.study):
         for row in kept.choices.get(run, []):
-            label = markdown.escape(names.method(run.method, study))
+            label = names.method(run.method, study)
             values = {name: row[name] for name in ("alpha", "status", "split", "n", "clean", "robust")}
             place = {"data set": names.dataset(run.dataset, study), "network": names.arch(run.arch)}
-            place = {name: markdown.escape(text) for name, text in place.items()}
             lines.append({**place, "method": label, **values, "chosen": row["chosen"].replace("no", "")})
-    return _grid(lines, words=("data set", "network", "method", "status", "split", "chosen"))
+    return lines
 
 
 def _grid(lines: Sequence[Row], words: Sequence[str]) -> str:
@@ -188,37 +195,36 @@ def _grid(lines: Sequence[Row], words: Sequence[str]) -> str:
         return ""
     header = [*lines[0]]
     rule = ["---" if name in words else "---:" for name in header]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *(line.values() for line in lines)])
+    escaped = [[markdown.escape(text) for text in line.values()] for line in lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *escaped])
 
 
-def _readings(kept: Kept, trainings: Sequence[Tape | Run]) -> str:
-    """The readings of the paper under which networks were trained: A1 generator.bandwidth 0.001; ..., in that order."""
+def readings(kept: Kept, trainings: Sequence[Tape | Run]) -> list[str]:
+    """The readings of the paper under which networks were trained: ``A1 generator.bandwidth 0.001``, in that order."""
     values: dict[tuple[str, int, str], dict[str, None]] = defaultdict(dict)
     for node in trainings:
         for name, text in plan.readings_in(kept.study, node).items():
             value, _, question = text.removesuffix("]").rpartition(" [")
             values[question[0], int(question[1:]), name][_YAML.get(value, value)] = None
-    return "; ".join(
+    return [
         f"{letter}{number} {name} {names.listed([*values[letter, number, name]], 'or')}"
         for letter, number, name in sorted(values)
-    )
+    ]
 
 
-def _jobs(kept: Kept, nodes: Sequence[Source | Tape | Run]) -> list[Row]:
+def jobs_of(kept: Kept, nodes: Sequence[Source | Tape | Run]) -> list[Row]:
     """The jobs of measurements and trainings, and the choices of alpha among them."""
     paths = [plan.file_of(node, "").as_posix() for node in nodes]
     paths += [run.choice("").as_posix() for run in nodes if isinstance(run, Run)]
     return [kept.jobs[path] for path in dict.fromkeys(paths) if path in kept.jobs]
 
 
-def _cost(jobs: Sequence[Row]) -> str:
-    stages: dict[str, list[Row]] = defaultdict(list)
-    for job in jobs:
-        stages[job["stage"]].append(job)
-    return cost.of({stage: stages[stage] for stage in cost.STAGES})
+def by_stage(jobs: Sequence[Row]) -> dict[str, list[Row]]:
+    """The jobs of each stage."""
+    return {stage: [job for job in jobs if job["stage"] == stage] for stage in cost.STAGES}
 
 
-def _machine(jobs: Sequence[Row]) -> str:
+def machine(jobs: Sequence[Row]) -> str:
     """A sentence on devices, threads and versions."""
     values = {noun: sorted({job[column] for job in jobs if job[column]}) for noun, column in _STATED.items()}
     return "; ".join(f"{noun} {names.listed(some)}" for noun, some in values.items() if some) + "."

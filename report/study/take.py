@@ -28,21 +28,27 @@ def take(study: Study, root: str, tables: Sequence[Table]) -> Kept:
 
     UserError for measurements that don't hold: of other settings than those in force, damaged, or of unknown training.
     """
+    kept, problems = gather(study, root, tables)
+    problems.insist(study)
+    return kept
+
+
+def gather(study: Study, root: str, tables: Sequence[Table]) -> tuple[Kept, Problems]:
+    """The same of the measurements that hold, and the problems of the others."""
     kept = Kept(study, {table.name: table for table in tables})
     of_tables = [source for table in tables for source in table.sources(study)]
     problems = Problems()
     for source in dict.fromkeys([*of_tables, *sentences.sources(study, sentences.load())]):
         if source.csv(root).exists():
             problems.attempt(source.csv(root), partial(_measurement, kept, root, source))
-    problems.insist(study)
-    if not kept.jobs:
+    if not kept.jobs and not problems.refused:
         command = commands.snakemake(study, f"{root}/table2.tex")
         raise UserError(f"nothing is measured yet below {root}; make it: {command}")
     for node in behind(study, [*kept.cells, *kept.particles]):
         _training(kept, root, node)
     for path in sorted(Path(root, "data").rglob(f"*{COST}")):
         _job(kept, root, path, "prepare", read_json(path, *_TIMES))
-    return kept
+    return kept, problems
 
 
 def behind(study: Study, sources: list[Source]) -> list[Tape | Run]:
@@ -59,17 +65,18 @@ def behind(study: Study, sources: list[Source]) -> list[Tape | Run]:
 def _measurement(into: Kept, root: str, source: Source) -> None:
     if isinstance(source, Cell):
         measured = evidence.measured(into.study, root, source)
-        into.bits[source] = measurements.bits(measured, root)
-        into.cells[source] = measured.fields
-        row = measured.fields
+        bits, rows = measurements.bits(measured, root), [measured.fields]
     else:
-        into.particles[source] = evidence.particles(into.study, root, source).rows
-        row = into.particles[source][0]
-    job = files.job_of(source, row)
-    into.jobs[job["artifact"]] = job
+        rows = evidence.particles(into.study, root, source).rows
     record = source.run.folder(root) / "run.json"
-    if read_json(record, "model_sha256")["model_sha256"] != row["model_sha256"]:
+    if read_json(record, "model_sha256")["model_sha256"] != rows[0]["model_sha256"]:
         raise Unusable(f"{source.csv(root)} measured another network than that of {record}")
+    if isinstance(source, Cell):
+        into.bits[source], into.cells[source] = bits, rows[0]
+    else:
+        into.particles[source] = rows
+    job = files.job_of(source, rows[0])
+    into.jobs[job["artifact"]] = job
 
 
 def _training(into: Kept, root: str, node: Tape | Run) -> None:

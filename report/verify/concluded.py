@@ -15,6 +15,7 @@ from ataka.plan import Cell, Particles, Run, commands
 from ataka.study import Study
 from report import candidates, catalogue, collect, evidence, page, pictures, render, union
 from report.claims import claims_page, judge, sentences
+from report.html import build
 from report.sources import Source
 from report.table import Table
 from report.verify.inspection import Inspection
@@ -143,6 +144,20 @@ def picture(at: Inspection, path: Path) -> Iterator[str]:
             yield f"{other} is missing, though {path} is there"
 
 
+def whole_page(at: Inspection, path: Path) -> Iterator[str]:
+    """Whether report.html shows what the measurements give now. Its commands repeat the --config that it states."""
+    stated = path.read_text(encoding="utf-8")
+    study = at.study.under(build.stated_config(stated))
+    try:
+        now = build.text(build.gather(study, str(at.root), partial=_is_partial(path)))
+    except UserError:
+        return  # a problem of a measurement, found there
+    if stated != now and _is_partial(path):
+        at.note(f"{path} was made when there were other measurements than now; make it again: {command(at, path)}")
+    elif stated != now:
+        yield f"{path} is not what the measurements give that there are now: it is older, was edited or is damaged"
+
+
 def is_page(at: Inspection, path: Path) -> bool:
     """Whether a file is called like a page of ours."""
     return path.suffix in (".tex", ".md") and name_of(path) in ("claims", *_tables(at.study))
@@ -159,7 +174,7 @@ def command(at: Inspection, path: Path) -> str | None:
     if path.parent != at.root or not flags:
         return None
     name = name_of(Path(path.name.replace(".choices.", ".")))
-    words = [name] if name in ("claims", "union") else ["render", name]
+    words = {"claims": ["claims"], "union": ["union"], "report": ["html"]}.get(name, ["render", name])
     return commands.report(at.study, *words, *flags, "--root", str(at.root))
 
 

@@ -152,9 +152,11 @@ def _check_of(at: Inspection, path: Path) -> Check | None:
 
 
 def _at_the_top(at: Inspection, path: Path) -> Check | None:
-    """The check of a file of a table, a union, claims or cells.csv; None for a user's notes."""
+    """The check of a file of a table, a union, claims, cells.csv or report.html; None for a user's notes."""
     if concluded.is_page(at, path):
         return partial(concluded.shown, at, path)
+    if path.name in ("report.html", "report.partial.html"):
+        return partial(concluded.whole_page, at, path)
     if path.suffix != ".csv":
         return None
     computed = {"claims": concluded.verdicts, "union": concluded.unions}

@@ -15,6 +15,7 @@ TARGETS = (
     "results/smoke/claims.md",
     "results/smoke/union.csv",
     "results/smoke/pictures.md",
+    "results/smoke/report.html",
 )
 
 
