@@ -8,6 +8,9 @@ from ataka.study import Study, config
 
 __all__ = ["attack_code", "code_digest", "code_of", "data_code", "run_code", "selection_code", "tape_code"]
 
+PROBE = "ataka.training.probe"
+"""The module that the training loop loads by name, for networks that are probed."""
+
 
 def data_code(study: Study, dataset: str) -> tuple[str, ...]:
     return ("ataka.datasets.splits", study.dataset(dataset).module)
@@ -16,6 +19,7 @@ def data_code(study: Study, dataset: str) -> tuple[str, ...]:
 def tape_code(study: Study, tape: Tape) -> tuple[str, ...]:
     return (
         "ataka.training",
+        PROBE,
         "ataka.networks",
         "ataka.objectives.teachers",
         *models.sources(study.teacher(tape.dataset)),
@@ -28,8 +32,10 @@ def run_code(study: Study, run: Run) -> tuple[str, ...]:
     if method.checkpoints:
         modules.append("ataka.models.checkpoints")
     if method.objective is not None:
-        sources = config.facts(study, run.method, run.dataset, run.arch).sources
-        modules += ["ataka.training", method.objective, *sources]
+        facts = config.facts(study, run.method, run.dataset, run.arch)
+        modules += ["ataka.training", method.objective, *facts.sources]
+        if facts.probed or study.setup(method.setup, run.dataset, run.arch).checkpoint == "best":
+            modules.append(PROBE)
     if method.members > 1 and not run.part:
         modules.append("ataka.models.mixture")
     if method.member == "chosen":

@@ -36,7 +36,7 @@ from ataka.stages.diagnose import diagnosed
 from ataka.stages.select import chosen_alpha, selection_accuracies, selection_split
 from ataka.study import Study, config
 from ataka.study.fields import number
-from ataka.training import Failed
+from ataka.training import Adversarial, Failed
 from ataka.training import train as run_training
 
 
@@ -93,6 +93,12 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
         extra["teachers"] = {role: _frozen(study, root, teacher, device) for role, teacher in frozen.items()}
         inputs["teachers"] = {role: sha256(teacher.model(root)) for role, teacher in frozen.items()}
     objective = import_module(str(method.objective)).create(options, **extra)
+    if isinstance(objective, Adversarial) and not config.facts(study, node.method).probed:
+        raise UserError(
+            f"methods.{node.method}.objective: {method.objective} creates an objective with budgets, but its class is "
+            "none of the module's names, so that nothing knows beforehand that its networks are probed: import the "
+            "class at the module's top"
+        )
     status, folder = "finished", node.folder(root)
     with naming(folder), states_of(study, node, folder, progress, **inputs) as states:
         sweep(folder)

@@ -39,6 +39,8 @@ class Facts:
     """How many forwards of an image a teacher makes in a step, by its part, where it isn't one."""
     updates: float
     """How often a step's loss shows an image to the network that it trains; without a gradient a third of once."""
+    probed: bool
+    """Whether a class of the objective's module has budgets: networks that it trains may be probed."""
 
 
 def facts(study: Study, method: str, dataset: str = "", arch: str = "") -> Facts:
@@ -105,6 +107,7 @@ def _read(study: Study, method: str, where: Sequence[str]) -> dict[str, Any]:
         "heeds": list(module.heeds(given)) if hasattr(module, "heeds") else [],
         "forwards": module.forwards(given) if hasattr(module, "forwards") else {},
         "updates": module.updates(given) if hasattr(module, "updates") else 1,
+        "probed": any(isinstance(value, type) and hasattr(value, "budgets") for value in vars(module).values()),
     }
 
 

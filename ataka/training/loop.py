@@ -6,6 +6,8 @@ teachers, CAT-AKA).
 """
 
 from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -26,9 +28,11 @@ from ataka.training.forwards import drawing
 from ataka.training.meters import Watch, suffixes
 from ataka.training.objective import Batch, Objective, budgets_of, losses_of
 from ataka.training.precision import generating, updating
-from ataka.training.probe import Probes
 from ataka.training.state import Training
 from ataka.training.watchers import Accuracy, Best, Collapse, Watcher
+
+if TYPE_CHECKING:
+    from ataka.training.probe import Probes
 
 PROBE = 64
 """Validation images used after each epoch to detect collapse. Fewer are too few to detect collapse or catastrophic
@@ -157,20 +161,12 @@ def _watchers(
     """The watchers of the evaluated networks as each epoch ends, in order; divergence first, so that all are sound."""
     networks = averages.networks
     probed = validation if validation and len(validation) >= PROBE else None
-    probes = Probes(
-        networks,
-        budgets_of(objective, len(networks)),
-        probed,
-        setup.probe,
-        seed=seed,
-        classes=specification.classes,
-        otherwise=eps if setup.checkpoint == "best" else 0.0,
-        last_step=len(cuts(len(data), setup.batch_size)),
-        say=progress.say,
-    )
     watch, best = Watch([*averages.trained, *networks] if averages else networks), None
     held_out = validation if setup.images == "rest" else None
-    watchers: list[Watcher] = [watch, Accuracy(networks, data, held_out), probes]
+    watchers: list[Watcher] = [watch, Accuracy(networks, data, held_out)]
+    probes = _probes(networks, objective, probed, len(data), specification, setup, seed, eps, progress)
+    if probes:
+        watchers.append(probes)
     if probed:
         watchers.append(Collapse(averages, probed.first(PROBE), setup.epochs))
     if setup.checkpoint == "best":
@@ -179,6 +175,38 @@ def _watchers(
                 f"checkpoint: best is chosen by a probe, which needs {PROBE} validation images or more "
                 "(data.validation)"
             )
-        best = Best(networks, probes)
+        best = Best(networks, probes.robust)
         watchers.append(best)
     return watchers, watch, best
+
+
+def _probes(
+    networks: Sequence[nn.Module],
+    objective: Objective,
+    images: Split | None,
+    count: int,
+    specification: Specification,
+    setup: Setup,
+    seed: int,
+    eps: float,
+    progress: Progress,
+) -> "Probes | None":
+    """The probes of networks that train within a budget, or of all where the best epoch is wanted; else none.
+
+    Their module is loaded by name: the code of their attack is none of a training that has no probe (plan/digests.py).
+    """
+    budgets, otherwise = budgets_of(objective, len(networks)), eps if setup.checkpoint == "best" else 0.0
+    if images is None or setup.probe is None or not (otherwise or any(budgets)):
+        return None
+    probes: Probes = import_module("ataka.training.probe").Probes(
+        networks,
+        budgets,
+        images,
+        setup.probe,
+        seed=seed,
+        classes=specification.classes,
+        otherwise=otherwise,
+        last_step=len(cuts(count, setup.batch_size)),
+        say=progress.say,
+    )
+    return probes

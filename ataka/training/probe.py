@@ -62,8 +62,8 @@ class Probes:
         self,
         networks: Sequence[nn.Module],
         budgets: Sequence[float],
-        images: Split | None,
-        settings: Settings | None,
+        images: Split,
+        settings: Settings,
         *,
         seed: int,
         classes: int,
@@ -72,20 +72,15 @@ class Probes:
         say: Callable[[str], None],
     ) -> None:
         self._classes, self._last_step, self._say = classes, last_step, say
-        self._stops = settings is not None and settings.overfitted == "stop"
+        self._stops = settings.overfitted == "stop"
         self._of: dict[str, tuple[nn.Module, Probe]] = {}
         self._robust: list[str] = []
-        if images is None or settings is None:
-            return
         few = images.first(min(settings.images, len(images)))
         for name, network, eps in zip(suffixes(len(networks)), networks, budgets, strict=True):
             if eps or otherwise:
                 self._of[name] = network, Probe.draw(few, eps=eps or otherwise, steps=settings.steps, seed=seed)
             if eps:
                 self._robust.append(name)
-
-    def __bool__(self) -> bool:
-        return bool(self._of)
 
     def end_epoch(self, history: History) -> None:
         """Add per cent of the images that withstand PGD (``probe``) and that are right without it (``probe_clean``).

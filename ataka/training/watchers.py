@@ -5,7 +5,7 @@ depends on it. Divergence has its watcher in meters.py, catastrophic overfitting
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -18,7 +18,6 @@ from ataka.machine.memory import in_pieces
 from ataka.training.averaging import Averages
 from ataka.training.failures import Collapsed, History
 from ataka.training.meters import suffixes
-from ataka.training.probe import Probes
 
 IMAGES = 1000
 """Images of each split on which accuracy is measured, or all where there are fewer. An accuracy is then within 3 points
@@ -96,14 +95,14 @@ class Collapse:
 
 
 class Best:
-    """Keeps the networks as they were after the epoch in which the probes withstood most, the first of equals (G5)."""
+    """Keeps the networks as they were after the epoch that was the most ``robust``, the first of equals (G5)."""
 
-    def __init__(self, networks: Sequence[nn.Module], probes: Probes) -> None:
-        self.networks, self.probes, self.score = networks, probes, -1.0
+    def __init__(self, networks: Sequence[nn.Module], robust: Callable[[Mapping[str, float]], float]) -> None:
+        self.networks, self.robust, self.score = networks, robust, -1.0
         self.weights: list[dict[str, Tensor]] = [{} for _ in networks]
 
     def end_epoch(self, history: History) -> None:
-        score = self.probes.robust(history[-1])
+        score = self.robust(history[-1])
         if score > self.score:
             self.score = score
             for weights, network in zip(self.weights, self.networks, strict=True):

@@ -288,6 +288,7 @@ def test_only_what_trains_on_adversarial_images_of_itself_is_probed_for_its_robu
     budgets = [0.0] * len(networks)
     if isinstance(objective, training.Adversarial):
         budgets = list(objective.budgets(len(networks)))
+    assert config.facts(STUDY, case.name).probed or not any(budgets)
     seen: list[list[float]] = [[] for _ in networks]
 
     def look(network: nn.Module, given: tuple[Tensor]) -> None:

@@ -174,6 +174,13 @@ def test_each_run_has_its_own_code() -> None:
     assert resnets[0] == resnets[1]
 
 
+def test_a_training_depends_on_the_probe_where_it_has_one() -> None:
+    run = Run("digits", "resnet10-w8", "natural", 0)
+    last, best = load("smoke"), load("smoke", {"setups": {"natural": {"checkpoint": "best"}}})
+    assert "ataka.attacks.ascent" not in Code().reachable(plan.run_code(last, run))
+    assert {"ataka.training.probe", "ataka.attacks.ascent"} <= Code().reachable(plan.run_code(best, run))
+
+
 @pytest.mark.parametrize("name", psi.names())
 @pytest.mark.parametrize("method", ["s-at-aka", "s-cat-aka", "s-rslad"])
 def test_one_psi_is_part_of_a_methods_code_and_no_other(method: str, name: str) -> None:

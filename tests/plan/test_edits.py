@@ -172,14 +172,22 @@ def test_all_words_together_leave_the_digests_that_the_edited_tree_computes(tree
 
 
 TRAINED = "(run|tape) .*"
+PROBED = "(run|tape) (?!natural$).*"
 STUDENTS = "run ([nlsp]-at-aka|s-cat-aka)"
 MEANT: dict[str, tuple[str, str, str, str]] = {
     "a formula of l_inf": (
         "ataka/attacks/linf.py",
         r"\.clamp\(0\.0, 1\.0\)",
         ".clamp(0.0, 0.9)",
-        f"{TRAINED}|attack (pgd(-restarts|-targeted)?|cw|cw-l2)|particles .*",
+        f"{PROBED}|attack (pgd(-restarts|-targeted)?|cw|cw-l2)|particles .*",
     ),
+    "a step of PGD": (
+        "ataka/attacks/ascent.py",
+        r"x_adv \+ step_size",
+        "x_adv - step_size",
+        f"{PROBED}|attack (pgd(-restarts|-targeted)?|cw|cw-l2)|particles .*",
+    ),
+    "a probe's step": ("ataka/training/probe.py", "self.eps / 4", "self.eps / 5", PROBED),
     "a formula of eq. 3": ("ataka/objectives/at_aka.py", r"\(1 - alpha\)", "(2 - alpha)", STUDENTS),
     "a formula of eq. 6": ("ataka/psi/soft.py", r"beta \*", "2 * beta *", "psi soft|run s-(at-aka|cat-aka|rslad)"),
     "an option of PGD": (

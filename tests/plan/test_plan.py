@@ -356,7 +356,7 @@ def test_an_unknown_attack_gets_a_hint() -> None:
 
 def test_code_follows_what_is_used() -> None:
     run = plan.run_code(study(), Run(DATASET, ARCH, "s-at-aka", 0))
-    network = {"ataka.training", "ataka.networks", "ataka.models.resnet"}
+    network = {"ataka.training", "ataka.training.probe", "ataka.networks", "ataka.models.resnet"}  # of teachers beside
     assert set(run) == network | {"ataka.objectives.at_aka", "ataka.psi.soft"}
     assert "baselines.sat" in plan.run_code(study(), Run(DATASET, ARCH, "en-sat", 0, "member0"))
     assert plan.tape_code(study(), Tape(DATASET, TAPE, 0))[-1] == "ataka.models.wide_resnet"

@@ -401,6 +401,20 @@ def test_natural_training_is_not_probed(enough: dict[str, Any]) -> None:
     assert "probe" not in read_rows(Path(RUNS, "natural/seed0/history.csv"))[0]
 
 
+def test_a_class_with_budgets_is_to_be_seen_in_its_module(
+    refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or else no digest would know that the probe's attack is part of the training."""
+    (tmp_path / "hidden_sat.py").write_text(
+        "from baselines import sat\nfrom baselines.sat import Options\n\n\n"
+        "def create(options):\n    return sat.create(options)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    hidden = {"like": "en-sat", "objective": "hidden_sat", "members": 1}
+    verb = ("train", f"{RUNS}/hidden/seed0/model.safetensors")
+    assert "import the class at the module's top" in refused(*verb, methods={"hidden": hidden})
+
+
 def test_whether_overfitting_ends_a_training_decides_no_byte_of_one_that_finishes() -> None:
     member, candidate = Run(D, A, "en-sat", 0, "member0"), Run(D, A, "s-cat-aka", 0, "alpha0.1")
 
