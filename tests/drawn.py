@@ -41,9 +41,14 @@ class Own(nn.Module):
         self.embedding = nn.Embedding(40, 30)
 
 
+def parameters(arch: str) -> int:
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in models.build(arch, classes=10).parameters())
+
+
 def of_networks() -> Iterator[tuple[str, list[Tensor]]]:
     family = [name for name in models.examples() if "{" not in name]
-    small = [name for name in family if name not in ("wrn34-10", "wrn70-16", "resnet18", "mobilenetv2")]
+    small = [name for name in family if parameters(name) < 20e6]  # wide ResNets as wrn10-1 and wrn10-1-silu
     facts = datasets.find("cifar10").specification
     for arch in [*small, "resnet10-w8", "wrn10-1", *(f"timm/{name}" for name in TIMM)]:
         network = networks.student(arch, facts, seed=3, device=torch.device("cpu"))
