@@ -45,6 +45,8 @@ class _Store:
     path: Path
     facts: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, list[str]] = field(default_factory=dict)
+    edited: set[str] = field(default_factory=set)
+    """Modules whose file is gone, or was edited since this process began."""
     seen: int = 0
     """The number of modules loaded when ``sources`` was last brought up to date."""
     added: bool = False
@@ -118,16 +120,21 @@ def _note_sources(store: _Store, plugin: str) -> bool:
             file = vars(module).get("__file__") if isinstance(module, ModuleType) else None
             if name == "__main__" or not file or not file.endswith(".py"):
                 continue
-            if name.split(".")[0] in ("ataka", plugin.split(".")[0]) or not _is_installed(Path(file)):
+            if store.sources.get(name, [""])[0] == file:
+                continue
+            if name.split(".")[0] in ("ataka", plugin.split(".")[0]) or not _is_installed(file):
                 if not Path(file).exists() or Path(file).stat().st_mtime > _BEGAN:
-                    return False
-                store.sources.setdefault(name, [file, _sha256(Path(file))])
+                    store.edited.add(name)
+                else:
+                    store.sources.setdefault(name, [file, _sha256(Path(file))])
         store.seen = len(sys.modules)
-    return plugin in store.sources
+    return plugin in store.sources and store.edited.isdisjoint(sys.modules)
 
 
-def _is_installed(file: Path) -> bool:
-    return file.is_relative_to(_INSTALLED) or not {"site-packages", "dist-packages"}.isdisjoint(file.parts)
+@cache
+def _is_installed(file: str) -> bool:
+    path = Path(file)
+    return path.is_relative_to(_INSTALLED) or not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
 
 
 @cache

@@ -196,3 +196,12 @@ def test_a_source_that_was_edited_after_the_start_is_not_kept(folder: Folder) ->
     script = ASK.replace("times = json", "__import__('pathlib').Path('theirs_base.py').touch(); times = json")
     assert folder.ask(1, script) == [{"beta": 1.0}, True]
     assert not folder.store.exists()
+
+
+def test_an_edited_source_stands_in_the_way_only_while_it_is_loaded(folder: Folder) -> None:
+    script = ASK.replace("times = json", "__import__('pathlib').Path('other.py').touch(); import other; times = json")
+    assert folder.ask(1, script) == [{"beta": 1.0}, True]
+    assert not folder.store.exists()
+    again = "del sys.modules['other']\nplugins.facts('theirs', times, lambda: answer)\n"
+    assert folder.ask(1, script + again) == [{"beta": 1.0}, True]
+    assert folder.ask() == [{"beta": 1.0}, False]
