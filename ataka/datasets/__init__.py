@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
@@ -58,6 +59,9 @@ def names() -> list[str]:
 
 def find(name: str, others: Iterable[str] = ()) -> Dataset:
     """The data set of this folder, or the module, that ``name`` says; UserError, with the nearest, if there is none."""
+    loaded = sys.modules.get(f"{__name__}.{name}")  # most often, and a table asks thousands of times
+    if isinstance(specification := getattr(loaded, "SPECIFICATION", None), Specification):
+        return Dataset(name, f"{__name__}.{name}", specification)
     dotted = plugin(name, __name__)
     file = source(dotted) if dotted else None
     if dotted is None or file is None:

@@ -207,12 +207,15 @@ def plain(settings: Any) -> Any:
 
     ``settings`` are models, hyper-parameter classes, plug-ins, and mappings and sequences of such.
     """
+    if settings is None or type(settings) in (str, int, float, bool):  # most are, and a table asks for many
+        return settings
     if isinstance(settings, Plugin):
         return dict(settings.plain)
     if isinstance(settings, BaseModel) or is_dataclass(settings):
-        neutral = {name: _extra(info).get("neutral", _NONE) for name, info in _described(settings).items()}
-        values = {name: plain(getattr(settings, name)) for name in neutral}
-        return {name: value for name, value in values.items() if value != plain(neutral[name])}
+        extras = {name: _extra(info) for name, info in _described(settings).items()}
+        neutral = {name: plain(extra["neutral"]) for name, extra in extras.items() if "neutral" in extra}
+        values = {name: plain(getattr(settings, name)) for name in extras}
+        return {name: value for name, value in values.items() if name not in neutral or value != neutral[name]}
     if isinstance(settings, Mapping):
         return {name: plain(value) for name, value in settings.items()}
     return [plain(value) for value in settings] if isinstance(settings, list | tuple) else settings
