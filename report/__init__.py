@@ -18,7 +18,8 @@ layout.py      rows, panels and groups, for every format alike
 caption.py     sentences about any table's numbers, for readers
 page.py        a table's layout, caption and files
 html/          {root}/report.html, one page of everything
-render.py      {root}/table2.csv to table2.tex, table2.standalone.tex and table2.md, through templates/
+render.py      {root}/table2.csv to table2.tex, its .standalone.tex, its .numbers.tex and table2.md, through templates/
+booklet.py     {root}/tables.pdf, of all tables
 show.py        the same for a terminal
 pictures/      pictures of the results, one file each, in one style; the only room that draws with matplotlib
 verify/        does everything below a results folder still hold?

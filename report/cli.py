@@ -46,7 +46,7 @@ def collect(options: argparse.Namespace) -> None:
 
 
 def render(options: argparse.Namespace) -> None:
-    """{root}/TABLE.csv to TABLE.tex, TABLE.standalone.tex and TABLE.md; --partial also prints it."""
+    """{root}/TABLE.csv to TABLE.tex, TABLE.standalone.tex, TABLE.numbers.tex and TABLE.md; --partial also prints it."""
     from report import render
 
     made = _page(options)
@@ -157,6 +157,15 @@ def html(options: argparse.Namespace) -> None:
     print(f"written: {path}")
 
 
+def booklet(options: argparse.Namespace) -> None:
+    """All tables of a scale as one PDF, {root}/tables.pdf, from their .tex files; needs pdflatex."""
+    from report import booklet
+
+    path, notes = booklet.write(_study(options), options.root)
+    _note(notes)
+    print(f"written: {path}")
+
+
 def study(options: argparse.Namespace) -> None:
     """Write docs/study.md and the tables' pages from docs/study/, after taking in the results below ROOT."""
     from report.study import alike, files, take, texts
@@ -201,6 +210,7 @@ VERBS = (
     picture,
     gallery,
     html,
+    booklet,
     cost,
     verify,
     study,
@@ -253,7 +263,7 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("table", metavar="TABLE", help=f"one of: {known}, or of the scale's own")
         elif verb is picture:
             sub.add_argument("picture", metavar="NAME", help=f"one of: {', '.join(pictures.names())}")
-        if verb not in (cells, gallery, cost, verify, study):
+        if verb not in (cells, gallery, booklet, cost, verify, study):
             sub.add_argument(
                 "--partial",
                 action="store_true",

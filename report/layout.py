@@ -22,7 +22,8 @@ class Entry:
     """A number as printed; a dash where there is none.
 
     ``behind`` are the measurements that the number comes from, made or not; a planned method has none. ``published`` is
-    the paper's number in the same place. Two entries are equal if they print alike.
+    the paper's number in the same place. ``name`` is how prose cites a number of ours: its data set, network, row and
+    column. Two entries are equal if they print alike.
     """
 
     text: str = DASH
@@ -31,6 +32,7 @@ class Entry:
     mark: str = ""
     behind: tuple[Source, ...] = field(default=(), compare=False)
     published: "Entry | None" = field(default=None, compare=False)
+    name: str = field(default="", compare=False)
 
     @property
     def measured(self) -> bool:

@@ -14,8 +14,9 @@ from report.page import Page
 
 TEMPLATES = Path(__file__).with_name("templates")
 STANDALONE = ".standalone.tex"
-SUFFIXES = (".tex", STANDALONE, ".md")
-"""A table's pages: to \\input into a paper, the same on a page of its own, and Markdown."""
+NUMBERS = ".numbers.tex"
+SUFFIXES = (".tex", STANDALONE, NUMBERS, ".md")
+"""A table's pages: to \\input into a paper, the same on a page of its own, its numbers for prose, and Markdown."""
 
 
 def write(page: Page) -> list[Path]:
@@ -25,7 +26,7 @@ def write(page: Page) -> list[Path]:
 
 def suffix_of(path: Path) -> str:
     """Which of ``SUFFIXES`` a page has; the plain suffix of any other file."""
-    return STANDALONE if path.name.endswith(STANDALONE) else path.suffix
+    return next((suffix for suffix in (STANDALONE, NUMBERS) if path.name.endswith(suffix)), path.suffix)
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -36,7 +37,7 @@ def write_text(path: Path, text: str) -> Path:
 
 
 def text(page: Page, suffix: str) -> str:
-    return {".tex": tex, STANDALONE: standalone, ".md": md}[suffix](page)
+    return {".tex": tex, STANDALONE: standalone, NUMBERS: numbers, ".md": md}[suffix](page)
 
 
 def tex(page: Page) -> str:
@@ -49,6 +50,12 @@ def tex(page: Page) -> str:
 def standalone(page: Page) -> str:
     """A document that inputs the table, and has nothing else."""
     return _fill(environment(tex=latex.escape), f"table{STANDALONE}", page)
+
+
+def numbers(page: Page) -> str:
+    """A macro that gives each measured number by its name, for running text."""
+    named = {entry.name: entry for entry in page.layout.entries if entry.name and entry.measured}
+    return _fill(environment(), f"table{NUMBERS}", page, entries=named.values())
 
 
 def md(page: Page, template: str = "table.md", **more: Any) -> str:

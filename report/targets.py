@@ -46,8 +46,10 @@ def advice(path: str, tables: Sequence[str]) -> str:
     if len(names) > 1 and names[0] == pictures.FOLDER:
         return nearest(path, [str(pictures.path(root, name)) for name in pictures.names()])
     of_tables = [
-        f"{name}{suffix}" for name in tables for suffix in (".tex", ".standalone.tex", ".csv", ".md", ".choices.csv")
+        f"{name}{suffix}"
+        for name in tables
+        for suffix in (".tex", ".standalone.tex", ".numbers.tex", ".csv", ".md", ".choices.csv")
     ]
     files = ["all", *of_tables, *(f"claims{suffix}" for suffix in (".md", ".tex", ".csv")), "union.csv", "cells.csv"]
-    files += [pictures.PAGE, "report.html"]
+    files += [pictures.PAGE, "report.html", "tables.pdf"]
     return nearest(path, [f"{root}/{name}" for name in files] + [f"results/{name}/all" for name in smaller])

@@ -128,6 +128,9 @@ class RuleParams:
     def render_code(self, _wildcards: Wildcards) -> str:
         return plan.digest([code_digest(["report.render"], words=True), _templates()])
 
+    def booklet_code(self, _wildcards: Wildcards) -> str:
+        return plan.digest([code_digest(["report.booklet"], words=True), _templates()])
+
     def existing_cells(self, wildcards: Wildcards) -> str:
         """All cells below the results folder, and when they were made: cells.csv depends on these."""
         files = sorted(Path(wildcards.root, "cells").rglob("*.csv"))

@@ -1,4 +1,4 @@
-"""Tables: collect (a table's measurements into one CSV), render (LaTeX and Markdown), cells (all there are), all."""
+"""Tables: collect (a table's measurements into one CSV), render (LaTeX and Markdown), booklet (a PDF), cells (all there are), all."""
 
 
 rule collect:
@@ -31,6 +31,7 @@ rule render:
     output:
         tex="{root}/{table}.tex",
         standalone="{root}/{table}.standalone.tex",
+        numbers="{root}/{table}.numbers.tex",
         markdown="{root}/{table}.md",
     log:
         "{root}/logs/render/{table}.log",
@@ -45,6 +46,23 @@ rule render:
         "render {wildcards.table}"
     shell:
         '"$PYTHON" -m report render {wildcards.table} --root {wildcards.root} --config "$SETTINGS" 2>&1 | "$PYTHON" "$TEE" {log}'
+
+
+rule booklet:
+    input:
+        inputs.all_tables,
+    output:
+        "{root}/tables.pdf",
+    log:
+        "{root}/logs/booklet.log",
+    retries: 0  # these fail for what a person mends
+    localrule: True
+    params:
+        code=params.booklet_code,
+    message:
+        "tables of {wildcards.root} as a PDF"
+    shell:
+        '"$PYTHON" -m report booklet --root {wildcards.root} --config "$SETTINGS" 2>&1 | "$PYTHON" "$TEE" {log}'
 
 
 rule cells:

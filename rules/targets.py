@@ -48,6 +48,7 @@ def menu(scales: Scales) -> str:
             "  results/SCALE/claims.md, union.csv, cells.csv: verdicts on the paper's claims, worst cases, every cell",
             "  results/SCALE/pictures.md, or results/SCALE/pictures/NAME.svg: every picture, or one of "
             f"{', '.join(pictures.names())}",
+            "  results/SCALE/tables.pdf: every table as a PDF",
             "  results/SCALE/report.html: all of it on one page, with provenance and training curves",
             f"  one file: {plan.forms('results/SCALE')}",
         ]

@@ -112,8 +112,13 @@ def _measured(
     behind = tuple(cell for method in implemented for seed in study.seeds for cell in cells(method, seed))
     if summary is None:
         return Entry(behind=behind)
-    spread = "" if summary.spread is None else f"{summary.spread:.2f}"
-    return Entry(f"{summary.mean:.2f}", spread, mark=differences.mark(behind) + marks.of(behind), behind=behind)
+    return Entry(
+        f"{summary.mean:.2f}",
+        "" if summary.spread is None else f"{summary.spread:.2f}",
+        mark=differences.mark(behind) + marks.of(behind),
+        behind=behind,
+        name=f"{block.dataset}/{block.arch}/{row.name}/{column.name}",
+    )
 
 
 def _field(study: Study, fields: dict[Cell, dict[str, str]], block: Block, row: Row, name: str) -> Entry:

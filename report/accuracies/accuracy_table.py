@@ -49,6 +49,11 @@ class Column(Entry):
     def attacks(self) -> tuple[str, ...]:
         return self.mean_of or ((self.attack,) if self.attack else ())
 
+    @property
+    def name(self) -> str:
+        """Its attack, or ``mean(...)`` of several."""
+        return _name(self.attack, mean=self.mean_of)
+
     def heading(self, study: Study) -> str:
         """The words above its numbers."""
         return words.read(self.label) or names.attack(str(self.attack), study)
@@ -86,6 +91,11 @@ class Row(Entry):
     @property
     def methods(self) -> tuple[str, ...]:
         return self.mean_of or self.range_of or (str(self.method),)
+
+    @property
+    def name(self) -> str:
+        """Its method, or ``mean(...)`` or ``range(...)`` of several."""
+        return _name(self.method, mean=self.mean_of, range=self.range_of)
 
     def heading(self, study: Study) -> str:
         """The words before its numbers."""
@@ -227,6 +237,10 @@ class AccuracyTable(Table):
 def _bits(measurement: Measurement, root: str) -> measurements.Bits | None:
     """The bits beside a cell, where there are any."""
     return measurements.bits(measurement, root) if measurement.cell.bits(root).exists() else None
+
+
+def _name(alone: str | None, **several: Sequence[str] | None) -> str:
+    return alone or next(f"{kind}({','.join(names)})" for kind, names in several.items() if names)
 
 
 def _require_one(entry: Row | Column, *ways: str) -> None:

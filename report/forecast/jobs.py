@@ -14,7 +14,7 @@ from report import catalogue, pictures, targets, union
 from report.claims import sentences
 
 ARTIFACTS = ("prepare", "record", "train", "select", "evaluate", "particles")
-RULES = (*ARTIFACTS, "collect", "render", "union", "claims", "picture", "gallery", "html", "cells", "all")
+RULES = (*ARTIFACTS, "collect", "render", "union", "claims", "picture", "gallery", "html", "booklet", "cells", "all")
 """The rules in the order in which data flows."""
 
 
@@ -75,7 +75,7 @@ def _first_output(output: str, root: str) -> str:
         r"/(run\.json|history\.csv)": "/model.safetensors",
         rf"({re.escape(root)}/claims)\.(md|tex)": r"\1.csv",
         rf"({re.escape(root)}/pictures/[^/]+)\.(pdf|txt)": r"\1.svg",
-        rf"({re.escape(root)}/(?!{re.escape(pictures.PAGE)})[^/]+)(\.md|\.standalone\.tex)": r"\1.tex",
+        rf"({re.escape(root)}/(?!{re.escape(pictures.PAGE)})[^/]+)(\.md|\.standalone\.tex|\.numbers\.tex)": r"\1.tex",
         rf"({re.escape(root)}/[^/]+)\.choices\.csv": r"\1.csv",
     }
     for pattern, name in names.items():
@@ -89,8 +89,9 @@ def _job(study: Study, root: str, output: str) -> Job:
         return _artifact(study, root, output)
     stem, _, suffix = name.partition(".")
     tables = catalogue.names(catalogue.folders(study))
-    if not rest and name == "all":
-        return Job("all", output, tuple(f"{root}/{table.name}.tex" for table in catalogue.every(study)[0]))
+    if not rest and name in ("all", "tables.pdf"):
+        rule = "all" if name == "all" else "booklet"
+        return Job(rule, output, tuple(f"{root}/{table.name}.tex" for table in catalogue.every(study)[0]))
     if not rest and name == "cells.csv":
         return Job("cells", output)
     if not rest and name == "union.csv":

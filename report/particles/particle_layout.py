@@ -52,7 +52,8 @@ def lay_out(
         def entry(generator: str, statistic: str) -> Entry:
             source = Particles(run.dataset, run.arch, run.method, run.seed, generator)
             values = numbers[source][statistic] if source in numbers else []
-            return replace(_entry(values[:1] if only_first else values, statistic), behind=(source,))
+            name = "/".join([run.dataset, run.arch, run.method, generator, statistic, *["first"] * only_first])
+            return replace(_entry(values[:1] if only_first else values, statistic), behind=(source,), name=name)
 
         return entry
 

@@ -31,15 +31,17 @@ def test_from_cells_to_a_printed_table(root: Path, capsys: pytest.CaptureFixture
     assert run("collect", "table2", "--root", root) == 0
     assert capsys.readouterr().out.startswith(f"24 of 24 cells: {root}/table2.csv {root}/table2.choices.csv")
     assert run("render", "table2", "--root", root) == 0
-    assert capsys.readouterr().out == f"written: {root}/table2.tex {root}/table2.standalone.tex {root}/table2.md\n"
+    assert capsys.readouterr().out == (
+        f"written: {root}/table2.tex {root}/table2.standalone.tex {root}/table2.numbers.tex {root}/table2.md\n"
+    )
     assert run("show", "table2", "--root", root) == 0
     shown = capsys.readouterr().out
     assert max(map(len, shown.replace(str(root), "").splitlines())) <= 100
     assert "\x1b" not in shown
     assert "en-ARD" in shown
     assert "94.72*" in shown
-    for name in ("table2.tex", "table2.standalone.tex", "table2.md", "table2.csv", "table2.choices.csv"):
-        assert f"{root}/{name}\n" in shown
+    for suffix in (".tex", ".standalone.tex", ".numbers.tex", ".md", ".csv", ".choices.csv"):
+        assert f"{root}/table2{suffix}\n" in shown
 
 
 def test_partial_prints_what_it_leaves_out(root: Path, study: Study, capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,7 +49,9 @@ def test_partial_prints_what_it_leaves_out(root: Path, study: Study, capsys: pyt
     assert run("render", "table2", "--root", root, "--partial") == 0
     captured = capsys.readouterr()
     assert f"left out: {path} was made under other settings" in captured.err
-    pages = [f"{root}/table2.partial{suffix}\n" for suffix in (".tex", ".standalone.tex", ".md", ".csv")]
+    pages = [
+        f"{root}/table2.partial{suffix}\n" for suffix in (".tex", ".standalone.tex", ".numbers.tex", ".md", ".csv")
+    ]
     assert "".join(pages) in captured.out
     assert "Unfinished: 23 of 24 cells" in captured.out
     assert run("collect", "table2", "--root", root, "--partial") == 0

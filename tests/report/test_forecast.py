@@ -57,6 +57,7 @@ def test_other_files_of_a_job_are_the_same_job() -> None:
     for name, other in (
         ("table2.tex", "table2.md"),
         ("table2.tex", "table2.standalone.tex"),
+        ("table2.tex", "table2.numbers.tex"),
         ("table2.csv", "table2.choices.csv"),
         ("claims.csv", "claims.md"),
         (f"cells/{D}/{A}/natural/seed0/pgd.csv", f"cells/{D}/{A}/natural/seed0/pgd.bits.npy"),

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from ataka.errors import UserError
 from ataka.study import words
-from report import render
+from report import booklet, catalogue, render
 from report.page import Page
 from tests.report import studies
 from tests.report.test_render import build
@@ -128,3 +129,87 @@ def test_pandoc_keeps_the_caption_and_every_number(pages: dict[str, Page], tmp_p
         counted: dict[str, Any] = {entry.text: said.count(entry.text) for entry in numbers}
         assert all(counted.values()), [text for text, count in counted.items() if not count]
     assert not re.search(r"^.*\b2-\d+\b.*Clean", said, re.MULTILINE)
+
+
+# ---- numbers in sentences
+
+
+def cited(folder: Path, text: str, *files: str, engine: str = "pdflatex") -> str:
+    """What LaTeX says of a document that inputs ``files`` and has ``text``."""
+    inputs = "".join(f"\\input{{{file}}}" for file in files)
+    document = folder / "prose.tex"
+    document.write_text(f"\\documentclass{{article}}{inputs}\\begin{{document}}{text}\\end{{document}}\n")
+    command = [engine, "-interaction=nonstopmode", "-halt-on-error", document.name]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
+
+
+@pytest.fixture(scope="module")
+def numbers(pages: dict[str, Page], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("prose")
+    for name, one in pages.items():
+        shutil.copy(Path(f"{one.stem}.numbers.tex"), folder / f"{name}.numbers.tex")
+    return folder
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_cited_number_is_the_tables_own(engine: str, pages: dict[str, Page], numbers: Path) -> None:
+    for name, one in pages.items():
+        entries = {entry.name: entry for entry in one.layout.entries if entry.measured and entry.name}
+        assert len(entries) > 10
+        types = "".join(f"\\typeout{{[\\ataka{{{key}}}|\\atakaspread{{{key}}}]}}" for key in entries)
+        said = cited(numbers, types, f"{name}.numbers.tex", engine=engine)
+        assert re.findall(r"^\[(.*)\]$", said, re.MULTILINE) == [f"{one.text}|{one.spread}" for one in entries.values()]
+
+
+def test_every_measured_number_has_a_name_and_only_equal_numbers_share_one(pages: dict[str, Page]) -> None:
+    for one in (pages["table2"], pages["table4"], pages["table1"]):
+        entries = [entry for entry in one.layout.entries if entry.measured]
+        assert all(entry.name for entry in entries)
+        assert len({(entry.name, entry.text) for entry in entries}) == len({entry.name for entry in entries})
+        assert all(entry.behind[0].method in entry.name for entry in entries)
+
+
+@pytest.mark.parametrize("engine", ENGINES[:1])
+def test_an_unknown_name_and_two_numbers_of_one_name_are_errors(engine: str, numbers: Path) -> None:
+    def said(text: str, *files: str) -> str:
+        return cited(numbers, text, *files, engine=engine).replace("\n", "")
+
+    (name, *_) = re.findall(r"\\atakanumber\{(.*?)\}", (numbers / "table2.numbers.tex").read_text())[1:]
+    (numbers / "other.tex").write_text(rf"\atakanumber{{{name}}}{{0.01}}{{}}")
+    assert "There is no number called digits/natural" in said(r"\ataka{digits/natural}", "table2.numbers.tex")
+    assert "!" not in said(rf"\ataka{{{name}}}", "table2.numbers.tex", "table2.numbers.tex")
+    assert f"There are two numbers called {name}" in said("", "table2.numbers.tex", "other.tex")
+
+
+# ---- all tables as a PDF
+
+
+@pytest.mark.parametrize("engine", ENGINES[:1])
+def test_all_tables_are_pages_of_one_pdf(engine: str, pages: dict[str, Page], tmp_path: Path) -> None:
+    study = studies.study(studies.SMALL)
+    tables, _ = catalogue.every(study)
+    for table in tables:
+        shutil.copy(Path(f"{pages['table2'].stem}.tex"), tmp_path / f"{table.name}.tex")
+    path, _ = booklet.write(study, str(tmp_path))
+    before = path.read_bytes()
+    assert path == tmp_path / "tables.pdf"
+    assert engine in str(shutil.which(engine))
+    assert before.startswith(b"%PDF")
+    (tmp_path / "table2.tex").write_text(r"\undefined")
+    with pytest.raises(UserError, match=r"tables.pdf: pdflatex says: Undefined control sequence"):
+        booklet.write(study, str(tmp_path))
+    assert path.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir() if one.suffix not in (".tex", ".pdf")] == []
+
+
+def test_a_table_that_is_not_made_and_a_missing_pdflatex_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = studies.study(studies.SMALL)
+    with pytest.raises(UserError, match=r"table1.tex doesn't exist yet; make it, and tables.pdf with it: .*tables.pdf"):
+        booklet.write(study, str(tmp_path))
+    for table in catalogue.every(study)[0]:
+        (tmp_path / f"{table.name}.tex").write_text("")
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(UserError, match=r"pdflatex, which is not installed"):
+        booklet.write(study, str(tmp_path))

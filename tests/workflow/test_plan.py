@@ -16,6 +16,7 @@ TARGETS = (
     "results/smoke/union.csv",
     "results/smoke/pictures.md",
     "results/smoke/report.html",
+    "results/smoke/tables.pdf",
 )
 
 

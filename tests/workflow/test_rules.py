@@ -75,7 +75,9 @@ def test_every_profile_watches_times_params_and_inputs_and_keeps_no_half_written
     assert "keep-incomplete" not in settings
 
 
-@pytest.mark.parametrize("rule", ["collect", "render", "cells", "union", "claims", "picture", "gallery", "html", "all"])
+@pytest.mark.parametrize(
+    "rule", ["collect", "render", "booklet", "cells", "union", "claims", "picture", "gallery", "html", "all"]
+)
 def test_a_rule_that_reads_cells_alone_runs_where_snakemake_does(rule: str) -> None:
     """On a cluster, too: it takes seconds, and fails for what a person has to mend."""
     assert section(rule, "localrule").strip() == "True"
