@@ -104,9 +104,13 @@ class RuleInputs:
 
     @mistakes_stop()
     def html(self, wildcards: Wildcards) -> list[str]:
-        """The collections of the tables that the scale can make; the page also reads what these come from."""
+        """The collections of the tables that the scale can make, and its pictures.
+
+        The page also reads what the tables come from.
+        """
         names = [table.name for table in self._scales.every_table(wildcards)]
-        return [f"{wildcards.root}/{name}{suffix}" for name in names for suffix in (".csv", ".choices.csv")]
+        collections = [f"{wildcards.root}/{name}{suffix}" for name in names for suffix in (".csv", ".choices.csv")]
+        return collections + self.gallery(wildcards)
 
     @mistakes_stop()
     def all_tables(self, wildcards: Wildcards) -> list[str]:

@@ -114,10 +114,11 @@ class RuleParams:
 
     @mistakes_stop()
     def html_settings(self, wildcards: Wildcards) -> str:
-        """The looks of all tables, and the words of the claims."""
+        """The looks of all tables, the words of the claims, and the scale's pictures."""
         study, tables = self._scales.study(wildcards), self._scales.every_table(wildcards)
         looks = [_look(study, table) for table in tables]
-        return plan.digest([looks, self.claims_settings(wildcards), catalogue.every(study)[1]])
+        left_out = catalogue.every(study)[1]
+        return plan.digest([looks, self.claims_settings(wildcards), left_out, pictures.every(study)])
 
     def html_code(self, _wildcards: Wildcards) -> str:
         return plan.digest([code_digest(["report.html.build"], words=True), build.own_files(), _templates()])

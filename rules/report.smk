@@ -1,7 +1,7 @@
 """Beyond the tables: union (each network's worst case), claims (verdicts on the paper's sentences), html (one page).
 
 Union and claims read every image's bit. None is part of `all`: claims needs the cells that its comparisons name, union
-those of every table, and html, which shows everything on one page, every table and the claims.
+those of every table, and html, which shows everything on one page, every table, the claims and every picture.
 """
 
 
@@ -47,7 +47,7 @@ rule claims:
 
 rule html:
     input:
-        tables=inputs.html,
+        inputs.html,
         claims="{root}/claims.csv",
     output:
         "{root}/report.html",

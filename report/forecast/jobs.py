@@ -105,7 +105,8 @@ def _job(study: Study, root: str, output: str) -> Job:
         return Job("gallery", output, tuple(str(pictures.path(root, each)) for each in pictures.every(study)[0]))
     if not rest and name == "report.html":
         tables_of = [f"{root}/{table.name}.csv" for table in catalogue.every(study)[0]]
-        return Job("html", output, (*tables_of, f"{root}/claims.csv"))
+        drawn = [str(pictures.path(root, each)) for each in pictures.every(study)[0]]
+        return Job("html", output, (*tables_of, *drawn, f"{root}/claims.csv"))
     if not rest and stem in tables and suffix == "tex":
         return Job("render", output, (f"{root}/{stem}.csv",))
     if not rest and stem in tables and suffix == "csv":

@@ -3,6 +3,7 @@
 Every text is escaped where the page is filled in; the provenance is JSON, in which no character can end its element.
 """
 
+import base64
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ from markupsafe import Markup
 
 from ataka import plan
 from ataka.study import Study, words
-from report import caption, catalogue, cost, names
+from report import caption, catalogue, cost, names, pictures
 from report.accuracies.accuracy_table import AccuracyTable
 from report.claims import claims_page, judge, sentences
 from report.html import provenance, sheets
@@ -33,11 +34,28 @@ FILES = ("report.html.j2", "report.css", "report.js")
 
 
 @dataclass(frozen=True)
+class Shown:
+    """A picture: its heading, its caption and its SVG, as an address that holds the whole file.
+
+    A browser runs no script in an image, whoever wrote the file.
+    """
+
+    title: str
+    caption: str
+    address: str
+
+
+@dataclass(frozen=True)
 class Gathered:
-    """What is measured; ``left_out`` says why the page lacks tables, ``notes`` why it lacks measurements."""
+    """What is measured; ``left_out`` says why the page lacks tables, ``notes`` why it lacks measurements.
+
+    ``lacking`` says why the page lacks pictures.
+    """
 
     kept: Kept
     left_out: list[str]
+    shown: list["Shown"]
+    lacking: list[str]
     notes: list[str]
 
 
@@ -61,14 +79,17 @@ def gather(study: Study, root: str, *, partial: bool = False) -> Gathered:
     kept, problems = take.gather(study, root, tables)
     known = {*kept.cells, *kept.particles}
     wanted = dict.fromkeys(source for table in tables for source in table.sources(study) if source not in known)
-    lost = Problems(
-        problems.refused, problems.again, [path for path in (s.csv(root) for s in wanted) if not path.exists()]
-    )
+    drawn, lacking = pictures.every(study)
+    paths = [*(source.csv(root) for source in wanted), *(file for name in drawn for file in _picture(root, name))]
+    lost = Problems(problems.refused, problems.again, [path for path in paths if not path.exists()])
     if not partial:
         lost.insist(study, target(root), "see what there is: --partial")
     notes = [f"left out: {reason}" for reason in lost.refused]
     notes += [f"missing: {len(lost.missing)} files, the first is {lost.missing[0]}"] if lost.missing else []
-    return Gathered(kept, reasons, [*notes, *filter(None, [lost.remedy(study, target(root))])])
+    there = [name for name in drawn if all(file.exists() for file in _picture(root, name))]
+    lacking += [f"The picture '{name}' is left out: it is not drawn yet." for name in drawn if name not in there]
+    shown = [_shown(root, name) for name in there]
+    return Gathered(kept, reasons, shown, lacking, [*notes, *filter(None, [lost.remedy(study, target(root))])])
 
 
 def text(gathered: Gathered) -> str:
@@ -93,6 +114,8 @@ def text(gathered: Gathered) -> str:
         left_out=[*(_sentence(reason) for reason in gathered.left_out), *empty],
         filters=_filters(shown),
         legend=list(_legend()),
+        pictures=gathered.shown,
+        lacking=gathered.lacking,
         claims_head=claims_page.head(study, claims)[0],
         claims_header=claims_page.HEADER,
         blocks=claims_page.blocks(study, claims),
@@ -118,6 +141,17 @@ def stated_config(text: str) -> Mapping[str, Any]:
 
 
 # ---- parts of the page
+
+
+def _picture(root: str, name: str) -> list[Path]:
+    """A picture's SVG and caption."""
+    return [pictures.path(root, name, suffix) for suffix in (pictures.SUFFIXES[0], pictures.SUFFIXES[-1])]
+
+
+def _shown(root: str, name: str) -> Shown:
+    svg, caption = _picture(root, name)
+    address = f"data:image/svg+xml;base64,{base64.b64encode(svg.read_bytes()).decode()}"
+    return Shown(pictures.find(name).TITLE, caption.read_text(encoding="utf-8").strip(), address)
 
 
 def _head(kept: Kept, shown: list[sheets.Sheet]) -> Iterator[str]:

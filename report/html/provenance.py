@@ -1,13 +1,13 @@
 """Behind each number of the page: its measurements, their settings and readings, a command, and training curves.
 
-The content is JSON. Texts that many numbers share (settings, readings) stand once, in ``texts``, and are referred to by
-their places there; so are the curves, by the path of their training.
+The content is JSON. Whatever numbers share stands once, in a list, and is referred to by its place there: measurements,
+networks, curves, and the lines of settings and other texts.
 """
 
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -27,7 +27,7 @@ from report.study.take import behind
 
 FACTS = (
     *("seed", "accuracy (%)", "95 % interval (Wilson)", "images", "health checks"),
-    *("device", "torch", "threads", "time (s)", "finished at", "git commit", "file"),
+    *("device", "torch", "threads", "time (s)", "finished at", "git commit"),
     *("settings (SHA-256)", "network (SHA-256)", "images (SHA-256)", "code (SHA-256)"),
 )
 """The names of a measurement's facts."""
@@ -38,87 +38,114 @@ _ACCURACY = {
     "probe": "validation images under PGD (probe)",
 }
 _LOSS = {"loss": "loss"}
+_FILES = "FILES"
+"""Stands for the measurements in a command."""
 
 
-class Texts:
-    """Texts, each of them once."""
+class Once(dict[Hashable, int]):
+    """Contents, each of them once, in the order in which they came; the values are their places."""
 
-    def __init__(self) -> None:
-        self._places: dict[str, int] = {}
+    def place(self, content: Hashable) -> int:
+        return self.setdefault(content, len(self))
 
-    def place(self, text: str) -> int:
-        return self._places.setdefault(text, len(self._places))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+    def places(self, contents: Iterable[Hashable]) -> tuple[int, ...]:
+        return tuple(map(self.place, contents))
 
 
 def content(kept: Kept, study: Study, sheets: Sequence[Sheet]) -> dict[str, Any]:
     """The provenance of every number of the sheets, by the numbers' keys."""
-    texts = Texts()
-    numbers: dict[str, dict[str, Any]] = {}
-    sources: dict[str, list[str]] = {}
-    runs: dict[str, dict[str, Any]] = {}
-    curves: dict[str, list[dict[str, Any]]] = {}
-    for sheet in sheets:
-        measured = {_source(row): row for row in sheet.rows}
-        for number in sheet.numbers:
-            if not number.key:
-                continue
-            numbers[number.key] = _number(study, sheet, number, texts)
-            for source in number.ours.behind:
-                if source not in measured:
-                    continue
-                sources[_place(sheet, source)] = _facts(study, measured[source])
-                if _path(source.run) not in runs:
-                    trainings = _trainings(study, source)
-                    drawn = _drawn(kept, trainings)
-                    runs[_path(source.run)] = _run(kept, study, source.run, trainings, texts) | {"curves": [*drawn]}
-                    curves |= drawn
-    return {
-        "config": dict(study.overrides),
-        "facts": FACTS,
-        "numbers": numbers,
-        "sources": sources,
-        "runs": runs,
-        "curves": curves,
-        "texts": [*texts],
-    }
+    return _Collector(kept, study).content(sheets)
 
 
-def _number(study: Study, sheet: Sheet, number: Number, texts: Texts) -> dict[str, Any]:
-    sources, root = number.ours.behind, plan.root_of(study.scale)
-    first = [source for source in sources if source.seed == study.seeds[0]]
-    return {
-        "title": words.plain(number.title),
-        "where": words.plain(", ".join(filter(None, [f"Table {sheet.heading}", number.dataset, number.arch]))),
-        "sources": [_place(sheet, source) for source in sources],
-        "runs": list(dict.fromkeys(_path(source.run) for source in sources)),
-        "settings": list(dict.fromkeys(texts.place(_settings(study, source)) for source in first)),
-        "command": commands.snakemake(study, *(source.csv(root) for source in sources), force=True),
-    }
+class _Collector:
+    """Gathers what numbers share, and states a number by the places of its parts."""
+
+    def __init__(self, kept: Kept, study: Study) -> None:
+        self._kept, self._study = kept, study
+        self._texts, self._settings, self._epochs = Once(), Once(), Once()
+        self._sources, self._runs, self._curves = Once(), Once(), Once()
+        self._facts: list[dict[str, Any]] = []
+        self._networks: list[dict[str, Any]] = []
+        self._drawn: list[dict[str, Any]] = []
+
+    def content(self, sheets: Sequence[Sheet]) -> dict[str, Any]:
+        numbers: dict[str, dict[str, Any]] = {}
+        for sheet in sheets:
+            measured = {_source(row): row for row in sheet.rows}
+            numbers |= {number.key: self._number(sheet, number, measured) for number in sheet.numbers if number.key}
+        before, _, after = commands.snakemake(self._study, _FILES, force=True).partition(_FILES)
+        return {
+            "config": dict(self._study.overrides),
+            "command": [before, after],
+            "facts": FACTS,
+            "numbers": numbers,
+            "sources": self._facts,
+            "runs": self._networks,
+            "curves": self._drawn,
+            "epochs": [*self._epochs],
+            "settings": [*self._settings],
+            "texts": [*self._texts],
+        }
+
+    def _number(self, sheet: Sheet, number: Number, measured: Mapping[Source, Any]) -> dict[str, Any]:
+        sources = list(dict.fromkeys(number.ours.behind))
+        first = [source for source in sources if source.seed == self._study.seeds[0]]
+        known = [source.run for source in sources if source in measured]
+        return {
+            "title": words.plain(number.title),
+            "where": words.plain(", ".join(filter(None, [f"Table {sheet.heading}", number.dataset, number.arch]))),
+            "sources": [self._source(sheet, source, measured.get(source)) for source in sources],
+            "runs": [self._run(run) for run in dict.fromkeys(known)],
+            "settings": list(dict.fromkeys(self._yaml(_settings(self._study, source)) for source in first)),
+        }
+
+    def _source(self, sheet: Sheet, source: Source, one: Any) -> int:
+        """A measurement, if there is one; its health depends on the table that compares it."""
+        place = self._sources.place((sheet.name, source))
+        if place == len(self._facts):
+            file = source.csv(plan.root_of(self._study.scale)).as_posix()
+            facts = self._texts.places(_facts(self._study, one)) if one else None
+            self._facts.append({"file": file, "facts": facts})
+        return place
+
+    def _run(self, run: Run) -> int:
+        """A network: its readings, its settings, and the curves of its trainings."""
+        place = self._runs.place(run)
+        if place == len(self._networks):
+            study, trainings = self._study, _trainings(self._study, run)
+            where = names.dataset(run.dataset, study), names.arch(run.arch)
+            title = f"{names.method(run.method, study)} ({run.method}), {', '.join(where)}, seed {run.seed}"
+            self._networks.append(
+                {
+                    "title": words.plain(title),
+                    "settings": self._yaml(plan.run_settings(study, run)),
+                    "readings": self._texts.places(pages.readings(self._kept, trainings)),
+                    "curves": [self._curve(path, its) for path, its in _histories(self._kept, trainings).items()],
+                }
+            )
+        return place
+
+    def _curve(self, path: str, networks: Sequence[dict[str, Any]]) -> int:
+        place = self._curves.place(path)
+        if place == len(self._drawn):
+            networks = [one | {"epochs": self._epochs.place(tuple(one["epochs"]))} for one in networks]
+            self._drawn.append({"file": path, "networks": networks})
+        return place
+
+    def _yaml(self, settings: dict[str, Any]) -> int:
+        """Settings as YAML, line by line."""
+        text = str(yaml.safe_dump(_plain(settings), sort_keys=False, allow_unicode=True))
+        return self._settings.place(self._texts.places(text.splitlines()))
 
 
-def _settings(study: Study, source: Source) -> str:
-    """The settings of a measurement without those of its training, as YAML."""
-    settings = {name: value for name, value in plan.settings_of(study, source).items() if name != "run"}
-    return _yaml(settings)
+def _settings(study: Study, source: Source) -> dict[str, Any]:
+    """The settings of a measurement without those of its training."""
+    return {name: value for name, value in plan.settings_of(study, source).items() if name != "run"}
 
 
-def _run(kept: Kept, study: Study, run: Run, trainings: Sequence[Tape | Run], texts: Texts) -> dict[str, Any]:
-    """A network: its readings and its settings."""
-    place = names.dataset(run.dataset, study), names.arch(run.arch)
-    return {
-        "title": words.plain(f"{names.method(run.method, study)} ({run.method}), {', '.join(place)}, seed {run.seed}"),
-        "settings": texts.place(_yaml(plan.run_settings(study, run))),
-        "readings": [texts.place(reading) for reading in pages.readings(kept, trainings)],
-    }
-
-
-def _trainings(study: Study, source: Source) -> list[Tape | Run]:
-    """The trainings behind a measurement, its own network first, without candidates for alpha."""
-    nodes = [node for node in behind(study, [source]) if not (isinstance(node, Run) and node.alpha is not None)]
-    return sorted(nodes, key=lambda node: node != source.run)
+def _trainings(study: Study, run: Run) -> list[Tape | Run]:
+    """The trainings behind a network, its own first, without candidates for alpha."""
+    return [run, *(node for node in behind(study, [run]) if not (isinstance(node, Run) and node.alpha is not None))]
 
 
 def _facts(study: Study, one: Any) -> list[str]:
@@ -134,7 +161,7 @@ def _facts(study: Study, one: Any) -> list[str]:
     return [
         *(row["seed"], accuracy, interval, images, checks),
         *(row["device"], row["torch"], row["threads"], row["seconds"], row["finished_at"]),
-        *(row["git_commit"][:12] + edited, _source(one).csv(plan.root_of(study.scale)).as_posix()),
+        row["git_commit"][:12] + edited,
         *(row[name][:12] for name in _COLUMNS),
     ]
 
@@ -149,7 +176,7 @@ def _health(study: Study, row: Row) -> str:
     return f"{len(raised)} raised of {len(made)}: " + "; ".join(f"{name}: {meanings.get(name, '')}" for name in raised)
 
 
-def _drawn(kept: Kept, trainings: Sequence[Tape | Run]) -> dict[str, list[dict[str, Any]]]:
+def _histories(kept: Kept, trainings: Sequence[Tape | Run]) -> dict[str, list[dict[str, Any]]]:
     """The curves of trainings by their paths; those of members stand in the history of their average."""
     rows = {_path(node): kept.curves.get(_path(node), []) for node in trainings}
     averages = {path.rpartition("/")[0] for path, its in rows.items() if its and "member" in its[0]}
@@ -168,8 +195,8 @@ def _curves(rows: Sequence[Row]) -> list[dict[str, Any]]:
         {
             "network": label,
             "epochs": [int(row["epoch"]) for row in its],
-            "accuracy": _lines(its, _ACCURACY, 1),
-            "loss": _lines(its, _LOSS, 4),
+            "accuracy": _lines(its, _ACCURACY, ".1f"),
+            "loss": _lines(its, _LOSS, ".3g"),
         }
         for label, its in networks.items()
     ]
@@ -181,11 +208,11 @@ def _suffixes(row: Row) -> list[str]:
     return list(dict.fromkeys(match[1] for name in row if (match := re.fullmatch(rf"(?:{known})(\d*)", name))))
 
 
-def _lines(rows: Sequence[Row], columns: dict[str, str], digits: int) -> dict[str, list[float | None]]:
+def _lines(rows: Sequence[Row], columns: dict[str, str], form: str) -> dict[str, list[float | None]]:
     """The values of each column that has any, by the column's words; None where an epoch has none, or no number."""
 
     def value(text: str) -> float | None:
-        return round(float(text), digits) if text and math.isfinite(float(text)) else None
+        return float(format(float(text), form)) if text and math.isfinite(float(text)) else None
 
     lines = {title: [value(row.get(name, "")) for row in rows] for name, title in columns.items()}
     return {title: values for title, values in lines.items() if any(one is not None for one in values)}
@@ -195,17 +222,8 @@ def _source(one: Measurement | ParticleSet) -> Source:
     return one.cell if isinstance(one, Measurement) else one.source
 
 
-def _place(sheet: Sheet, source: Source) -> str:
-    """The key of a measurement: a cell's health depends on the table that compares it."""
-    return f"{sheet.name} {source.csv('').as_posix()}"
-
-
 def _path(node: Tape | Run) -> str:
     return plan.file_of(node, "").as_posix()
-
-
-def _yaml(settings: dict[str, Any]) -> str:
-    return str(yaml.safe_dump(_plain(settings), sort_keys=False, allow_unicode=True))
 
 
 def _plain(value: Any) -> Any:

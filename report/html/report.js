@@ -112,7 +112,7 @@ function open(button) {
     values(button),
     ...measurements(number),
     make("h3", "Command to measure it again"),
-    make("pre", number.command),
+    make("pre", command(number)),
     make("h3", "Training curves"),
     ...curves(number),
     ...settings(number),
@@ -130,44 +130,52 @@ function values(button) {
 }
 
 function measurements(number) {
-  const known = number.sources.filter((source) => source in data.sources);
+  const known = number.sources.map((source) => data.sources[source]).filter((source) => source.facts);
   const lost = number.sources.length - known.length;
   const title = make("h3", "Measurements");
   const note = make("p", `${lost} of ${number.sources.length} not measured${lost === 1 ? "" : " yet, or of methods not implemented"}.`);
   if (!known.length) return [title, note];
   const rows = data.facts.map((fact, at) =>
-    make("tr", "", {}, make("th", fact, { scope: "row" }), ...known.map((source) => make("td", data.sources[source][at]))),
+    make("tr", "", {}, make("th", fact, { scope: "row" }), ...known.map((source) => make("td", data.texts[source.facts[at]]))),
   );
+  rows.push(make("tr", "", {}, make("th", "file", { scope: "row" }), ...known.map((source) => make("td", source.file))));
   const table = make("table", "", {}, make("tbody", "", {}, ...rows));
   return [title, make("div", "", { class: "scroll" }, table), ...(lost ? [note] : [])];
 }
 
+function command(number) {
+  const files = number.sources.map((source) => data.sources[source].file);
+  return data.command.join(files.join(" "));
+}
+
 function settings(number) {
-  const text = (title, body) => make("details", "", {}, make("summary", title), make("pre", body));
-  const runs = number.runs.filter((run) => run in data.runs).map((run) => data.runs[run]);
+  const yaml = (place) => data.settings[place].map((line) => data.texts[line]).join("\n");
+  const text = (title, place) => make("details", "", {}, make("summary", title), make("pre", yaml(place)));
+  const runs = number.runs.map((run) => data.runs[run]);
   const readings = [...new Set(runs.flatMap((run) => run.readings))].map((place) => make("li", data.texts[place]));
   return [
     make("h3", "Readings of the paper"),
     make("ul", "", { class: "readings" }, ...readings),
     make("h3", "Settings"),
-    ...number.settings.map((place) => text("of the measurement", data.texts[place])),
-    ...runs.map((run) => text(`of the training: ${run.title}`, data.texts[run.settings])),
+    ...number.settings.map((place) => text("of the measurement", place)),
+    ...runs.map((run) => text(`of the training: ${run.title}`, run.settings)),
   ];
 }
 
 // ---- training curves
 
 function curves(number) {
-  const paths = [...new Set(number.runs.flatMap((run) => data.runs[run]?.curves ?? []))];
-  if (!paths.length) return [make("p", "The results have no history of this training.")];
-  const charts = paths.flatMap((path) => data.curves[path].flatMap((network) => figures(path, network)));
+  const places = [...new Set(number.runs.flatMap((run) => data.runs[run].curves))];
+  if (!places.length) return [make("p", "The results have no history of this training.")];
+  const drawn = places.map((place) => data.curves[place]);
+  const charts = drawn.flatMap((curve) => curve.networks.flatMap((network) => figures(curve.file, network)));
   return [make("div", "", { class: "charts" }, ...charts)];
 }
 
 function figures(path, network) {
   const name = path.replace(/\/[^/]*$/, "") + (network.network === "" ? "" : `, network ${network.network}`);
   const drawn = [["accuracy (%)", network.accuracy, 100], ["loss", network.loss, null]];
-  return drawn.filter(([, lines]) => Object.keys(lines).length).map(([unit, lines, top]) => figure(name, unit, network.epochs, lines, top));
+  return drawn.filter(([, lines]) => Object.keys(lines).length).map(([unit, lines, top]) => figure(name, unit, data.epochs[network.epochs], lines, top));
 }
 
 function shape(tag, attributes, text = "") {

@@ -51,8 +51,8 @@ def gather(study: Study, root: str, tables: Sequence[Table]) -> tuple[Kept, Prob
     return kept, problems
 
 
-def behind(study: Study, sources: list[Source]) -> list[Tape | Run]:
-    """The trainings that measurements rest on, candidates for alpha among them."""
+def behind(study: Study, sources: Sequence[Source | Run]) -> list[Tape | Run]:
+    """The trainings that measurements, or networks, rest on, candidates for alpha among them."""
     nodes: dict[Tape | Run, None] = {}
     waiting: list[Any] = list(sources)
     while waiting:

@@ -1,21 +1,25 @@
 """report.html: does it show what was measured, behind every number its provenance, whatever labels hold, on its own?"""
 
+import base64
 import csv
 import json
 import re
+import shutil
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from ataka import plan
 from ataka.errors import UserError
 from ataka.files.disk import sha256
 from ataka.files.records import read_json, write_json, write_rows
-from ataka.plan import Cell
+from ataka.plan import Cell, commands
 from ataka.study import Study
-from report import catalogue
+from report import catalogue, pictures
 from report.html import build
 from report.paper import published
 from report.verify import concluded
@@ -24,7 +28,7 @@ from tests import browser
 from tests.report import studies
 from tests.report.test_study import train
 
-VOID = {"meta", "link", "input", "br", "path", "option"}
+VOID = {"meta", "link", "input", "img", "br", "path", "option"}
 """Elements without an end tag here; an option's end is optional."""
 CELL = Cell("digits", "resnet10-w8", "s-at-aka", 0, "pgd")
 HISTORY = [
@@ -74,7 +78,7 @@ class Page(HTMLParser):
 
 
 def make(folder: Path, study: Study, *tables: str) -> Path:
-    """A results folder with these tables, or with all, and the records of their trainings."""
+    """A results folder with these tables, or with all and every picture, and the records of their trainings."""
     root = studies.root(folder)
     for name in tables or [table.name for table in catalogue.every(study)[0]]:
         studies.write(root, study, name)
@@ -83,7 +87,16 @@ def make(folder: Path, study: Study, *tables: str) -> Path:
         write_rows(path, HISTORY)
         record = path.with_name("run.json")
         write_json(record, read_json(record) | {"history_sha256": sha256(path)})
+    for name in [] if tables else pictures.every(study)[0]:
+        draw(root, name)
     return root
+
+
+def draw(root: Path, name: str) -> None:
+    svg, caption = (pictures.path(str(root), name, suffix) for suffix in (".svg", ".txt"))
+    svg.parent.mkdir(exist_ok=True)
+    svg.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 1"><title>{name}</title></svg>')
+    caption.write_text(f"What {name} shows: ±1 & <more>.\n", encoding="utf-8")
 
 
 def built(root: Path, study: Study, **options: Any) -> str:
@@ -127,8 +140,11 @@ def test_the_page_is_well_formed_and_its_names_are_there_once(page: Page) -> Non
 
 
 def test_the_page_asks_for_no_other_file(page: Page, text: str) -> None:
-    assert not re.search(r"https?:|//[a-z]|@import|url\(|\bfetch\b|XMLHttpRequest|import\(", text)
-    assert not [given for _, given in page.elements if given.keys() & {"src", "srcset", "action", "data"}]
+    without = re.sub(r'"data:image/svg\+xml;base64,[\w+/=]*"', "", text)
+    assert not re.search(r"https?:|//[a-z]|@import|url\(|\bfetch\b|XMLHttpRequest|import\(", without)
+    assert not [given for _, given in page.elements if given.keys() & {"srcset", "action", "data"}]
+    assert {tag for tag, given in page.elements if "src" in given} == {"img"}
+    assert "src=" not in without.replace("<img src=", "")
     assert [given["href"] for tag, given in page.elements if tag == "link"] == ["data:,"]
     (policy,) = (given["content"] for _, given in page.elements if given.get("http-equiv") == "Content-Security-Policy")
     assert policy.startswith("default-src 'none';")
@@ -171,8 +187,8 @@ def test_every_number_is_the_cells_and_the_papers(root: Path, whole: Study, page
         name = key.rpartition("-")[0]
         if name == "table1" or len(number["sources"]) != 1:
             continue
-        path = number["sources"][0].partition(" ")[2]
-        with (root / path).open(encoding="utf-8") as file:
+        path = page.data["sources"][number["sources"][0]]["file"]
+        with (root.parents[1] / path).open(encoding="utf-8") as file:
             (row,) = csv.DictReader(file)
         assert numbers[key]["data-ours"] == f"{float(row['accuracy']):.2f}"
         table = catalogue.load(name)
@@ -219,10 +235,37 @@ def test_several_seeds_are_a_mean_with_its_spread(tmp_path: Path) -> None:
         with Cell("digits", "resnet10-w8", "s-at-aka", seed, "pgd").csv(root).open(encoding="utf-8") as file:
             values.append(float(next(csv.DictReader(file))["accuracy"]))
     assert f"{sum(values) / 3:.2f} ± " in page.text["span"]
-    assert number["command"].count("pgd.csv") == 3
+    assert command(page.data, number).count("pgd.csv") == 3
 
 
 # ---- provenance
+
+
+def command(data: dict[str, Any], number: dict[str, Any]) -> str:
+    """The command as the page's script puts it together."""
+    before, after = data["command"]
+    return f"{before}{' '.join(data['sources'][source]['file'] for source in number['sources'])}{after}"
+
+
+def facts(data: dict[str, Any], source: int) -> dict[str, str]:
+    texts = [data["texts"][place] for place in data["sources"][source]["facts"]]
+    return dict(zip(data["facts"], texts, strict=True))
+
+
+def yaml_of(data: dict[str, Any], place: int) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load("\n".join(data["texts"][line] for line in data["settings"][place]))
+    return content
+
+
+def number_of(data: dict[str, Any], table: str, cell: Cell) -> dict[str, Any]:
+    """The number of ``table`` behind which ``cell`` lies alone."""
+    file = cell.csv("results/demo").as_posix()
+    (number,) = (
+        number
+        for key, number in data["numbers"].items()
+        if key.startswith(f"{table}-") and [data["sources"][source]["file"] for source in number["sources"]] == [file]
+    )
+    return dict(number)
 
 
 def test_every_number_has_its_provenance(root: Path, page: Page, whole: Study) -> None:
@@ -232,43 +275,64 @@ def test_every_number_has_its_provenance(root: Path, page: Page, whole: Study) -
     measured = 0
     for number in data["numbers"].values():
         assert number["title"]
-        assert number["command"].startswith("snakemake --cores all --force results/demo/")
-        for source in number["sources"]:
-            facts = dict(zip(data["facts"], data["sources"][source], strict=True))
-            assert (root.parents[1] / facts["file"]).exists()
-            assert facts["file"] in number["command"]
-            assert all(facts[name] for name in ("seed", "images", "health checks", "git commit", "settings (SHA-256)"))
+        files = [data["sources"][source]["file"] for source in number["sources"]]
+        assert command(data, number) == commands.snakemake(whole, *files, force=True)
+        for source, file in zip(number["sources"], files, strict=True):
+            assert (root.parents[1] / file).exists()
+            stated = facts(data, source)
+            assert all(stated[name] for name in ("seed", "images", "health checks", "git commit", "settings (SHA-256)"))
             measured += 1
-        for run in number["runs"]:
-            assert data["texts"][data["runs"][run]["settings"]].startswith("arch: ")
-            assert data["runs"][run]["curves"][0] == run
-            assert data["curves"][run]
+        folders = {Path(file).relative_to("results/demo") for file in files}
+        for run in (data["runs"][place] for place in number["runs"]):
+            assert run["settings"] in range(len(data["settings"]))
+            first = data["curves"][run["curves"][0]]
+            assert Path(first["file"]).parent.relative_to("runs") in {
+                Path(*folder.parts[1:]).parent for folder in folders
+            }
+            assert first["networks"]
         assert number["settings"]
     assert measured > 150
 
 
-def test_a_cells_provenance_says_how_it_was_measured(page: Page) -> None:
+def test_a_cells_provenance_says_how_it_was_measured(page: Page, whole: Study) -> None:
     data = page.data
-    facts = dict(zip(data["facts"], data["sources"][f"table2 {CELL.csv('').as_posix()}"], strict=True))
-    assert re.fullmatch(r"\d\d\.\d\d to \d\d\.\d\d", facts["95 % interval (Wilson)"])
-    assert re.fullmatch(r"\d+ of 360 right", facts["images"])
-    assert facts["health checks"].startswith("none raised of ")
-    run = data["runs"][CELL.run.model("").as_posix()]
+    number = number_of(data, "table2", CELL)
+    stated = facts(data, number["sources"][0])
+    assert re.fullmatch(r"\d\d\.\d\d to \d\d\.\d\d", stated["95 % interval (Wilson)"])
+    assert re.fullmatch(r"\d+ of 360 right", stated["images"])
+    assert stated["health checks"].startswith("none raised of ")
+    run = data["runs"][number["runs"][0]]
     assert "A5 generator.repulsion away" in [data["texts"][place] for place in run["readings"]]
-    number = next(one for one in data["numbers"].values() if one["sources"] == [f"table2 {CELL.csv('').as_posix()}"])
-    assert "step_size: 2/255" in data["texts"][number["settings"][0]]
+    assert yaml_of(data, run["settings"]) == as_json(plan.run_settings(whole, CELL.run))
+    (settings,) = (yaml_of(data, place) for place in number["settings"])
+    every = as_json(plan.cell_settings(whole, CELL))
+    assert settings == {name: value for name, value in every.items() if name != "run"}
+
+
+def as_json(settings: dict[str, Any]) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(json.dumps(settings))
+    return content
+
+
+def test_whatever_numbers_share_is_there_once(page: Page, text: str) -> None:
+    for shared in ("sources", "runs", "curves", "epochs", "settings", "texts"):
+        stated = [json.dumps(one) for one in page.data[shared]]
+        twice = [one for one, count in Counter(stated).items() if count > 1]
+        assert shared == "sources" or twice == []
+    assert text.count("step_size: 2/255") == 1
 
 
 def test_curves_are_the_history(page: Page) -> None:
-    (curve,) = page.data["curves"][CELL.run.model("").as_posix()]
-    assert curve["epochs"] == [1, 2]
+    by_file = {curve["file"]: curve["networks"] for curve in page.data["curves"]}
+    (curve,) = by_file[CELL.run.model("").as_posix()]
+    assert page.data["epochs"][curve["epochs"]] == [1, 2]
     assert curve["accuracy"] == {
         "training images": [20.0, 40.1],
         "validation images": [18.0, 30.0],
         "validation images under PGD (probe)": [9.5, None],
     }
     assert curve["loss"] == {"loss": [None, 1.25]}
-    assert not [path for path in page.data["curves"] if "/alpha" in path]
+    assert not [file for file in by_file if "/alpha" in file]
 
 
 def test_several_networks_of_a_training_have_curves_of_their_own(root: Path, whole: Study) -> None:
@@ -291,7 +355,31 @@ def test_claims_costs_readings_and_versions_are_there(page: Page, text: str) -> 
     assert "0123456789ab" in text
 
 
+def test_pictures_are_in_the_page_with_their_captions(root: Path, page: Page, whole: Study) -> None:
+    images = [given for tag, given in page.elements if tag == "img"]
+    drawn, _ = pictures.every(whole)
+    assert [given["alt"] for given in images] == [pictures.find(name).TITLE for name in drawn]
+    for name, given in zip(drawn, images, strict=True):
+        kind, _, content = given["src"].partition(",")
+        assert kind == "data:image/svg+xml;base64"
+        assert base64.b64decode(content, validate=True) == pictures.path(str(root), name).read_bytes()
+        assert f"What {name} shows: ±1 & <more>." in page.text["p"]
+
+
 # ---- what isn't there, and what is hostile
+
+
+def test_a_picture_that_is_not_drawn_is_asked_for_or_left_out_with_a_sentence(
+    root: Path, whole: Study, tmp_path: Path
+) -> None:
+    folder = studies.root(tmp_path)
+    shutil.copytree(root, folder)
+    pictures.path(str(folder), "fog_strengths").unlink()
+    with pytest.raises(UserError, match=r"fog_strengths\.svg is missing\n.*results/demo/report\.html"):
+        build.write(whole, str(folder))
+    page = Page(built(folder, whole, partial=True))
+    assert "The picture 'fog_strengths' is left out: it is not drawn yet." in page.text["p"]
+    assert len([tag for tag, _ in page.elements if tag == "img"]) == len(pictures.every(whole)[0]) - 1
 
 
 def test_a_table_that_is_not_measured_is_left_out_with_a_sentence(tmp_path: Path, study: Study) -> None:
@@ -378,11 +466,16 @@ first.focus();
 first.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown", bubbles: true }));
 answers.moved = document.activeElement.closest("tr").rowIndex - first.closest("tr").rowIndex;
 answers.tabbed = document.querySelectorAll('#table2 td button[tabindex="0"]').length;
-document.activeElement.click();
+const moved = document.activeElement;
+moved.click();
 const dialog = document.getElementById("provenance");
 answers.open = dialog.open;
 answers.dialog = dialog.innerText;
 answers.curves = dialog.querySelectorAll("polyline").length;
+answers.command = dialog.querySelector("pre").textContent;
+answers.key = document.activeElement.closest("dialog") ? moved.dataset.key : "";
+answers.details = [...dialog.querySelectorAll("details pre")].map((one) => one.textContent);
+answers.pictures = [...document.images].map((image) => image.complete && image.naturalWidth > 0);
 answers.wide = document.documentElement.scrollWidth <= window.innerWidth;
 return answers;
 """
@@ -390,7 +483,7 @@ return answers;
 
 @browser.needs_browser
 @pytest.mark.parametrize("width", [500, 1200])
-def test_the_page_works_in_a_browser(root: Path, text: str, width: int, tmp_path: Path) -> None:
+def test_the_page_works_in_a_browser(page: Page, whole: Study, text: str, width: int, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text(text, encoding="utf-8")
     answer = browser.run(path, STEPS, width)
@@ -410,3 +503,8 @@ def test_the_page_works_in_a_browser(root: Path, text: str, width: int, tmp_path
     assert "Command to measure it again" in result["dialog"]
     assert "95 % interval (Wilson)" in result["dialog"]
     assert result["curves"] >= 4
+    number = page.data["numbers"][result["key"]]
+    assert result["command"] == command(page.data, number)
+    stated = [*number["settings"], *(page.data["runs"][run]["settings"] for run in number["runs"])]
+    assert [yaml.safe_load(one) for one in result["details"]] == [yaml_of(page.data, place) for place in stated]
+    assert result["pictures"] == [True] * len(pictures.every(whole)[0])
