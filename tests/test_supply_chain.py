@@ -14,9 +14,9 @@ from ataka.study.config import HOME
 from tests import tiny
 
 FETCHING = {"urllib", "requests", "http", "ftplib", "huggingface_hub", "aiohttp", "httpx"}
-FETCHING_CALLS = {"hub", "load_state_dict_from_url", "download_url", "urlopen", "urlretrieve"}
+FETCHING_CALLS = {"hub", "load_state_dict_from_url", "urlopen", "urlretrieve"}
 OFFLINE = HOME / "ataka/library/networks.py"
-FETCHES_CIFAR = "download_and_extract_archive"
+FETCHES_DATA = {"download_and_extract_archive", "download_url"}
 
 
 def modules() -> Iterator[Path]:
@@ -36,7 +36,7 @@ def test_every_requirement_is_pinned_with_a_hash_and_names_no_address() -> None:
 
 
 def test_no_module_of_ours_knows_how_to_fetch() -> None:
-    """But for torchvision's CIFAR in ataka.files.official, whose files are checked against the official md5.
+    """But for torchvision's data sets in ataka.files.official, whose files are checked against the official md5.
 
     ataka.library.networks asks timm for weights, offline: the test below sees that nothing is fetched.
     """
@@ -50,7 +50,7 @@ def test_no_module_of_ours_knows_how_to_fetch() -> None:
             assert path == OFFLINE or not {name.split(".")[0] for name in names} & FETCHING, path
             if isinstance(node, ast.Attribute) and node.attr in FETCHING_CALLS:
                 pytest.fail(f"{path}: {node.attr}")
-            if isinstance(node, ast.Attribute) and node.attr == FETCHES_CIFAR:
+            if isinstance(node, ast.Attribute) and node.attr in FETCHES_DATA:
                 assert path == HOME / "ataka/files/official.py", path
             if isinstance(node, ast.keyword) and node.arg == "download":
                 assert isinstance(node.value, ast.Constant), path
@@ -60,7 +60,10 @@ def test_no_module_of_ours_knows_how_to_fetch() -> None:
                 assert node.value.value is False, path
 
 
-def test_a_data_set_that_cannot_be_fetched_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("dataset", "host"), [("cifar10", "cs.toronto.edu"), ("svhn", "ufldl.stanford.edu")])
+def test_a_data_set_that_cannot_be_fetched_is_a_clear_error(
+    dataset: str, host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And the only connection asked for is to its official archive."""
     asked: list[object] = []
 
@@ -71,10 +74,10 @@ def test_a_data_set_that_cannot_be_fetched_is_a_clear_error(tmp_path: Path, monk
     monkeypatch.delenv("ATAKA_DATA", raising=False)
     monkeypatch.setattr(socket, "create_connection", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    with pytest.raises(UserError, match="CIFAR10"):
-        tiny.cut("cifar10", tmp_path / "data", train=8, validation=8, test=8)
-    assert not any((tmp_path / "data").rglob("*batch*"))
-    assert {str(address) for address in asked if "cs.toronto.edu" not in str(address)} == set()
+    with pytest.raises(UserError, match=f"^{dataset.upper()} is not there"):
+        tiny.cut(dataset, tmp_path / "data", train=8, validation=8, test=8)
+    assert not any((tmp_path / "data").rglob("*_*"))
+    assert {str(address) for address in asked if host not in str(address)} == set()
 
 
 @pytest.mark.parametrize("name", ["timm/resnet18", "timm/hf_hub:timm/resnet18.a1_in1k"])

@@ -49,6 +49,38 @@ def kind(tmp_path: Path) -> Any:
     )
 
 
+@pytest.fixture
+def single(tmp_path: Path) -> Any:
+    """What torchvision knows of a data set whose files have addresses of their own."""
+    server = tmp_path / "server"
+    server.mkdir()
+    listed = {}
+    for split in ("train", "test", "extra"):
+        (server / f"{split}.mat").write_bytes(split.encode() * 1000)
+        listed[split] = [(server / f"{split}.mat").as_uri(), f"{split}.mat", md5(split.encode() * 1000)]
+    return SimpleNamespace(__name__="Single", split_list=listed)
+
+
+def test_single_files_are_fetched_where_they_are_missing(single: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "test.mat").write_bytes(b"test" * 1000)
+    before = (folder / "test.mat").stat().st_ino
+    official.ensure(single, folder)
+    assert sorted(path.name for path in folder.iterdir() if path.name != official.LOCK) == ["test.mat", "train.mat"]
+    assert (folder / "train.mat").read_bytes() == b"train" * 1000
+    assert (folder / "test.mat").stat().st_ino == before
+    assert official.damaged_files(single, folder) == []
+
+
+def test_a_single_file_that_arrives_damaged_is_not_put_in_place(single: Any, tmp_path: Path) -> None:
+    (tmp_path / "server/train.mat").write_bytes(b"half")
+    with pytest.raises(UserError, match="Single is not there and could not be fetched") as caught:
+        official.ensure(single, tmp_path)
+    assert f"{tmp_path / 'train.mat'} is missing" in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir() if path.name != official.LOCK] == ["server"]
+
+
 JOB = """
 import shutil, sys, time
 from types import SimpleNamespace
