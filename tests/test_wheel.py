@@ -71,9 +71,9 @@ def test_what_it_depends_on_is_what_the_project_pins() -> None:
     lines = (HOME / "requirements.in").read_text(encoding="utf-8").splitlines()
     assert set(wanted) <= {line.partition("#")[0].strip() for line in lines}
     packages = {re.split(r"[<>=\[]", name)[0].replace("-", "_").lower() for name in wanted}
-    modules = {"sklearn": "scikit_learn", "yaml": "pyyaml"}
+    modules = {"PIL": "pillow", "sklearn": "scikit_learn", "yaml": "pyyaml"}
     named = {modules.get(name, name) for room in ("ataka", "report") for name in imported(HOME / room)}
-    come_with_others = {"pydantic_core", "huggingface_hub", "autoattack"}
+    come_with_others = {"pydantic_core", "huggingface_hub", "autoattack", "markupsafe"}
     of_a_study_alone = {"matplotlib"}
     assert named - sys.stdlib_module_names - {"ataka", "report"} - come_with_others - of_a_study_alone <= packages
 

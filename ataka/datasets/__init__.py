@@ -1,6 +1,7 @@
 """Data sets by name: each is one file of this folder, or a module anywhere on the Python path. Imports no torch.
 
-A data set of arrays in an .npz file is an entry in a study's settings instead (ataka/study/archives.py).
+A data set of arrays in an .npz file, or of images in folders, is an entry in a study's settings instead
+(ataka/study/archives.py).
 The module of a data set has ``SPECIFICATION`` and ``load(folder)``, which returns training and test images with labels.
 """
 
@@ -9,11 +10,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ataka.datasets.specification import Specification
 from ataka.errors import UserError, nearest, reason, unknown
@@ -28,12 +29,14 @@ __all__ = ["Dataset", "Specification", "archive_folder", "find", "names"]
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set whose images ``module`` loads, from ``file`` where one file is all of the data set."""
+    """A data set whose images ``module`` loads, from ``file`` where one file or folder is all of the data set."""
 
     name: str
     module: str
     specification: Specification
     file: Path | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What the module's ``load`` is told beside the file."""
 
     def load(self, folder: Path) -> Loaded:
         """The official training and test images with labels.
@@ -42,7 +45,7 @@ class Dataset:
         """
         from ataka.datasets.loaded import check
 
-        loaded: Loaded = import_module(self.module).load(self.file or folder)
+        loaded: Loaded = import_module(self.module).load(self.file or folder, **self.options)
         check(self.name, loaded, self.specification)
         return loaded
 

@@ -33,11 +33,21 @@ def data_settings(study: Study, dataset: str, split: str) -> dict[str, Any]:
     """The settings that decide one prepared split: ``train`` (with validation) or ``test``."""
     data = study.data
     settings: dict[str, Any] = {"dataset": dataset, "split": split, "split_seed": data.split_seed}
-    if file := study.dataset(dataset).file:
-        settings["sha256"] = _sha256(file, file.stat().st_mtime_ns)
+    source = study.dataset(dataset)
+    if source.file:
+        settings |= {"sha256": _content(source.file), **source.options}
     if split == "train":
         return settings | {"train": data.train, "validation": data.validation}
     return settings | {"test": data.test}
+
+
+def _content(path: Path) -> str:
+    """SHA-256 of a file, or of a folder's images."""
+    if not path.is_dir():
+        return _sha256(path, path.stat().st_mtime_ns)
+    from ataka.datasets import folders  # loads NumPy
+
+    return folders.digest(path)
 
 
 @lru_cache

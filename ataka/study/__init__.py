@@ -77,7 +77,8 @@ class Study(Settings):
         description="folders of tables of your own, NAME.yaml, beside report/paper/tables; relative to the checkout",
     )
     datasets: dict[str, Archive] = Field(
-        default_factory=dict, description="data sets of one's own: arrays in an .npz file, by the name of the data set"
+        default_factory=dict,
+        description="data sets of one's own: arrays in an .npz file, or images in folders, by the name of the data set",
     )
     teachers: dict[str, str] = Field(description="the teachers' architecture for each data set of the tables")
     setups: dict[str, Setup]

@@ -1,7 +1,7 @@
-"""Data sets that are arrays in a file: an entry in the settings is all that they need."""
+"""Data sets that are arrays in a file, or images in folders: an entry in the settings is all that they need."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,9 +13,15 @@ from ataka.study.words import Label
 
 
 class Archive(Settings):
-    """A data set of arrays in one .npz file: x_train, y_train, x_test, y_test (ataka/datasets/npz.py)."""
+    """A data set in one file of arrays (ataka/datasets/npz.py) or one folder of images (ataka/datasets/folders.py)."""
 
-    file: str = Field(description="below data.folder, or below ATAKA_DATA")
+    file: str | None = Field(
+        None, description="an .npz file of x_train, y_train, x_test and y_test, below data.folder or ATAKA_DATA"
+    )
+    folder: str | None = Field(
+        None, description="in place of file: train/CLASS/* and test/CLASS/*, below data.folder or ATAKA_DATA"
+    )
+    channels: Literal[1, 3] | None = Field(None, description="of a folder's images: 3 (default), or 1 for grey ones")
     label: Label = Field(description="as the tables print it; may hold LaTeX")
     shift: int = Field(0, ge=0, description="pixels by which a view moves a training image at most")
     flip: bool = Field(False, description="whether a view mirrors half of the training images")
@@ -30,16 +36,26 @@ class Archive(Settings):
             raise ValueError("mean and std have one number a channel each, or neither is given")
         return self
 
-    def dataset(self, name: str, folder: Path) -> Dataset:
-        """The data set, whose file lies below ``folder``; UserError if there is no such file, or it is damaged."""
-        from ataka.datasets import npz  # loads NumPy
+    @model_validator(mode="after")
+    def _in_one_place(self) -> "Archive":
+        if (self.file is None) == (self.folder is None):
+            raise ValueError("give a file of arrays or a folder of images, one of both")
+        if self.file is not None and self.channels is not None:
+            raise ValueError("channels is for a folder of images; a file of arrays has its own")
+        return self
 
-        path = folder / expanded(self.file)
-        if not path.is_file():
-            raise UserError(
-                f"data set '{name}': there is no file {path} (datasets.{name}.file below data.folder, or ATAKA_DATA)"
-            )
-        form = npz.form(path)
+    def dataset(self, name: str, folder: Path) -> Dataset:
+        """The data set, which lies below ``folder``; UserError if it isn't there, or is none."""
+        from ataka.datasets import folders, npz  # load NumPy
+
+        options: dict[str, Any] = {}
+        if self.folder is not None:
+            path, module = self._place(name, folder, "folder", self.folder), folders.__name__
+            options = {"channels": self.channels or 3}
+            form = folders.form(path, **options)
+        else:
+            path, module = self._place(name, folder, "file", str(self.file)), npz.__name__
+            form = npz.form(path)
         if self.mean is not None and len(self.mean) != form.channels:
             raise UserError(
                 f"datasets.{name}.mean: {len(self.mean)} numbers, but the images have {form.channels} channels"
@@ -52,4 +68,12 @@ class Archive(Settings):
             std=self.std,
             **form._asdict(),
         )
-        return Dataset(name, npz.__name__, specification, file=path)
+        return Dataset(name, module, specification, file=path, options=options)
+
+    @staticmethod
+    def _place(name: str, below: Path, kind: Literal["file", "folder"], stated: str) -> Path:
+        path = below / expanded(stated)
+        if not (path.is_file() if kind == "file" else path.is_dir()):
+            where = f"(datasets.{name}.{kind} below data.folder, or ATAKA_DATA)"
+            raise UserError(f"data set '{name}': there is no {kind} {path} {where}")
+        return path
