@@ -19,6 +19,9 @@ and, where there is more to say,
 ``BEATS``              kinds of attack of which this one should leave no more images right; the first that was measured
                        counts. Without it, ``clean``
 ``CHECKS``             further signs that its number can't be believed (``ataka.study.attacks.Check``)
+``files(options)``     names of the files that it reads beside the test images. They lie in the folder that its option
+                       ``folder`` names below data.folder, and the settings of its cells hold their SHA-256; the
+                       attack gets ``folder`` as a whole path
 ``DIAGNOSIS``          name of a module, whose function ``diagnose(run, network, settings, split, *, seed)`` calls
                        ``run()`` for the verdicts and returns them and further columns of the cell
 ``forwards(options)``  its work for one image, in forwards of the network; without it, two a step and one to judge

@@ -75,7 +75,7 @@ def evaluate(
     """
     study = _study(scale, attack, eps, options, images)
     split = test_split(study, data) if isinstance(data, str) else _split(*data)
-    entry = study.attack(attack)
+    entry = study.attack_on(attack, data) if isinstance(data, str) else study.attack(attack)
     split = split.first(entry.images)
     kept: dict[int, Tensor] = {}
     judge = Judge(network, lambda place, x_adv: kept.update({place: x_adv.cpu()}))

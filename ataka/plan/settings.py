@@ -161,7 +161,20 @@ def cell_settings(study: Study, cell: Cell) -> dict[str, Any]:
         "attack": plain(study.attack(cell.attack)),
         **speed_settings(study),
     }
+    if study.attack(cell.attack).files:
+        settings["files"] = attack_files(study, cell)
     return settings | ({"attacked": method.attacked} if method.members > 1 else {})
+
+
+def attack_files(study: Study, cell: Cell) -> dict[str, str]:
+    """SHA-256 of the files that a cell's attack reads beside the test images, by their names; UserError without one."""
+    paths = study.attack_on(cell.attack, cell.dataset).paths
+    for path in paths.values():
+        if not path.is_file():
+            where = f"attacks.{cell.attack}.folder below data.folder, or ATAKA_DATA"
+            near = nearest(path.name, [file.name for file in path.parent.glob("*")])
+            raise UserError(f"attack '{cell.attack}' on {cell.dataset}: there is no file {path} ({where}){near}")
+    return {name: _content(path) for name, path in paths.items()}
 
 
 def particles_settings(study: Study, node: Particles) -> dict[str, Any]:

@@ -58,6 +58,7 @@ def evaluate(study: Study, root: str, node: Cell) -> None:
 def measure(study: Study, root: str, node: Cell, subject: Subject, split: Split, progress: Progress) -> None:
     """Attack ``subject`` on ``split``, both on one device; writes the cell and its bits. Resumes if interrupted."""
     attack, data = study.attack(node.attack), split.digest()
+    settings = study.attack_on(node.attack, node.dataset).settings
     states = states_of(study, node, node.csv(root).parent, progress, data=data, model=subject.sha256)
     states.folder /= node.attack
     with naming(subject.path), states:
@@ -65,7 +66,7 @@ def measure(study: Study, root: str, node: Cell, subject: Subject, split: Split,
         def run() -> Verdicts:
             return run_attack(
                 subject.network,
-                attack.settings,
+                settings,
                 split,
                 seed=node.seed,
                 progress=progress,
@@ -75,7 +76,7 @@ def measure(study: Study, root: str, node: Cell, subject: Subject, split: Split,
 
         if attack.diagnosis:
             diagnose = import_module(attack.diagnosis).diagnose
-            verdicts, health = diagnose(run, subject.attacked, attack.settings, split, seed=node.seed)
+            verdicts, health = diagnose(run, subject.attacked, settings, split, seed=node.seed)
         else:
             verdicts, health = run(), {}
         options = dict.fromkeys(_ALWAYS) | {name: attack.options[name] for name in attack.options if name != "images"}

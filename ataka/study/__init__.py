@@ -178,6 +178,13 @@ class Study(Settings):
             raise UserError(f"scale '{self.scale}' leaves out the attack '{name}': attacks.{name} is null")
         return entry
 
+    def attack_on(self, name: str, dataset: str) -> AttackEntry:
+        """The attack of that column on images of ``dataset``: where its files lie depends on both."""
+        entry = self.attack(name)
+        if not entry.files:
+            return entry
+        return entry.placed(datasets.archive_folder(self.data.folder), self.dataset(dataset).specification.label)
+
     def method(self, name: str) -> Method:
         """The method of that name, or a UserError that names the nearest."""
         if name not in self.methods:

@@ -6,7 +6,7 @@
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, ValidationInfo
 from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 
 from ataka.errors import UserError, nearest, try_import, unknown
+from ataka.files.locate import expanded
 from ataka.study import plugins, words
 from ataka.study.fields import Plugin, Refused, Settings, plain, readings_of
 
@@ -66,6 +67,8 @@ class AttackEntry(Plugin):
     module: str
     diagnosis: str
     """The module that diagnoses it, or ""."""
+    files: Sequence[str] = ()
+    """Files that it reads beside the test images, below its option ``folder``."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -82,6 +85,18 @@ class AttackEntry(Plugin):
     def eps(self) -> str | None:
         """The attack's budget in l_inf; None for an attack with another measure, or none."""
         return self.options.get("eps")
+
+    def placed(self, below: Path, label: str) -> "AttackEntry":
+        """This attack on the data set that is called ``label``, its ``folder`` a whole path if it reads ``files``."""
+        if not self.files:
+            return self
+        folder = below / expanded(self.options["folder"].replace("{label}", label))
+        return replace(self, options={**self.options, "folder": str(folder)})
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """The places of ``files``, by their names, of an attack that is placed."""
+        return {name: Path(self.options["folder"], name) for name in self.files}
 
     @property
     def short(self) -> str:
@@ -172,6 +187,7 @@ def _facts(module: ModuleType, values: Mapping[str, Any], eps: str | None) -> di
         "chunk_forwards": module.chunk_forwards(options) if hasattr(module, "chunk_forwards") else forwards,
         "module": module.__name__,
         "diagnosis": getattr(module, "DIAGNOSIS", ""),
+        "files": list(module.files(options)) if hasattr(module, "files") else [],
     }
 
 
@@ -198,6 +214,8 @@ def _validated(value: Any, info: ValidationInfo) -> AttackEntry:
 def _require_fit(module: ModuleType, options: AttackOptions) -> None:
     """UserError unless the attack takes its options: found now, not when the first network has been trained."""
     name, given = "attack", set(type(options).model_fields) - {"images"}
+    if hasattr(module, "files") and "folder" not in given:
+        raise UserError(f"'{module.__name__}': it has files, so its Options need folder, where these lie")
     if hasattr(module, "attack_chunk"):
         name, given = "attack_chunk", _of_a_chunk(module, given)
     if hasattr(module, "draw"):

@@ -23,6 +23,13 @@ class Selection(Settings):
         "refuse", description="whether a candidate that predicts one class for every image may be chosen"
     )
 
+    @field_validator("attack")
+    @classmethod
+    def _on_any_images(cls, attack: AttackEntry) -> AttackEntry:
+        if attack.files:
+            raise ValueError(f"{attack.kind} has images for the test set alone, and alpha is chosen on others")
+        return attack
+
     @field_validator("alphas")
     @classmethod
     def _distinct(cls, alphas: tuple[float, ...]) -> tuple[float, ...]:

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from types import ModuleType
 from typing import Any, Literal, get_args, get_origin
 
+import numpy
 import pytest
 import torch
 from pydantic.fields import FieldInfo
@@ -41,6 +42,8 @@ KINDS = attacks.kinds()
 SVGD = {"eps": EPS, "step_size": 0.03, "steps": 4, "bandwidth": "median", "gamma": 1.0}
 """The paper's generator is an attack, but no column of a table: it has no Options."""
 NAMES = [*KINDS, "svgd"]
+WITH_FILES: dict[str, dict[str, Any]] = {"corruption": {"corruption": "fog", "severity": 2}}
+"""The entries of those that read files, by kind."""
 
 
 def module(name: str) -> ModuleType:
@@ -54,12 +57,27 @@ def usual(option: FieldInfo) -> object:
     return {str: str(EPS / 4), int: 4, float: 1.0, bool: False}[option.annotation]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def files_of_attacks(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The files that some attacks read beside the images: those of ``x`` and ``y``, and those of ``split``."""
+    wrong = numpy.arange(60) % 10
+    wrong[:5] += 1
+    for name, labels in (("x", numpy.arange(12) % 10), ("split", wrong)):
+        folder = tmp_path_factory.mktemp(f"corrupted-{name}")
+        images = numpy.random.default_rng(0).integers(0, 256, (5 * len(labels), 8, 8, 1), dtype=numpy.uint8)
+        numpy.save(folder / "fog.npy", images)
+        numpy.save(folder / "labels.npy", numpy.tile(labels, 5))
+        entries = WITH_FILES if name == "x" else CONFIGURED
+        entries["corruption"] |= {"folder": str(folder)}
+
+
 def values(kind: str) -> dict[str, Any]:
     """The kind's own entry in a YAML."""
     options = module(kind).Options.model_fields
     configured = (entry.options for entry in STUDY.attacks.values() if entry and entry.kind == kind)
     required = {name: usual(option) for name, option in options.items() if option.is_required()}
-    return required | dict(next(configured, {})) | ({"eps": str(EPS)} if "eps" in options else {})
+    given = required | dict(next(configured, {})) | ({"eps": str(EPS)} if "eps" in options else {})
+    return given | WITH_FILES.get(kind, {})
 
 
 def own(name: str) -> dict[str, Any]:
@@ -76,7 +94,8 @@ def parameters(name: str) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(module(name).attack).parameters
 
 
-RANDOM = [name for name in NAMES if "start" in parameters(name)]
+DRAWN = [name for name in NAMES if "start" in parameters(name)]
+RANDOM = [name for name in DRAWN if "generator" in parameters(name)]
 
 
 def attack(name: str, network: nn.Module, x: Tensor, y: Tensor, seed: int = 0, **overrides: Any) -> Tensor:
@@ -176,7 +195,7 @@ def test_other_seeds_give_other_results(name: str, network: nn.Module, x: Tensor
     assert not torch.equal(attack(name, network, x, y, seed=0), attack(name, network, x, y, seed=1))
 
 
-@pytest.mark.parametrize("name", RANDOM)
+@pytest.mark.parametrize("name", DRAWN)
 def test_starts_drawn_first_may_be_cut_at_will(name: str, network: nn.Module, x: Tensor, y: Tensor) -> None:
     """An attack in chunks between two of them."""
     chunk = {"chunk": 5} if "chunk" in parameters(name) else {}
@@ -448,7 +467,7 @@ def test_an_image_alone_has_the_gradient_that_it_has_in_a_batch(of_tokens: nn.Mo
 @pytest.mark.parametrize("name", [name for name in NAMES if not hasattr(module(name), "attack_chunk")])
 def test_an_image_alone_is_attacked_as_in_a_batch(name: str, of_tokens: nn.Module, x: Tensor, y: Tensor) -> None:
     x = x.double()
-    start = draw(name, x) if name in RANDOM else None
+    start = draw(name, x) if name in DRAWN else None
     batch = 1 if name == "svgd" else 0  # its particles come first
 
     def attacked(piece: slice) -> Tensor:
@@ -501,6 +520,8 @@ def test_an_image_alone_is_whole_in_a_users_attack_too(of_tokens: nn.Module, x: 
 
 CONFIGURED = {kind: {"kind": kind, **values(kind)} for kind in KINDS}
 BOUNDED = [name for name, settings in CONFIGURED.items() if "eps" in settings]
+ASKING = [name for name in CONFIGURED if attacks.describe(name, values(name)).forwards > 1]
+"""Those that ask the network for more than its verdict."""
 
 
 @pytest.fixture(scope="session")
@@ -573,7 +594,7 @@ def test_an_evaluation_ends_by_name_where_logits_are_not_finite(name: str, netwo
         verdicts(NoLogits(network, torch.nan), split, name)
 
 
-@pytest.mark.parametrize("name", [name for name in CONFIGURED if name != "clean"])
+@pytest.mark.parametrize("name", ASKING)
 def test_an_evaluation_ends_by_name_where_gradients_are_not_finite(name: str, network: nn.Module, split: Split) -> None:
     with pytest.raises(NotFinite, match=rf"^{name}.*gradients"):
         verdicts(NoGradients(network), split, name)
@@ -601,7 +622,7 @@ def test_a_member_of_an_average_is_not_hidden_by_the_others(
         evaluation.evaluate(average, CONFIGURED[name], split, seed=0, attacked=average.members[0])
 
 
-@pytest.mark.parametrize("name", [name for name in CONFIGURED if name != "clean"])
+@pytest.mark.parametrize("name", ASKING)
 def test_nor_are_a_members_gradients(name: str, networks: list[nn.Module], split: Split) -> None:
     with pytest.raises(NotFinite, match=rf"^{name}.*gradients"):
         verdicts(Mixture([*networks[:2], NoGradients(networks[2])]), split, name)

@@ -687,6 +687,25 @@ def test_bits_are_the_networks_own_verdicts(natural: Path) -> None:
     assert numpy.load(path.with_suffix(".bits.npy")).tolist() == expected.tolist()
 
 
+def test_bits_under_a_corruption_are_the_verdicts_on_its_images(natural: Path, tmp_path: Path) -> None:
+    """The files lie below data.folder, in the folder of the data set; there are more rows than test images here."""
+    labels = load_split(Path(ROOT, "data", D, "test.safetensors"), "test").labels
+    images = numpy.random.default_rng(0).integers(0, 256, (5 * 15, 8, 8, 1), dtype=numpy.uint8)
+    (tmp_path / "digits-C").mkdir()
+    numpy.save(tmp_path / "digits-C/fog.npy", images)
+    numpy.save(tmp_path / "digits-C/labels.npy", numpy.tile([*labels.tolist(), 0, 0, 0], 5))
+    path = Path(CELLS, "natural/seed0/corrupted.csv")
+    entry = {"kind": "corruption", "corruption": "fog", "severity": 4}
+    made("evaluate", str(path), data={"folder": str(tmp_path)}, attacks={"corrupted": entry})
+    network = build(A, classes=10, channels=1)
+    load_into(network, natural / "model.safetensors")
+    seen = torch.from_numpy(images[45:57]).permute(0, 3, 1, 2) / 255
+    expected = network.eval()(seen).argmax(1) == labels
+    assert numpy.load(path.with_suffix(".bits.npy")).tolist() == expected.tolist()
+    (row,) = read_rows(path)
+    assert (row["corruption"], row["severity"], row["folder"], row["n"]) == ("fog", "4", "{label}-C", "12")
+
+
 @pytest.mark.usefixtures("natural")
 def test_evaluating_twice_gives_the_same_bits() -> None:
     path = Path(CELLS, "natural/seed0/pgd.csv")
