@@ -1,8 +1,9 @@
 """Data sets of image files in folders of classes: ``train/CLASS/*`` and ``test/CLASS/*``. Imports no torch at first.
 
 The classes are the folders in ``train``, in the order of their names' characters, and labels count them from 0.
-``test`` has the same folders. Images stand class by class, and within a class in the order of their names. Names that
-begin with a dot are left out. An image is a file of any format that Pillow reads:
+``test`` has the same folders. Names that begin with a dot are left out. Images stand in the order of the SHA-256 of
+``CLASS/NAME``, which mixes the classes: a scale tests on the first so many. An image is a file of any format that
+Pillow reads:
 
 - all images are square, of one size and at least 8 x 8 pixels; none is scaled, cut or turned (EXIF isn't heeded);
 - with 3 channels, grey images have their value in each channel; with 1 channel, colour becomes grey by Pillow's
@@ -12,6 +13,7 @@ begin with a dot are left out. An image is a file of any format that Pillow read
 """
 
 import hashlib
+import os
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -61,8 +63,8 @@ def _digest(path: Path, _stamp: tuple[int, ...]) -> str:
     for split in SPLITS:
         for files in _files(path / split).values():
             for file in files:
-                name = file.relative_to(path).as_posix()
-                content.update(f"{name}\n{hashlib.sha256(_bytes(file)).hexdigest()}\n".encode())
+                name = os.fsencode(file.relative_to(path).as_posix())
+                content.update(name + f"\n{hashlib.sha256(_bytes(file)).hexdigest()}\n".encode())
     return content.hexdigest()
 
 
@@ -84,9 +86,10 @@ def _split(classes: dict[str, list[Path]], channels: int, size: int) -> Any:
     import numpy
     import torch
 
-    images = [_pixels(file, channels, size) for files in classes.values() for file in files]
-    labels = [label for label, files in enumerate(classes.values()) for _ in files]
-    return torch.from_numpy(numpy.stack(images)), torch.tensor(labels)
+    labelled = [(file, label) for label, files in enumerate(classes.values()) for file in files]
+    labelled.sort(key=lambda each: hashlib.sha256(os.fsencode(f"{each[0].parent.name}/{each[0].name}")).digest())
+    images = [_pixels(file, channels, size) for file, _ in labelled]
+    return torch.from_numpy(numpy.stack(images)), torch.tensor([label for _, label in labelled])
 
 
 def _files(folder: Path) -> dict[str, list[Path]]:

@@ -21,7 +21,7 @@ class Archive(Settings):
     folder: str | None = Field(
         None, description="in place of file: train/CLASS/* and test/CLASS/*, below data.folder or ATAKA_DATA"
     )
-    channels: Literal[1, 3] | None = Field(None, description="of a folder's images: 3 (default), or 1 for grey ones")
+    channels: int | None = Field(None, description="of a folder's images: 3 (default), or 1 for grey ones")
     label: Label = Field(description="as the tables print it; may hold LaTeX")
     shift: int = Field(0, ge=0, description="pixels by which a view moves a training image at most")
     flip: bool = Field(False, description="whether a view mirrors half of the training images")
@@ -42,6 +42,8 @@ class Archive(Settings):
             raise ValueError("give a file of arrays or a folder of images, one of both")
         if self.file is not None and self.channels is not None:
             raise ValueError("channels is for a folder of images; a file of arrays has its own")
+        if self.channels not in (None, 1, 3):
+            raise ValueError(f"channels is 1 for grey images, or 3, not {self.channels}")
         return self
 
     def dataset(self, name: str, folder: Path) -> Dataset:

@@ -1,5 +1,7 @@
 """Is a folder of images in classes read in a fixed order and pixel by pixel, and is each mistake in it said?"""
 
+import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -53,13 +55,28 @@ def study(place: Path, **entry: Any) -> Study:
     return config.load("smoke", changes | {"attacks": without_images, "selection": {"attack": {"images": None}}})
 
 
-def test_images_and_labels_stand_in_the_order_of_names(folder: Path) -> None:
+def test_every_image_has_the_label_of_its_folder(folder: Path) -> None:
     (images, labels), (test_images, test_labels) = study(folder).dataset("mine").load(Path("nowhere"))
     assert (images.dtype, labels.dtype, images.shape) == (torch.uint8, torch.int64, (60, 3, SIZE, SIZE))
-    assert labels.tolist() == [0] * 20 + [1] * 20 + [2] * 20
-    assert test_labels.tolist() == [0] * 3 + [1] * 3 + [2] * 3
-    for number, image in enumerate([*images, *test_images]):
-        assert numpy.array_equal(image.numpy(), pixels(number).transpose(2, 0, 1))
+    assert labels.bincount().tolist() == [20] * 3
+    assert test_labels.bincount().tolist() == [3] * 3
+    known = {pixels(number).transpose(2, 0, 1).tobytes(): number for number in range(69)}
+    numbers = [known.pop(image.numpy().tobytes()) for image in [*images, *test_images]]
+    assert not known
+    assert labels.tolist() == [number // 20 for number in numbers[:60]]
+    assert test_labels.tolist() == [(number - 60) // 3 for number in numbers[60:]]
+
+
+def test_the_first_images_are_of_all_classes(folder: Path) -> None:
+    """A scale tests on the first so many: class by class they would be of one."""
+    (_, labels), (_, test_labels) = folders.load(folder, 3)
+    assert set(labels[:12].tolist()) == set(test_labels[:6].tolist()) == {0, 1, 2}
+    order = sorted(folder.glob("test/*/*"), key=lambda file: hashlib.sha256(name_of(file).encode()).hexdigest())
+    assert test_labels.tolist() == [CLASSES.index(file.parent.name) for file in order]
+
+
+def name_of(file: Path) -> str:
+    return f"{file.parent.name}/{file.name}"
 
 
 def test_the_order_is_not_that_in_which_files_were_written(folder: Path) -> None:
@@ -78,7 +95,8 @@ def test_its_facts_are_those_of_entry_and_folder(folder: Path) -> None:
     facts = study(folder).dataset("mine").specification
     assert (facts.label, facts.shift, facts.flip, facts.mean) == ("Mine", 1, True, None)
     assert (facts.classes, facts.channels, facts.size, facts.images) == (3, 3, SIZE, (60, 9))
-    assert study(folder, channels=1).dataset("mine").specification.channels == 1
+    for one in (1, "1"):  # --config makes text of it
+        assert study(folder, channels=one).dataset("mine").specification.channels == 1
 
 
 def test_reading_them_needs_no_torch(folder: Path) -> None:
@@ -98,7 +116,9 @@ def replaced(folder: Path, image: Image.Image, name: str = "05.png", **options: 
 
 def read(folder: Path, channels: int = 3) -> Any:
     """The pixels (channels, H, W) of the image that was replaced."""
-    return folders.load(folder, channels)[0][0][25].numpy()
+    names = sorted(map(name_of, folder.glob("train/*/*")), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    (place,) = (at for at, name in enumerate(names) if name.startswith("ant/05."))
+    return folders.load(folder, channels)[0][0][place].numpy()
 
 
 GREY, COLOUR = pixels(100, 1)[..., 0], pixels(101)
@@ -156,6 +176,12 @@ def test_hidden_files_are_left_out(folder: Path) -> None:
     (folder / "train/.cache").mkdir()
     assert folders.form(folder, 3).images == (60, 9)
     assert folders.digest(folder) == before
+
+
+def test_a_name_may_have_any_bytes(folder: Path) -> None:
+    (folder / "train/ant/05.png").rename(os.fsencode(folder / "train/ant") + b"/\xff.png")
+    assert folders.load(folder, 3)[0][0].shape == (60, 3, SIZE, SIZE)
+    assert len(folders.digest(folder)) == 64
 
 
 def test_names_and_bytes_decide_what_is_made_again(folder: Path) -> None:
@@ -243,7 +269,7 @@ def test_what_is_wrong_is_said(folder: Path, case: str, message: str) -> None:
         ({"file": "mine.npz"}, r"datasets.mine: give a file of arrays or a folder of images, one of both"),
         ({"folder": None}, r"datasets.mine: give a file of arrays or a folder of images, one of both"),
         ({"folder": None, "file": "mine.npz", "channels": 1}, r"datasets.mine: channels is for a folder of images"),
-        ({"channels": 2}, r"datasets.mine.channels: "),
+        ({"channels": 2}, r"datasets.mine: channels is 1 for grey images, or 3, not 2"),
         ({"mean": [0.5], "std": [0.2]}, r"datasets.mine.mean: 1 numbers, but the images have 3 channels"),
     ],
 )
