@@ -179,7 +179,7 @@ def test_hidden_files_are_left_out(folder: Path) -> None:
 
 
 def test_a_name_may_have_any_bytes(folder: Path) -> None:
-    (folder / "train/ant/05.png").rename(os.fsencode(folder / "train/ant") + b"/\xff.png")
+    (folder / "train/ant/05.png").rename(folder / "train/ant" / os.fsdecode(b"\xff.png"))
     assert folders.load(folder, 3)[0][0].shape == (60, 3, SIZE, SIZE)
     assert len(folders.digest(folder)) == 64
 
