@@ -1,7 +1,8 @@
 """Data sets of arrays in one .npz file: x_train, y_train, x_test, y_test. Imports no torch before images are loaded.
 
 Images are uint8 of shape (N, size, size, channels) or (N, channels, size, size), with 1 or 3 channels and a size of at
-least 8. Labels are integers of shape (N,), from 0 without gaps.
+least 8. Labels are integers of shape (N,), from 0 without gaps. Test images are in no order of classes: a study and its
+attacks take the first of them.
 """
 
 import zipfile
@@ -109,4 +110,15 @@ def _classes(path: Path, labels: dict[str, Any], counts: list[int]) -> int:
     strange = sorted({*numpy.unique(labels["y_test"]).tolist()} - {*there})
     if strange:
         raise UserError(f"{path}: y_test has the label {strange[0]}, which no training image has")
+    if _in_blocks(labels["y_test"]):
+        raise UserError(
+            f"{path}: y_test has each class in one block, and the first test images, which a study and its attacks "
+            "take, would be of few classes: shuffle x_test and y_test together, once"
+        )
     return len(there)
+
+
+def _in_blocks(labels: Any) -> bool:
+    """Whether labels are ordered by class, and not by chance: two classes or more, of many images."""
+    classes = len(numpy.unique(labels))
+    return len(labels) > 3 * classes > 3 and numpy.count_nonzero(numpy.diff(labels)) == classes - 1

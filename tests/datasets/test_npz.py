@@ -134,6 +134,18 @@ def test_what_is_wrong_with_an_array_is_said(tmp_path: Path, changes: dict[str, 
         study(tmp_path).dataset("mine")
 
 
+def test_images_in_the_order_of_their_classes_are_refused_where_the_first_are_taken(tmp_path: Path) -> None:
+    """Training images may be so: they are drawn by class, and shuffled. Classes in turns are no such order."""
+    numpy.savez(tmp_path / "mine.npz", **arrays(y_train=numpy.arange(200) // 50, y_test=numpy.arange(30) % 4))
+    assert npz.form(tmp_path / "mine.npz").classes == 4
+    for labels in (numpy.arange(30) // 8, 3 - numpy.arange(30) // 8):
+        numpy.savez(tmp_path / "sorted.npz", **arrays(y_test=labels))
+        with pytest.raises(UserError, match="shuffle x_test and y_test together"):
+            npz.form(tmp_path / "sorted.npz")
+    numpy.savez(tmp_path / "one.npz", **arrays(y_train=numpy.zeros(200, int), y_test=numpy.zeros(30, int)))
+    assert npz.form(tmp_path / "one.npz").classes == 1
+
+
 def test_what_is_wrong_with_the_file_is_said(tmp_path: Path) -> None:
     used, path = study(tmp_path), tmp_path / "mine.npz"
     with pytest.raises(UserError, match=rf"^data set 'mine': there is no file {path} \(datasets.mine.file below"):
