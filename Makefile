@@ -7,12 +7,12 @@ READY := $(VENV)/.installed
 .DEFAULT_GOAL := help
 .PHONY: help setup slurm demo test test-all test-slurm check golden bench lock clean
 
-help:  ## say what there is
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+help:  ## list these commands
+	@sed -n 's/^\([a-z-]*\):.*## /\1@/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "  make %-12s%s\n", $$1, $$2 }'
 
-setup: $(READY)  ## the virtual environment with the pinned requirements
+setup: $(READY)  ## make the virtual environment .venv with the pinned requirements
 
-slurm: $(READY)  ## what `--profile profiles/slurm` needs, pinned, in the environment
+slurm: $(READY)  ## add Snakemake's plug-in for Slurm, which `--profile profiles/slurm` needs, pinned
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-slurm.txt
 
 demo: $(READY)  ## the paper's five tables at toy scale on embedded data, in minutes on two cores
@@ -26,10 +26,10 @@ test: $(READY)  ## every test but those that start Snakemake, kill processes or 
 test-all: $(READY)  ## every test but those on a cluster
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slurm"
 
-test-slurm: $(READY)  ## the tests on a cluster of this machine's own, with Slurm: half an hour
+test-slurm: $(READY)  ## the tests on a Slurm cluster, brought up on this machine: half an hour
 	$(BIN)/python -m pytest -m slurm -rs -v
 
-check: $(READY)  ## formatting, lint, types, the workflow's lint, what is generated (schemas, and readings.md, published.md, study.md, growth.md, scale.md)
+check: $(READY)  ## formatting, lint, types, the workflow's lint, and whether generated files are current
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -42,10 +42,10 @@ check: $(READY)  ## formatting, lint, types, the workflow's lint, what is genera
 	$(BIN)/python -m report scale --check
 	$(BIN)/python -m report schema --check
 
-golden: $(READY)  ## state the digests that decide what is made again, for a commit that changes some
+golden: $(READY)  ## write the digests that decide which results are made again, for a commit that changes some
 	$(BIN)/python -m tests.plan.golden
 
-bench: $(READY)  ## speed beside other libraries and older code, in an environment of its own; docs/performance.md
+bench: $(READY)  ## compare speed with other libraries and older code, in another environment; writes docs/performance.md
 	@test -d $(VENV)-bench || $(PYTHON) -m venv $(VENV)-bench
 	$(VENV)-bench/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(VENV)-bench/bin/pip install --quiet --disable-pip-version-check 'setuptools<81' wheel

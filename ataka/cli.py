@@ -116,7 +116,7 @@ def _parser(*, audit: bool) -> argparse.ArgumentParser:
     """The parser of all verbs; of ``audit``, which lies in another room, it knows the arguments only where asked to."""
     parser = argparse.ArgumentParser(
         prog="python -m ataka",
-        description="The stages of a study, each by hand as Snakemake runs it, and the audit of a network of yours.",
+        description="Run one stage of a study by hand, as Snakemake runs it, or audit a network of yours.",
     )
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
 
@@ -125,7 +125,7 @@ def _parser(*, audit: bool) -> argparse.ArgumentParser:
         added.set_defaults(verb=function)
         if path:
             added.add_argument("path", help=path["path"])
-        added.add_argument("--config", default="{}", metavar="JSON", help="settings to lay over the scale's, as JSON")
+        added.add_argument("--config", default="{}", metavar="JSON", help="settings that replace the scale's, as JSON")
         return added
 
     verb(
@@ -154,17 +154,19 @@ def _parser(*, audit: bool) -> argparse.ArgumentParser:
         "measure a generator's particles on a network: a row of Table 1",
         path="ROOT/particles/.../GENERATOR.csv",
     )
-    audited = verb("audit", _audit, "attack a network of yours: a table's row for it, with health checks, in a folder")
+    audited = verb("audit", _audit, "attack a network of yours: accuracies and health checks in a folder")
     if audit:
         _report_audit().add_arguments(audited)
-    verb("verify", _verify, "check every artifact and cell against its provenance", path="results, or results/SCALE")
-    planned = verb("plan", _plan, "count a target's jobs, time on a device and tapes, and say how far they are")
-    planned.add_argument("target", nargs="?", default="results/all", help="as of snakemake: results/demo/table2.tex")
-    planned.add_argument("--on", metavar="KIND", help="plan for GPUs of a kind, such as h100, not for this machine")
-    planned.add_argument("--devices", metavar="N", type=int, help="the number of devices: jobs that run at once")
+    verb("verify", _verify, "check a results folder against its records", path="results, or results/SCALE")
+    planned = verb("plan", _plan, "estimate a target's jobs, time and tapes, and show its progress")
+    planned.add_argument("target", nargs="?", default="results/all", help="a target of Snakemake; default: results/all")
+    planned.add_argument("--on", metavar="KIND", help="GPUs of a kind, such as h100; default: this machine")
+    planned.add_argument(
+        "--devices", metavar="N", type=int, help="devices that work at once; default: 1 with --on, else this machine's"
+    )
     schema = verb("schema", _schema, "write the JSON schema of config/*.yaml, for editors")
     schema.add_argument("--check", action="store_true", help="only say whether config/schema.json is current")
-    readings = verb("readings", _readings, "write docs/readings.md, the switches that read the paper's open sentences")
+    readings = verb("readings", _readings, "write docs/readings.md, the switches for the paper's open sentences")
     readings.add_argument("--check", action="store_true", help="only say whether docs/readings.md is current")
     return parser
 

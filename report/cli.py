@@ -1,4 +1,4 @@
-"""The command line: python -m report VERB, from cells to tables. Exits 2 on the user's mistakes."""
+"""Make tables and other pages from the measurements below a results folder. A mistake of the user exits with code 2."""
 
 import argparse
 import sys
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def collect(options: argparse.Namespace) -> None:
-    """A table's measurements to {root}/TABLE.csv and {root}/TABLE.choices.csv."""
+    """Collect a table's measurements in {root}/TABLE.csv and {root}/TABLE.choices.csv."""
     from report import collect, page
 
     study = _study(options)
@@ -46,7 +46,7 @@ def collect(options: argparse.Namespace) -> None:
 
 
 def render(options: argparse.Namespace) -> None:
-    """{root}/TABLE.csv to TABLE.tex, TABLE.standalone.tex, TABLE.numbers.tex and TABLE.md; --partial also prints it."""
+    """Render {root}/TABLE.csv as TABLE.tex, .standalone.tex, .numbers.tex and .md; with --partial also print it."""
     from report import render
 
     made = _page(options)
@@ -58,7 +58,7 @@ def render(options: argparse.Namespace) -> None:
 
 
 def show(options: argparse.Namespace) -> None:
-    """Print tables (all of them, where none is named) to the terminal, and where their files lie."""
+    """Print tables (all, where none is named) in the terminal, with the paths of their files."""
     tables, reasons = ([], []) if options.tables else catalogue.every(_study(options))
     _note(reasons)
     for name in options.tables or [table.name for table in tables]:
@@ -76,7 +76,7 @@ def _show(made: "Page") -> None:
 
 
 def cells(options: argparse.Namespace) -> None:
-    """Every cell below {root}/cells to {root}/cells.csv, as it is."""
+    """Copy every cell below {root}/cells into {root}/cells.csv."""
     from report import collect
 
     path, count = collect.write_all(_study(options), options.root)
@@ -91,28 +91,28 @@ def cost(options: argparse.Namespace) -> None:
 
 
 def published(options: argparse.Namespace) -> None:
-    """What can be computed from the published numbers alone, to docs/published.md."""
+    """Write docs/published.md, the arithmetic of the published numbers."""
     from report.paper import published_facts
 
     _generate(published_facts.PAGE, published_facts.page(), "published", "the published numbers give", options)
 
 
 def growth(options: argparse.Namespace) -> None:
-    """How the work grows with images, teachers and students, counted at the paper's scale, to docs/growth.md."""
+    """Write docs/growth.md: how the work grows with images, teachers and students at the paper's scale."""
     from report import growth
 
     _generate(growth.PAGE, growth.page(), "growth", "the code counts", options)
 
 
 def scale(options: argparse.Namespace) -> None:
-    """What the paper's protocol asks of one card, of eight and of a cluster, counted, to docs/scale.md."""
+    """Write docs/scale.md: the time of the paper's protocol on one card, on eight and on a cluster."""
     from report import scale
 
     _generate(scale.PAGE, scale.page(), "scale", "the code counts", options)
 
 
 def schema(options: argparse.Namespace) -> None:
-    """The JSON schema of a table's YAML, for editors, to report/paper/tables/schema.json."""
+    """Write the JSON schema of a table's YAML, for editors, to report/paper/tables/schema.json."""
     _generate(catalogue.SCHEMA, catalogue.schema(), "schema", "the code defines", options)
 
 
@@ -127,7 +127,7 @@ def _generate(path: Path, text: str, verb: str, origin: str, options: argparse.N
 
 
 def union(options: argparse.Namespace) -> None:
-    """Each network's worst case over all attacks, image by image, to {root}/union.csv."""
+    """Write each network's worst case over all attacks, image by image, to {root}/union.csv."""
     from report import union
 
     study = _study(options)
@@ -137,7 +137,7 @@ def union(options: argparse.Namespace) -> None:
 
 
 def claims(options: argparse.Namespace) -> None:
-    """Verdicts on the paper's claims to {root}/claims.csv, claims.tex and claims.md."""
+    """Write verdicts on the paper's claims to {root}/claims.csv, claims.tex and claims.md."""
     from report.claims import claims_page, judge, sentences
 
     study, every = _study(options), sentences.load()
@@ -149,7 +149,7 @@ def claims(options: argparse.Namespace) -> None:
 
 
 def html(options: argparse.Namespace) -> None:
-    """Everything on one page, {root}/report.html: tables beside the published numbers, provenance, curves, claims."""
+    """Write everything on one page, {root}/report.html: tables, published numbers, provenance, curves, claims."""
     from report.html import build
 
     path, notes = build.write(_study(options), options.root, partial=options.partial)
@@ -158,7 +158,7 @@ def html(options: argparse.Namespace) -> None:
 
 
 def booklet(options: argparse.Namespace) -> None:
-    """All tables of a scale as one PDF, {root}/tables.pdf, from their .tex files; needs pdflatex."""
+    """Typeset all tables of a scale as one PDF, {root}/tables.pdf, from their .tex files; needs pdflatex."""
     from report import booklet
 
     path, notes = booklet.write(_study(options), options.root)
@@ -167,7 +167,7 @@ def booklet(options: argparse.Namespace) -> None:
 
 
 def study(options: argparse.Namespace) -> None:
-    """Write docs/study.md and the tables' pages from docs/study/, after taking in the results below ROOT."""
+    """Write docs/study.md and its tables from docs/study/; with --root keep the results below ROOT first."""
     from report.study import alike, files, take, texts
 
     if options.root and not options.check:
@@ -189,7 +189,7 @@ def picture(options: argparse.Namespace) -> None:
 
 
 def gallery(options: argparse.Namespace) -> None:
-    """The scale's pictures with their captions on one page, {root}/pictures.md."""
+    """Write the scale's pictures with their captions on one page, {root}/pictures.md."""
     print(f"written: {pictures.write_page(_study(options), options.root)}")
 
 
@@ -249,16 +249,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m report", description=__doc__)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for verb in VERBS:
-        described = str(verb.__doc__).rstrip(".")
+        described = str(verb.__doc__).rstrip(".").replace("{root}", "ROOT")
         sub = verbs.add_parser(verb.__name__, help=described, description=described)
         sub.set_defaults(verb=verb)
         if verb in (study, published, growth, scale, schema):
-            sub.add_argument("--check", action="store_true", help="only say whether it is current")
+            sub.add_argument("--check", action="store_true", help="only say whether the file is current")
         if verb in (published, growth, scale, schema):
             continue
         known = ", ".join(catalogue.names())
         if verb is show:
-            sub.add_argument("tables", metavar="TABLE", nargs="*", help=f"of: {known}, or one of the scale's own")
+            sub.add_argument("tables", metavar="TABLE", nargs="*", help=f"one of: {known}, or of the scale's own")
         elif verb in (collect, render):
             sub.add_argument("table", metavar="TABLE", help=f"one of: {known}, or of the scale's own")
         elif verb is picture:
@@ -267,7 +267,7 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument(
                 "--partial",
                 action="store_true",
-                help="use whatever valid measurements exist now; files are called *.partial.*",
+                help="use the valid measurements that exist now; the files are called *.partial.*",
             )
         if verb in (render, show):
             sub.add_argument(
@@ -275,12 +275,12 @@ def _parser() -> argparse.ArgumentParser:
                 action="store_true",
                 help="show the paper's numbers beside the measured ones; files are called TABLE.published.*",
             )
-        sub.add_argument("--config", default="{}", metavar="JSON", help="settings laid over the scale's")
+        sub.add_argument("--config", default="{}", metavar="JSON", help="settings that replace the scale's, as JSON")
         if verb is verify:
-            sub.add_argument("path", help="results, with all its scales, or results/SCALE")
+            sub.add_argument("path", help="results (every scale), or results/SCALE")
             continue
         if verb is study:
-            sub.add_argument("--root", help="results, results/demo, ...: also keep what is measured there")
+            sub.add_argument("--root", help="a results folder whose measurements are kept first")
             continue
-        sub.add_argument("--root", default="results", help="results (the default), results/demo, ...: names the scale")
+        sub.add_argument("--root", default="results", help="the results folder; default: results")
     return parser

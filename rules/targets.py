@@ -39,18 +39,18 @@ def refuse_unknown(scales: Scales, workflow: "Workflow") -> None:
 
 def menu(scales: Scales) -> str:
     """The targets that a newcomer may want, a line each."""
-    smaller = [root for root in scales.roots if root != "results"]
     return "\n".join(
         [
             "Name a target:",
-            *(f"  {root}/all: every table at the scale {root.removeprefix('results/')}" for root in smaller),
-            f"  results/TABLE.tex, or results/SCALE/TABLE.tex: one table, of {', '.join(scales.tables)}",
-            "  results/SCALE/claims.md, union.csv, cells.csv: verdicts on the paper's claims, worst cases, every cell",
-            "  results/SCALE/pictures.md, or results/SCALE/pictures/NAME.svg: every picture, or one of "
-            f"{', '.join(pictures.names())}",
-            "  results/SCALE/tables.pdf: every table as a PDF",
-            "  results/SCALE/report.html: all of it on one page, with provenance and training curves",
-            f"  one file: {plan.forms('results/SCALE')}",
+            *(f"  {root}/all: every table at the scale {plan.scale_of(root)}" for root in scales.roots),
+            f"  ROOT/TABLE.tex: one table, of {', '.join(scales.tables)}",
+            "  ROOT/claims.md, ROOT/union.csv, ROOT/cells.csv: verdicts on the paper's claims, worst cases, every cell",
+            "  ROOT/pictures.md: every picture",
+            f"  ROOT/pictures/NAME.svg: one picture, of {', '.join(pictures.names())}",
+            "  ROOT/tables.pdf: every table as a PDF",
+            "  ROOT/report.html: everything on one page, with provenance and training curves",
+            f"  one artifact: {plan.forms().removeprefix('such are ')}",
+            f"ROOT is a results folder: {', '.join(scales.roots)}",
         ]
     )
 

@@ -36,21 +36,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("network", metavar="NETWORK", help="a file, timm/NAME or package.module:function; see below")
     add("--arch", help="the network whose weights the file holds: resnet18, wrn28-10, timm/NAME, yourmodule, ...")
-    add("--dataset", help="the data set whose test images are attacked: cifar10, cifar100, digits (needs no download)")
-    add("--attacks", nargs="+", metavar="ATTACK", help="columns of the study's tables; default: one of each kind")
-    add("--images", type=int, metavar="N", help="attack the first N test images; default: as the scale says")
+    add("--dataset", help="the data set of the test images: cifar10, cifar100, digits (needs no download)")
+    add(
+        "--attacks",
+        nargs="+",
+        metavar="ATTACK",
+        help="attacks by their names in the scale's settings; default: the tables', one of each kind",
+    )
+    add(
+        "--images", type=int, metavar="N", help="the first N test images are attacked; default: as many as at the scale"
+    )
     add("--eps", help="the l_inf budget, such as 8/255; default: the scale's")
     add(
         "--scale",
-        help=f"whose settings the attacks have; default: that of --against or of the run, else {DEFAULT_SCALE}",
+        help=f"the scale of the attacks' settings; default: that of --against or of the run, else {DEFAULT_SCALE}",
     )
-    add("--seed", type=int, default=0, help="decides random starts, as a row's seed does; default: 0")
-    add("--weights", metavar="KEY", help="the weights that are meant in a file that holds several")
-    add("--mean", type=float, nargs="+", help="the normalisation that the network's own code applies, a channel each")
-    add("--std", type=float, nargs="+", help="its deviation")
-    add("--name", help="what the network is called; default: from its file")
-    add("--out", metavar="FOLDER", help="where the audit is written, and resumes; default: audits/NAME")
-    add("--against", metavar="RESULTS", help="compare with the rows of a study, as results/demo, on the same images")
+    add("--seed", type=int, default=0, help="the seed of random starts, as of a table's row; default: 0")
+    add("--weights", metavar="KEY", help="the key of the weights, in a file with several sets")
+    add("--mean", type=float, nargs="+", help="the mean by which the network's own code normalises, a number a channel")
+    add("--std", type=float, nargs="+", help="the deviation of that normalisation, a number a channel")
+    add("--name", help="the network's name in the audit; default: from the file")
+    add("--out", metavar="FOLDER", help="the folder of the audit; default: audits/NAME")
+    add(
+        "--against",
+        metavar="RESULTS",
+        help="a results folder, such as results/demo, with whose rows to compare on the same images",
+    )
     add("--save-images", action="store_true", help="keep the adversarial images, in FOLDER/images")
     add("--device", choices=("auto", "cpu", "cuda"), help="default: the scale's, a GPU if there is one")
     add("--threads", type=int, metavar="N", help="torch's threads; default: the scale's, or as many as there are cores")

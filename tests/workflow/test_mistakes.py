@@ -129,7 +129,7 @@ def test_a_misspelt_target_says_what_is_wrong(refused: dict[str, Answer], mistak
 def test_without_a_target_there_is_a_menu(refused: dict[str, Answer]) -> None:
     assert refused["none"].code == 0, refused["none"].text
     assert "Name a target:" in refused["none"].text
-    for target in ("results/demo/all", "results/SCALE/TABLE.tex", "table4-fog", "union.csv"):
+    for target in ("results/demo/all", "results/all", "ROOT/TABLE.tex", "table4-fog", "union.csv"):
         assert target in refused["none"].text
     assert "Nothing to be done" not in refused["none"].text
 
