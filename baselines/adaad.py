@@ -62,8 +62,7 @@ class Options(inner.Options):
         30.0,
         id="E3",
         sentence=inner.SENTENCE,
-        values="AdaIAD's temperature of the teacher's divergence: the script's default, which the README leaves alone; "
-        "IAD's own is 1",
+        values="AdaIAD's temperature of the teacher's divergence: the script's default; IAD's own is 1",
         gt=0,
     )
     beta: Annotated[float, Field(ge=0)] = 0.1

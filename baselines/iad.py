@@ -47,7 +47,7 @@ class Options(inner.Options):
         "I",
         id="E3",
         sentence=inner.SENTENCE,
-        values={"I": "IAD-I, of robust teachers alone", "II": "IAD-II, with a standard teacher"},
+        values={"I": "IAD-I, of robust teachers alone", "II": "IAD-II, with a standard teacher too"},
     )
     beta: Annotated[float, Field(ge=0)] = 0.1
     begin: Share = "60/200"
@@ -61,15 +61,18 @@ class Options(inner.Options):
         id="E3",
         sentence=inner.SENTENCE,
         values={
-            "whole": "the teacher's term as it is, as the code",
-            "trusted": "times the trust in the teacher, as the paper",
+            "whole": "the teacher's term as it is, as in the code",
+            "trusted": "the term times the trust in the teacher, as in the paper",
         },
     )
     introspection: Introspection = reading(
         "live",
         id="E3",
         sentence=inner.SENTENCE,
-        values={"live": "the student's own target is differentiated too, as the code", "detached": "it is a constant"},
+        values={
+            "live": "the student's own target is differentiated too, as in the code",
+            "detached": "the target is a constant",
+        },
     )
     batchnorm: BatchNorm = inner.batchnorm("train")
 

@@ -34,7 +34,10 @@ def batchnorm(default: BatchNorm) -> Any:
         default,
         id="A12",
         sentence=SENTENCE,
-        values={"train": "the attack uses and moves batch statistics", "eval": "it uses the running ones"},
+        values={
+            "train": "the attack uses batch statistics and moves the running ones",
+            "eval": "the attack uses running statistics",
+        },
     )
 
 

@@ -48,8 +48,8 @@ class Options(inner.Options, Amalgamation):
         id="H2",
         sentence="deploying our four amalgamation methods over en-RSLAD (instead of a typical averaging ...)",
         values={
-            "clean": "the weights come from the teachers on x, where RSLAD takes its labels",
-            "adversarial": "for the loss they come from the teachers on the student's x'",
+            "clean": "the weights come from the teachers' outputs on x, as RSLAD's labels do",
+            "adversarial": "the weights of the loss come from the teachers' outputs on the student's x'",
         },
     )
     batchnorm: BatchNorm = inner.batchnorm("eval")

@@ -48,7 +48,10 @@ class Options(aa_parts.CutOptions):
         "standard",
         id="F3",
         sentence="AutoAttack (AA)",
-        values={"standard": "APGD-CE, APGD-T, FAB-T, Square", "shortened": "the same cut short, for smoke runs"},
+        values={
+            "standard": "APGD-CE, APGD-T, FAB-T, Square",
+            "shortened": "the same components cut short, for smoke runs",
+        },
     )
 
 

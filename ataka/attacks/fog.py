@@ -64,9 +64,11 @@ class Options(AttackOptions):
         id="F2",
         sentence=SENTENCE,
         values={
-            "batch": "the fields of a chunk together, as in the authors' code: an image's fog then has a part of the "
-            "contrast, and the result depends on the chunk",
-            "image": "the field of each image by itself: at equal strength a much stronger attack than the authors'",
+            "batch": "the fields of a chunk are normalised together, as in the authors' code: the fog of an image "
+            "then has a "
+            "part of the contrast, and the result depends on the chunk",
+            "image": "the field of each image is normalised alone: at equal strength a much stronger attack than the "
+            "authors'",
         },
     )
     target: Target = reading(

@@ -61,8 +61,10 @@ class Options(Pull):
         sentence="they are fed into teachers, yielding respective logic vectors",
         values={
             "train_adv": "the logits of the teachers' own update, in train mode",
-            "eval_adv": "those of a forward of its own in eval mode, before the update",
-            "updated": "the same after this step's update of the teachers (C11: the order of updates is left open)",
+            "eval_adv": "the logits of a separate forward in eval mode, before the update",
+            "updated": "the logits of a forward in eval mode after this step's update of the teachers (C11: the paper "
+            "leaves the "
+            "order of updates open)",
         },
     )
     target: Literal["detached", "live"] = reading(
@@ -71,7 +73,8 @@ class Options(Pull):
         sentence="the teachers' loss function is the conventional cross-entropy function",
         values={
             "detached": "z^T (p^T) is a constant: the student's loss trains the student alone",
-            "live": "the student's loss reaches the teachers too (needs online: true, as a tape's have been trained)",
+            "live": "the student's loss reaches the teachers too (needs online: true, as a tape's teachers are "
+            "trained already)",
         },
     )
 

@@ -35,7 +35,7 @@ class Options(Pull):
         "particle",
         id="D1",
         sentence="feed the students with distinct adversarial examples",
-        values={"particle": "student i sees x'_i", "clean": "all see x, as AT-AKA's student does"},
+        values={"particle": "student i sees x'_i", "clean": "all students see x, as AT-AKA's student does"},
     )
 
     @field_validator("amalgamation")

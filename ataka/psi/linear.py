@@ -21,8 +21,9 @@ class Options:
         1e-12,
         id="C6",
         sentence="lambda_i = L_CE(p^{T_i}, y) / sum_j L_CE(p^{T_j}, y)",
-        values="the least that a cross-entropy counts in eq. 5, so that teachers that are all certain, 0/0 as printed, "
-        "weigh the same",
+        values="the lower bound of a cross-entropy in eq. 5: where all cross-entropies are 0, eq. 5 is 0/0 as "
+        "printed, and the "
+        "teachers weigh the same",
     )
 
 

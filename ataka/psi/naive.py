@@ -24,7 +24,7 @@ class Options:
         sentence="psi({z^{T_i}}) = z^{T_k}, where k = argmax_j L_CE(p^{T_j}, y)",
         values={
             "hardest": "the teacher of the highest cross-entropy, as printed; the first of equals",
-            "easiest": "the one of the lowest, as KDCL-Naive; the first of equals",
+            "easiest": "the teacher of the lowest cross-entropy, as in KDCL-Naive; the first of equals",
         },
     )
 

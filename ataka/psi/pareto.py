@@ -31,16 +31,18 @@ class Options:
         sentence="lambda* = min_lambda ||p^S - sum_i lambda_i p^{T_i}||^2",
         values={
             "image": "each image has its own lambda",
-            "batch": "one lambda for all: the outputs are averaged over the batch before their distance is taken, as "
-            "AE-KD does (with a cap on lambda, which eq. 7 has not)",
-            "mean_distance": "one lambda for all, of the least squared distance on average over the batch",
+            "batch": "one lambda for all images, of the distance of the outputs averaged over the batch, as in AE-KD "
+            "(whose cap "
+            "on lambda eq. 7 lacks)",
+            "mean_distance": "one lambda for all images, of the least mean squared distance over the batch",
         },
     )
     ridge: Annotated[float, Field(ge=0)] = reading(
         1e-8,
         id="C8",
         sentence="lambda* = min_lambda ||p^S - sum_i lambda_i p^{T_i}||^2",
-        values="a pull towards equal weights, which decides where teachers agree and the minimum is not unique",
+        values="the strength of a pull towards equal weights, which decides where teachers agree and the minimum is "
+        "not unique",
     )
 
 

@@ -14,7 +14,7 @@ class Data(Settings):
         5000,
         id="C1",
         sentence="alpha is greedily tuned and the best result in terms of accuracy is reported",
-        values="training images that are held out, to choose alpha on",
+        values="the number of training images that are held out for choosing alpha",
         ge=1,
     )
     test: int | None = Field(None, ge=1, description="the first so many images of the official test set")

@@ -40,7 +40,7 @@ class Generator(Settings):
         sentence="we use uniform prior distribution in our experiments",
         values={
             "true": "the start is clamped to [0, 1] before the first gradient",
-            "false": "the networks see the start as it was drawn, and the first projection follows the first step",
+            "false": "the networks see the start as drawn, and the first projection follows the first step",
         },
     )
     update: Literal["sign", "raw", "normalised"] = reading(
@@ -49,10 +49,12 @@ class Generator(Settings):
         sentence="x'_{t+1} = pi_C(x'_t + eta phi(x'_t)), eta = 0.003",
         values={
             "sign": "the sign of phi, so that 20 steps of 0.003 are PGD_TRADES'; eta is in units of [0, 1]",
-            "raw": "phi itself, the gradient of a sum over the batch: with this eta most pixels hardly move. eta is in "
-            "units of [0, 1] a unit of phi, which has nats a unit of [0, 1]",
-            "normalised": "phi over its largest pixel in the image: a step is 0.003 somewhere and less elsewhere. eta "
-            "is the largest pixel's step in units of [0, 1]",
+            "raw": "phi itself, the gradient of a sum over the batch: with this eta most pixels hardly move. phi is "
+            "in nats "
+            "per unit of [0, 1], and eta times phi in units of [0, 1]",
+            "normalised": "phi divided by the largest pixel of |phi| in the image: that pixel moves by eta, in units "
+            "of "
+            "[0, 1], and the others by less",
         },
     )
     bandwidth: Annotated[float, Field(gt=0)] | Literal["median"] = reading(
@@ -76,7 +78,7 @@ class Generator(Settings):
         sentence="phi(x) = sum_j [k(x'_j, x) grad L(f_{T_i}(x'_j), y) gamma/n grad k(x'_j, x)]",
         values={
             "repulsion": "1/n on the second term only, as printed",
-            "both": "1/n on both, as Liu and Wang and ALD-Regularization have it",
+            "both": "1/n on both terms, as in Liu and Wang's algorithm and in ALD-Regularization",
         },
     )
     repulsion: Literal["away", "towards"] = reading(
@@ -85,7 +87,8 @@ class Generator(Settings):
         sentence="the second term behaves as a repulsive force",
         values={
             "away": "a '+' where eq. 2 prints no sign [A4], and the gradient by x'_j: particles repel each other",
-            "towards": "a '-', or the gradient by x: they attract each other; without effect where the kernel is the "
+            "towards": "a '-', or the gradient by x: particles attract each other; without effect where the kernel is "
+            "the "
             "identity",
         },
     )
@@ -94,9 +97,9 @@ class Generator(Settings):
         id="A8",
         sentence="grad_{x'_j} L(f_{T_i}(x'_j), y)",
         values={
-            "sum": "of the loss summed over the batch: an image's gradient is its own, whatever is in its batch",
-            "mean": "of the batch's mean loss: the first term divided by the number of images. Signs are the same, "
-            "so without effect on PGD, and on signed steps where the kernel is the identity",
+            "sum": "the loss is summed over the batch: the gradient of an image does not depend on the batch",
+            "mean": "the loss is averaged over the batch: the first term is divided by the number of images. Signs are "
+            "the same, so PGD does not change, nor do signed steps where the kernel is the identity",
         },
     )
     interact: Literal["image", "batch"] = reading(
@@ -105,8 +108,9 @@ class Generator(Settings):
         sentence="the empirical distribution of these samples tends to that of adversarial samples for x",
         values={
             "image": "x'_1 to x'_n are the particles of one image",
-            "batch": "those of all images of a batch; n is then their number N, in 1/n and in the median heuristic, "
-            "whose median is over all their pairs. With one_over_n: both, phi is (K grad L + grad K) / N, as in "
+            "batch": "they are the particles of all images of a batch. n is then their number N in 1/n and in the "
+            "median "
+            "heuristic, whose median is over all pairs. With one_over_n: both, phi is (K grad L + grad K) / N, as in "
             "ALD-Regularization's code",
         },
     )
@@ -125,8 +129,8 @@ class Generator(Settings):
         id="A12",
         sentence="(the mode of batch normalisation while generating is not stated)",
         values={
-            "eval": "running statistics, which generating leaves alone",
-            "train": "the batch's statistics; each step of generating moves the running ones",
+            "eval": "running statistics, which generating does not change",
+            "train": "the statistics of the batch; each step of generating moves the running statistics",
         },
     )
     channels: tuple[Literal["train_adv", "eval_adv", "updated"], ...] = Field(
@@ -137,8 +141,8 @@ class Generator(Settings):
         id="G10",
         sentence="we feed each of these distinct samples into distinct teacher models",
         values={
-            "fixed": "x'_i to teacher i, whose gradient made it",
-            "shuffled": "the particles of each step are dealt out at random",
+            "fixed": "teacher i gets x'_i, which its gradient made",
+            "shuffled": "each step assigns the particles to the teachers at random",
         },
     )
 

@@ -96,15 +96,15 @@ class Method(Settings):
         "probabilities",
         id="E1",
         sentence="we deploy an ensemble model with the same number of sub-models",
-        values={"probabilities": "the mean of the members' probabilities", "logits": "the mean of their logits"},
+        values={"probabilities": "the mean of the members' probabilities", "logits": "the mean of the members' logits"},
     )
     attacked: Literal["average", "member"] = reading(
         "average",
         id="E1",
         sentence="we deploy an ensemble model with the same number of sub-models",
         values={
-            "average": "attacks see what is evaluated: the average, end to end",
-            "member": "they see the first member alone, and what they make is shown to the average",
+            "average": "attacks see the evaluated network: the average, end to end",
+            "member": "attacks see the first member alone, and the average is evaluated on the resulting images",
         },
     )
     average_of: str | None = Field(None, description="the method whose members are averaged here, trained for it")
@@ -126,8 +126,9 @@ class Method(Settings):
         neutral={},
         id="E3",
         sentence="for the benchmark methods we follow their original settings",
-        values="the network, by the paper's name, of a frozen teacher, by the part that it plays, where this isn't the "
-        "data set's network of teachers: the clean teacher of MTARD's paper is a ResNet-56",
+        values="networks of frozen teachers that differ from the data set's network of teachers, as the paper's name "
+        "by "
+        "the teacher's part: the clean teacher of MTARD's paper is a ResNet-56",
     )
     ensemble: Ensemble | None = Field(None, description="the teachers, for a student of AT-AKA")
     online: bool = Field(False, description="train beside the teachers instead of replaying their tape")

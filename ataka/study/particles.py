@@ -28,6 +28,6 @@ class Particles(Settings):
         100,
         id="B2",
         sentence="we randomly pick a sample in CIFAR-10 dataset",
-        values="the first so many test images, each a row; the first alone is printed as well",
+        values="the number of test images, from the first on, each a row; the first image is printed alone as well",
         ge=1,
     )

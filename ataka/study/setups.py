@@ -34,7 +34,7 @@ class Precision(Settings):
         sentence="(the precision of the computations is not stated)",
         values={
             "float32": "adversarial images of a training come from gradients in float32",
-            "bfloat16": "gradients under autocast, some of whose signs are others",
+            "bfloat16": "gradients under autocast, a few of which have another sign",
         },
         neutral="float32",
     )
@@ -67,7 +67,8 @@ class Setup(Settings):
         sentence="momentum 0.9 and weight-decay 2e-4",
         values={
             "all": "every parameter, as the authors of TRADES, MART, ARD, IAD and RSLAD do",
-            "weights": "those of convolutions and linear layers, as Madry et al. do: neither biases nor normalisation",
+            "weights": "the weights of convolutions and linear layers, as Madry et al. do: no biases and no "
+            "normalisation",
         },
     )
     augmentation: Literal["crop-flip", "none"] = reading(
@@ -83,7 +84,8 @@ class Setup(Settings):
         ...,
         id="G1",
         sentence="the learning rate is divided by 10 at the 200-th, 250-th and 270-th epoch",
-        values="how many epochs are completed when the rate drops; one less reads 'as that epoch begins'",
+        values="the rate drops after so many completed epochs; milestones less by 1 let the rate drop as those epochs "
+        "begin",
     )
     images: Literal["rest", "all"] = reading(
         "rest",
@@ -92,7 +94,8 @@ class Setup(Settings):
         sentence="alpha is greedily tuned and the best result in terms of accuracy is reported",
         values={
             "rest": "training leaves out the validation images",
-            "all": "it sees them too, as the authors' scripts do: only where nothing is chosen on them",
+            "all": "training sees the validation images too, as in the authors' scripts; nothing may then be chosen "
+            "on them",
         },
     )
     initialisation: Literal["network", "torch", "fan-in"] = reading(
@@ -101,7 +104,7 @@ class Setup(Settings):
         id="G8",
         sentence="WideResNet-34-10 for CIFAR-10 and WideResNet-70-16 for CIFAR-100",
         values={
-            "network": "the weights are drawn as the network's file says: wide ResNets as TRADES draws them",
+            "network": "the weights are drawn as in the network's file: wide ResNets as TRADES draws them",
             "torch": "torch's default for every convolution and linear layer, as in RSLAD's file of the WRN-70-16",
             "fan-in": "normal, of variance 1 / fan-in, cut at two deviations; zero logits, as DeepMind's WRN-70-16",
         },
@@ -150,8 +153,9 @@ class Setup(Settings):
         id="G5",
         sentence="(which epoch's network is reported is not stated)",
         values={
-            "last": "that of the last epoch",
-            "best": "that of the epoch which withstood the probe's PGD on most validation images, the first of equals",
+            "last": "the network of the last epoch",
+            "best": "the network of the epoch that withstood the probe's PGD on most validation images, the first of "
+            "equals",
         },
     )
     probe: Probe | None = Field(Probe(), description="looks for catastrophic overfitting; null: nobody looks")

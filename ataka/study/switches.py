@@ -24,11 +24,11 @@ _GROUPS: dict[str, type[Settings]] = {
 }
 _HEAD = """# Readings
 
-The paper leaves these sentences open. Each has a switch; the default, in force where nothing else is said, stands
-first. A variant in `config/methods.yaml` (`like:` another method) reads one of them otherwise under a path of its own,
-and `report/paper/tables/readings.yaml` measures the alternatives beside the defaults. A switch that several methods
-share stands once, under the first of them that uses it. [protocol.md](protocol.md) lists the questions that have no
-switch. This page is generated: `python -m ataka readings`.
+The paper leaves the sentences on this page open. Each sentence has a switch, with the default first, in bold. A variant
+in `config/methods.yaml` (`like:` another method) reads a sentence otherwise, with results in a folder of its own. The
+table `report/paper/tables/readings.yaml` compares the alternatives with the defaults. A switch that several methods
+share stands once, under the first such method. [protocol.md](protocol.md) lists the questions without a switch. This
+page is generated: `.venv/bin/python -m ataka readings`.
 """
 
 
