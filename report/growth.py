@@ -48,26 +48,26 @@ def students(study: Study, amalgamations: Sequence[str], alphas: int, archs: Seq
 def _head() -> Iterator[str]:
     yield "# How the cost grows"
     yield ""
-    yield "Counted by `ataka/plan/work.py` at the paper's scale, not measured: multiply-accumulates (10^15) of"
-    yield "one seed on CIFAR-10. This page is generated: `python -m report growth`."
+    yield "Multiply-accumulates (10^15) of one seed on CIFAR-10 at the paper's scale, counted by `ataka/plan/work.py`,"
+    yield "not measured. This page is generated: `.venv/bin/python -m report growth`."
     yield ""
 
 
 def _images() -> Iterator[str]:
-    yield "**Training images.** Recording three teachers, and one ResNet-18 student of their tape."
+    yield "**Training images.** Recording of three teachers, and training of one ResNet-18 student on their tape."
     yield ""
     yield from _table("images", (9_000, 22_500, 45_000), lambda count: {"data": {"train": count}})
 
 
 def _teachers() -> Iterator[str]:
-    yield "**Teachers.** The same for n of them."
+    yield "**Teachers.** The same for n teachers and 45,000 images."
     yield ""
     yield from _table("n", (1, 2, 3, 4), lambda count: {"methods": {METHOD: {"ensemble": {"n": count}}}})
 
 
 def _table(name: str, values: Sequence[int], overrides: Any) -> Iterator[str]:
     """A row for each of ``values``, with the work relative to the first."""
-    yield from (f"| {name} | recording | times | tape (GB) | a student |", "|---:|---:|---:|---:|---:|")
+    yield from (f"| {name} | recording | relative | tape (GB) | a student |", "|---:|---:|---:|---:|---:|")
     first = 0.0
     for value in values:
         study = config.load(overrides=overrides(value))
@@ -80,7 +80,8 @@ def _table(name: str, values: Sequence[int], overrides: Any) -> Iterator[str]:
 def _students() -> Iterator[str]:
     study = config.load()
     recorded = work(study, [tape(study)])
-    yield "**Amalgamations, alphas and students.** With the tape the teachers train once; online, beside each student."
+    yield "**Amalgamations, alphas and students.** With the tape the teachers train once; online they train with each"
+    yield "student."
     yield ""
     yield "| amalgamations | alphas | networks | students | with the tape | online | online / tape |"
     yield "|---:|---:|---:|---:|---:|---:|---:|"

@@ -84,9 +84,9 @@ def load_rslad(path: Path = RSLAD) -> Rows:
 _INTRODUCTION = """\
 # The published numbers under arithmetic
 
-Made by `python -m report published` from [report/paper/published/](../report/paper/published), checked by `make check`:
-every number below is computed from what was printed. It is arithmetic and judges nobody: what explains a number is not
-said here. [health.md](health.md) has the checks that our own numbers pass through.
+`.venv/bin/python -m report published` made this page from [report/paper/published/](../report/paper/published), and
+`make check` compares. Every number below is computed from the printed numbers. This arithmetic explains nothing and
+judges nobody. [health.md](health.md) has the checks of our own numbers.
 
 `paper_tables.csv` holds the paper's Tables 1 to 5 (arXiv 2405.13324), recovered from its text; `rslad_paper.csv` the
 best checkpoints in the tables of the RSLAD paper (Zi et al., ICCV 2021; read from its table images at
@@ -198,7 +198,8 @@ def _offset(table2: Rows, rslad: Rows) -> Fact:
         f"data set and architecture: {fmean(every):+.2f} ± {stdev(every):.2f} (mean and sample standard deviation), "
         f"from {min(every):+.2f} to {max(every):+.2f}; {within} of {len(every)} lie within {low:+.2f} to {high:+.2f}. "
         f"The Natural rows' {len(natural)} numbers differ by at most {max(map(abs, natural)):.2f}. "
-        "The table has the means over data sets and architectures.",
+        f"Each number of the table is a mean over {len(every) // len(baselines) // len(ATTACKS)} pairs of data set and "
+        "architecture.",
         table,
     )
 
