@@ -318,7 +318,7 @@ def test_notes_and_titles_hold_the_latex_that_labels_may(nasty: Page) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_nasty_labels_compile(nasty: Page, engine: str) -> None:
-    _, standalone, _ = render.write(nasty)
+    _, standalone, *_ = render.write(nasty)
     compiled(standalone, engine)
 
 
@@ -347,7 +347,7 @@ def test_what_latex_would_not_set_is_refused_when_a_table_is_read(key: str, text
 def test_it_compiles_on_one_page_within_the_margins(
     tmp_path: Path, settings: dict[str, Any], options: dict[str, Any], engine: str
 ) -> None:
-    _, standalone, _ = render.write(build(tmp_path, studies.study(settings), **options))
+    _, standalone, *_ = render.write(build(tmp_path, studies.study(settings), **options))
     compiled(standalone, engine)
 
 

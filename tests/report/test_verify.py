@@ -22,7 +22,7 @@ from ataka.files.records import read_json, read_rows, sealed, write_json, write_
 from ataka.plan import commands, digests
 from ataka.plan.digests import code_digest
 from ataka.study import config, layers
-from report import verify
+from report import render, verify
 from report.cli import main as report
 from report.verify.walk import roots
 from tests.small import CELLS, DATA, MADE, ROOT, RUNS, TAPE, A, D, the
@@ -51,7 +51,7 @@ def found(root: Path, small_settings: dict[str, Any]) -> Verify:
     return Verify(root, small_settings)
 
 
-CONCLUDED = 15
+CONCLUDED = 17
 """The CSVs and pages of two tables, the claims', every cell's, and the union's."""
 
 
@@ -490,10 +490,10 @@ def test_a_draft_that_is_no_table_is_a_note(root: Path, found: Verify, tmp_path:
 
 
 def test_a_partial_table_can_not_pass_for_the_whole(root: Path, found: Verify) -> None:
-    for suffix in (".csv", ".tex", ".md"):
+    for suffix in (".csv", *render.SUFFIXES):
         (root / f"table2.partial{suffix}").rename(root / f"table2{suffix}")
     problems = found().problems
-    assert [line.partition(" ")[0] for line in problems] == [f"{root}/table2.md", f"{root}/table2.tex"]
+    assert sorted(line.partition(" ")[0] for line in problems) == sorted(f"{root}/table2{s}" for s in render.SUFFIXES)
 
 
 def test_changed_code_is_a_note(found: Verify, monkeypatch: pytest.MonkeyPatch) -> None:
