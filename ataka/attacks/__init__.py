@@ -1,15 +1,15 @@
-"""Attacks: one file an attack. It says everything of itself, and is found by its name.
+"""Attacks: one file an attack. The file says everything about the attack, and is found by its name.
 
 A *kind* of attack is a module here, or a module anywhere on the Python path called by its dotted name. It defines
 
 ``attack``   ``(model, x, y, *, ...) -> x_adv``, a pure function decorated with ``checked``. Images are float32 in
-             [0,1], NCHW; labels int64; budgets in pixel units (8/255 is 0.03137...). It leaves the network as it was
-             (``attack_mode``), calls the network with the images as its first argument, asks only
-             ``torch.autograd.grad(loss, x)``, and takes its random numbers as it is told. ``checked`` refuses logits
-             and gradients that are not finite
+             [0,1], NCHW; labels int64; budgets in pixel units (8/255 is 0.03137...). The attack leaves the network
+             unchanged (``attack_mode``), calls the network with the images as the first argument, takes no
+             derivative but ``torch.autograd.grad(loss, x)``, and draws only from the ``generator``, ``start`` or
+             ``seed`` that its caller gives. ``checked`` refuses logits and gradients that are not finite
 ``Options``  the keys of its entry in a YAML, which ``attack`` takes by name: a subclass of ``AttackOptions``
 
-and, where there is more to say,
+and any of these names:
 
 ``LABEL``              its name in print; without one, the module's name
 ``sentence(options)``  its sentence below a table: names of options in braces, and ``{heading}``, stand for what they

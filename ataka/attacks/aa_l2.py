@@ -62,7 +62,9 @@ def attack_chunk(
     keep: Callable[[Point], None] = aa_parts.ignore,
     **cuts: Unpack[aa_parts.Cuts],
 ) -> Tensor:
-    """AutoAttack's images within ``radius`` of x, chunk ``index``; ``point`` and ``keep`` as in ``aa``.
+    """AutoAttack's images (B,C,H,W) within ``radius`` of x (B,C,H,W), with labels y (B,), for chunk ``index``.
+
+    ``radius`` is an l_2 distance over all pixels in [0,1]; ``point`` and ``keep`` are as in ``aa``.
 
     Raises UserError when no AutoAttack is installed, for fewer than 4 classes, for images of fewer than 5 rows or
     columns, and for a setting that the version does not have; ValueError for a radius that is not above 0.

@@ -89,7 +89,9 @@ def attack_chunk(
     keep: Callable[[Point], None] = aa_parts.ignore,
     **cuts: Unpack[aa_parts.Cuts],
 ) -> Tensor:
-    """The images of AutoAttack plus for x, chunk ``index``; ``point`` and ``keep`` as in ``aa``.
+    """The images (B,C,H,W) of AutoAttack plus for x (B,C,H,W) with labels y (B,), for chunk ``index``.
+
+    ``eps`` is in pixel units of [0,1]; ``point`` and ``keep`` are as in ``aa``.
 
     Raises UserError when no AutoAttack is installed, for fewer than 4 classes, and for a setting that the version does
     not have.

@@ -82,7 +82,9 @@ def attack_chunk(
     point: Point | None = None,
     keep: Callable[[Point], None] = aa_parts.ignore,
 ) -> Tensor:
-    """APGD's images for x, chunk ``index``; ``point`` and ``keep`` as in ``aa``.
+    """APGD's images (B,C,H,W) for x (B,C,H,W) with labels y (B,), for chunk ``index``.
+
+    ``eps`` is in pixel units of [0,1]; ``point`` and ``keep`` are as in ``aa``.
 
     Images that it doesn't fool, or that were misclassified to begin with, come back clean. Raises UserError when no
     AutoAttack is installed and for fewer classes than the loss needs, ValueError for an unknown loss.

@@ -36,7 +36,7 @@ def forwards(_options: Options) -> float:
 
 @checked()
 def attack(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """``x`` itself."""
+    """The images x (B,C,H,W) themselves, detached."""
     return x.detach()
 
 

@@ -68,7 +68,9 @@ def attack(
     start: Tensor | None = None,
     clamp_start: bool = True,
 ) -> Tensor:
-    """``ascent.climb`` on ``margin_loss(confidence)``, ``confidence`` in logits; the rest as there.
+    """Images (B,C,H,W) that ``ascent.climb`` makes of x (B,C,H,W) with labels y (B,) by ``margin_loss(confidence)``.
+
+    ``confidence`` is a difference of logits; the other arguments are those of ``ascent.climb``.
 
     Raises ValueError for a negative confidence, and where ``ascent.climb`` does.
     """

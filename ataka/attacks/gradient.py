@@ -11,7 +11,10 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def summed_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """Cross-entropy summed over the batch (A8); a mean would divide each image's gradient by B."""
+    """Cross-entropy of logits (B,C) and labels y (B,), summed over the batch (A8): a scalar.
+
+    A mean would divide the gradient of each image by B.
+    """
     return F.cross_entropy(logits, y, reduction="sum")
 
 

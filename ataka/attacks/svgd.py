@@ -87,7 +87,10 @@ def _felt(k: Tensor, n: int) -> Tensor:
 
 
 def coupled(k: Tensor) -> dict[tuple[int, int], int]:
-    """Pairs i != j whose kernel is not exactly 0, and for how many images it is not; waits for the device."""
+    """The pairs i != j whose kernel in k (n,n,B) is not 0 for some image, each with the number of these images.
+
+    The call waits for the device.
+    """
     counts = (k != 0).sum(-1).tolist()
     return {(i, j): n for i, row in enumerate(counts) for j, n in enumerate(row) if i != j and n}
 

@@ -44,5 +44,5 @@ class Split:
 
 
 def to_unit(images: Tensor) -> Tensor:
-    """uint8 images as float32 in [0, 1]."""
+    """uint8 images of any shape, such as (B,C,H,W), as float32 in [0, 1] of the same shape."""
     return images.to(torch.float32).div_(255)

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def stratified(labels: Tensor, count: int, source: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Indices of ``count`` images with each class's share kept (largest remainders), and of the rest, ascending."""
+    """Indices (count,) of ``count`` images out of labels (N,), and those of the others (N - count,), both ascending.
+
+    Each class keeps its share, by the method of largest remainders.
+    """
     classes, sizes = torch.unique(labels, return_counts=True)
     shares = sizes.double() * count / len(labels)
     quota = shares.floor().long()

@@ -49,7 +49,7 @@ def load_into(network: nn.Module, path: Path) -> None:
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Give a network the weights that were read from ``path``; UserError if they are another network's."""
+    """Load ``tensors``, which were read from ``path``, into ``network``. UserError if they fit another network."""
     try:
         network.load_state_dict(tensors, strict=True)
     except RuntimeError as error:

@@ -54,7 +54,7 @@ def normalised_as_cifar10(
 
 
 def as_saved(network: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
-    """``network``, behind a normalisation if one is among the ``tensors`` that it is to be filled with."""
+    """``network``; where its weights ``tensors`` hold a mean and a deviation, with that normalisation before it."""
     if MEAN not in tensors or MEAN in network.state_dict():
         return network
     return normalised(network, *(tensors[name].flatten().tolist() for name in (MEAN, STD)))

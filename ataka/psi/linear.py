@@ -39,8 +39,10 @@ def linear_weights(teacher_logits: Tensor, labels: Tensor, floor: float = 1e-12)
 
 
 def amalgamate(teachers: Tensor, labels: Tensor, student: Tensor | None, options: Options) -> Tensor:
+    """Eq. 5's target: logits (B,C) of teachers' logits (n,B,C) and labels (B,). ``student`` is not used."""
     return linear(teachers, labels, options.floor)
 
 
 def weights(teachers: Tensor, labels: Tensor, student: Tensor | None, options: Options) -> Tensor:
+    """Eq. 5's lambda (n,B), whose sum over teachers is 1. Arguments as in ``amalgamate``."""
     return linear_weights(teachers, labels, options.floor)

@@ -42,10 +42,11 @@ def teacher(teacher_logits: Tensor, labels: Tensor, follow: Followed = "hardest"
 
 
 def amalgamate(teachers: Tensor, labels: Tensor, student: Tensor | None, options: Options) -> Tensor:
+    """Eq. 4's target: logits (B,C) of teachers' logits (n,B,C) and labels (B,). ``student`` is not used."""
     return naive(teachers, labels, options.follow)
 
 
 def weights(teachers: Tensor, labels: Tensor, student: Tensor | None, options: Options) -> Tensor:
-    """1 for the teacher that is followed."""
+    """Lambda (n,B): 1 for the teacher that an image follows, 0 for the others. Arguments as in ``amalgamate``."""
     followed = teacher(teachers, labels, options.follow)
     return functional.one_hot(followed, len(teachers)).T.to(teachers.dtype)

@@ -102,10 +102,12 @@ def _face_minima(quadratic: Tensor, linear_term: Tensor) -> Tensor:
 
 
 def amalgamate(teachers: Tensor, labels: Tensor, student: Tensor | None, options: Options) -> Tensor:
+    """Eq. 7's target: probabilities (B,C) of the teachers' (n,B,C) and the student's (B,C). ``labels`` are not used."""
     assert student is not None
     return pareto(teachers, student, options.ridge, options.weights_per)[0]
 
 
 def weights(teachers: Tensor, labels: Tensor, student: Tensor | None, options: Options) -> Tensor:
+    """Eq. 7's lambda (n,B), whose sum over teachers is 1. Arguments as in ``amalgamate``."""
     assert student is not None
     return pareto(teachers, student, options.ridge, options.weights_per)[1].T

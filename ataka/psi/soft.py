@@ -36,8 +36,10 @@ def soft_weights(teacher_logits: Tensor, labels: Tensor, beta: float = 1.0) -> T
 
 
 def amalgamate(teachers: Tensor, labels: Tensor, student: Tensor | None, options: Options) -> Tensor:
+    """Eq. 6's target: logits (B,C) of teachers' logits (n,B,C) and labels (B,). ``student`` is not used."""
     return soft(teachers, labels, options.beta)
 
 
 def weights(teachers: Tensor, labels: Tensor, student: Tensor | None, options: Options) -> Tensor:
+    """Eq. 6's lambda (n,B), whose sum over teachers is 1. Arguments as in ``amalgamate``."""
     return soft_weights(teachers, labels, options.beta)
