@@ -4,8 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
+# An environment with our requirements, and with what old packages are built by.
+define environment
+	@test -d $(1) || $(PYTHON) -m venv $(1)
+	$(1)/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(1)/bin/pip install --quiet --disable-pip-version-check 'setuptools<81' wheel
+endef
+
 .DEFAULT_GOAL := help
-.PHONY: help setup slurm demo test test-all test-slurm check golden bench lock clean
+.PHONY: help setup slurm demo test test-all test-slurm check golden bench peers lock clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1@/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "  make %-12s%s\n", $$1, $$2 }'
@@ -41,16 +48,23 @@ check: $(READY)  ## formatting, lint, types, the workflow's lint, and whether ge
 	$(BIN)/python -m report growth --check
 	$(BIN)/python -m report scale --check
 	$(BIN)/python -m report schema --check
+	$(BIN)/python -m bench.peers --check
 
 golden: $(READY)  ## write the digests that decide which results are made again, for a commit that changes some
 	$(BIN)/python -m tests.plan.golden
 
 bench: $(READY)  ## compare speed with other libraries and older code, in another environment; writes docs/performance.md
-	@test -d $(VENV)-bench || $(PYTHON) -m venv $(VENV)-bench
-	$(VENV)-bench/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
-	$(VENV)-bench/bin/pip install --quiet --disable-pip-version-check 'setuptools<81' wheel
+	$(call environment,$(VENV)-bench)
 	$(VENV)-bench/bin/pip install --quiet --disable-pip-version-check --no-build-isolation -r bench/requirements.txt
 	$(VENV)-bench/bin/python -m bench
+
+peers: $(READY)  ## compare our cells with the calls of other libraries, in another environment; writes docs/peers.md
+	$(BIN)/snakemake --cores 2 results/pocket/runs/cifar10/resnet10-w16/en-sat/seed0/member0/model.safetensors
+	$(call environment,$(VENV)-peers)
+	$(VENV)-peers/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -r bench/peers/requirements.txt
+	@: torchattacks brings an older robustbench along, which overwrites the real one
+	$(VENV)-peers/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall robustbench -c bench/peers/requirements.txt
+	$(VENV)-peers/bin/python -m bench.peers $(PEERS)
 
 lock: $(READY)  ## resolve requirements.in for every supported Python into requirements.txt, with hashes
 	$(BIN)/pip install --quiet uv
