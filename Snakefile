@@ -23,6 +23,7 @@ from rules.resources import RuleResources
 from rules.retries import Retries
 from rules.rollback import Rollback
 from rules.scales import Scales
+from rules.shards import Shards
 from rules.overrides import settings_of
 from rules.targets import menu, refuse_unknown
 from rules.unrecorded import Unrecorded
@@ -30,7 +31,7 @@ from rules.unrecorded import Unrecorded
 scales = Scales(settings_of(workflow.config_settings))
 params, retries, rollback = RuleParams(scales), Retries(workflow), Rollback()
 unrecorded = Unrecorded(scales, params, workflow)
-inputs = RuleInputs(scales, unrecorded)
+inputs, shards = RuleInputs(scales, unrecorded), Shards(scales, workflow)
 resources = RuleResources(scales, retries, workflow)
 
 
@@ -43,6 +44,7 @@ wildcard_constraints:
     seed=r"0|[1-9]\d*",
     part=r"(/(member\d+|alpha[\d.]+))?",
     attack=r"[^/]+",
+    shard=r"[1-9]\d*of[1-9]\d*",
     generator=r"[^/]+",
 
 

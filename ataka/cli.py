@@ -147,7 +147,14 @@ def _parser(*, audit: bool) -> argparse.ArgumentParser:
         "choose alpha among its candidates",
         path="ROOT/runs/DATASET/ARCH/METHOD/choice.json",
     )
-    verb("evaluate", _evaluate, "attack a network: one number of a table", path="ROOT/cells/.../ATTACK.csv")
+    verb(
+        "shard",
+        _shard,
+        "attack a network on some chunks of the test images, for one number of a table",
+        path="ROOT/cells/.../ATTACK.1of3.safetensors",
+    )
+    evaluated = verb("evaluate", _evaluate, "attack a network: one number of a table", path="ROOT/cells/.../ATTACK.csv")
+    evaluated.add_argument("--shards", nargs="*", default=(), metavar="PATH", help="join the cell from these shards")
     verb(
         "particles",
         _particles,
@@ -216,8 +223,12 @@ def _select(given: argparse.Namespace) -> None:
     _stage("select")(study, root, node)
 
 
+def _shard(given: argparse.Namespace) -> None:
+    _stage("shard")(*_node(given, plan.Shard))
+
+
 def _evaluate(given: argparse.Namespace) -> None:
-    _stage("evaluate")(*_node(given, plan.Cell))
+    _stage("evaluate")(*_node(given, plan.Cell), given.shards)
 
 
 def _particles(given: argparse.Namespace) -> None:

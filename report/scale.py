@@ -89,6 +89,8 @@ def _rules() -> Iterator[list[str]]:
     half = seconds_of(jobs_of(EVERYTHING, half=True), devices.card(study_of(half=True), card))
     for rule in jobs.ARTIFACTS:
         names = [name for name, job in every.items() if job.rule == rule]
+        if not names:  # no scale shards its cells unless it is told to
+            continue
         tape = sum(every[name].tape_bytes for name in names) / 1e9
         days = [f"{sum(seconds[name] for name in names) / DAY:,.2f}" for seconds in (plain, half)]
         longest = duration(max(plain[name] for name in names))

@@ -2,6 +2,7 @@
 
 scales.py        the study of each results folder; the artifact or table that wildcards name
 inputs.py        the files that a rule reads
+shards.py        the shards of a cell, whose number is no reason to make a cell again
 params.py        the digests that make it run again
 unrecorded.py    files whose making Snakemake did not record, compared by their own record
 resources.py     what its jobs ask of the machine

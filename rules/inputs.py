@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from ataka import plan
-from ataka.plan import Cell, Node, Particles, Run, Tape
+from ataka.plan import Cell, Node, Particles, Run, Shard, Tape
 from report import evidence, pictures, union
 from report.claims import sentences
 from report.sources import Source
@@ -46,10 +46,10 @@ class RuleInputs:
     def network(self, wildcards: Wildcards) -> str:
         """The network that is attacked or measured; a misspelt attack is refused here, before its network trains."""
         study, node = self._scales.study(wildcards), node_of(wildcards)
-        assert isinstance(node, Cell | Particles)
+        assert isinstance(node, Cell | Shard | Particles)
         plan.require_known(study, node)
         self._scales.settings(wildcards, node)
-        self._unrecorded.check("evaluate" if isinstance(node, Cell) else "particles", wildcards)
+        self._unrecorded.check("particles" if isinstance(node, Particles) else "evaluate", wildcards)
         return str(node.run.model(wildcards.root))
 
     @mistakes_stop()

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ataka.plan import Cell
+from ataka import plan
+from ataka.plan import Cell, Shard
 from ataka.study import Stage
 from ataka.study.resources import Limits
 from rules.mistakes import mistakes_stop
@@ -50,9 +51,11 @@ class RuleResources:
 
     def group(self, wildcards: Wildcards) -> str | None:
         """The group of an evaluation; none without `--group-components`, and for a long one."""
-        asked = self._scales.study(wildcards).resources["evaluate"]
+        study, cell = self._scales.study(wildcards), node_of(wildcards)
+        assert isinstance(cell, Cell)
         many = self._workflow.group_settings.group_components.get(GROUP, 1) > 1
-        return GROUP if many and self._of_stage("evaluate", wildcards) == asked.light else None
+        light = self._of_stage("evaluate", wildcards) == study.resources["evaluate"].light
+        return GROUP if many and light and not plan.shards_of(study, cell) else None
 
     def _limits(self, stage: Stage, wildcards: Wildcards, attempt: int) -> Limits:
         return _LAST_WORDS if self._retries.in_vain(stage, wildcards, attempt) else self._of_stage(stage, wildcards)
@@ -61,6 +64,10 @@ class RuleResources:
         study = self._scales.study(wildcards)
         if stage != "evaluate":
             return study.resources[stage].limits()
-        cell = node_of(wildcards)
-        assert isinstance(cell, Cell)
-        return study.resources[stage].limits(study.attack(cell.attack).forwards)
+        node = node_of(wildcards)
+        assert isinstance(node, Cell | Shard)
+        asked = study.resources[stage]
+        if isinstance(node, Cell) and plan.shards_of(study, node):
+            return asked.light or asked.limits()  # what attacks are left to do has been done
+        limits = asked.limits(study.attack(node.attack).forwards)
+        return limits.shared(node.of) if isinstance(node, Shard) else limits

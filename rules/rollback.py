@@ -130,7 +130,8 @@ def _made(job: "Job") -> bool:
 def _places(job: "Job") -> list[tuple[Path, Path]]:
     """Each file that the job makes, and the path that keeps the previous file meanwhile."""
     root, places = job.wildcards.root, []
-    for output in map(Path, job.output):
+    lasting = [Path(output) for output in job.output if output not in job.temp_output]  # a shard ends with its cell
+    for output in lasting:
         for path in (output, *(output.with_name(name) for name in _BESIDE.get(output.name, ()))):
             places.append((path, Path(root, plan.BEFORE, path.relative_to(root))))
     return places

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from ataka import plan
 from ataka.errors import UserError
-from ataka.plan import Cell, Node, Particles, Run, Tape
+from ataka.plan import Cell, Node, Particles, Run, Shard, Tape
 from ataka.study import Stage, Study, config
 from ataka.study.config import HOME
 from report import catalogue, pictures
@@ -30,6 +30,7 @@ class Wildcards(Protocol):
     seed: str
     part: str
     attack: str
+    shard: str
     generator: str
     table: str
     picture: str
@@ -81,7 +82,7 @@ class Scales:
 
     def settings(self, wildcards: Wildcards, node: Node) -> str:
         """The digest of an artifact's settings; UserError if the study has no such artifact."""
-        place = wildcards.root, node
+        place = wildcards.root, node.cell if isinstance(node, Shard) else node
         if place not in self._digests:  # a cell's rule asks, and so do the rules of all tables that hold the cell
             self._digests[place] = plan.digest(plan.settings_of(self.study(wildcards), node))
         return self._digests[place]
@@ -113,6 +114,8 @@ def node_of(wildcards: Wildcards) -> Node:
     network = wildcards.dataset, wildcards.arch, wildcards.method, int(wildcards.seed)
     if hasattr(wildcards, "generator"):
         return Particles(*network, wildcards.generator)
+    if hasattr(wildcards, "shard"):
+        return Shard(*network, wildcards.attack, *map(int, wildcards.shard.split("of")))
     if hasattr(wildcards, "attack"):
         return Cell(*network, wildcards.attack)
     return Run(*network, wildcards.part.removeprefix("/"))

@@ -94,7 +94,11 @@ def _recorded(stage: Stage, path: Path) -> dict[str, Any]:
     if stage == "prepare":
         with safe_open(path, "np") as file:
             return {"settings": plan.digest(json.loads(file.metadata()["about"])["settings"])}
-    if stage in ("evaluate", "particles"):
+    if stage == "evaluate" and path.suffix == ".safetensors":
+        with safe_open(path, "np") as file:
+            content: dict[str, Any] = json.loads(json.loads(file.metadata()["about"])["content"])["identity"]
+        names = {"settings": "settings", "code": "code"}
+    elif stage in ("evaluate", "particles"):
         content, names = read_rows(path)[0], _MEASURED
     elif stage == "record":
         run = path.with_name("run.json")  # a tape that shares another's teachers has none

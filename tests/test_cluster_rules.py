@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from ataka.files.records import write_json, write_rows
+from ataka.files.resume import State, States
 from ataka.machine import attempts, slurm
+from ataka.machine.progress import Progress
 from ataka.study import config
+from ataka.study.resources import Limits
 from rules import orphans
 from rules.resources import GROUP, RuleResources
 from rules.retries import MOST_SILENT, Retries
@@ -115,12 +118,15 @@ def test_the_last_words_of_what_was_not_made_are_printed_at_the_end(capsys: pyte
 
 
 class Scales:
+    def __init__(self, **overrides: Any) -> None:
+        self._study = config.load("paper", overrides)
+
     def study(self, wildcards: Any) -> Any:
-        return config.load("paper")
+        return self._study
 
 
-def resources(workflow: Workflow) -> RuleResources:
-    return RuleResources(Scales(), Retries(workflow), workflow)  # type: ignore[arg-type]
+def resources(workflow: Workflow, **overrides: Any) -> RuleResources:
+    return RuleResources(Scales(**overrides), Retries(workflow), workflow)  # type: ignore[arg-type]
 
 
 def of_attack(name: str) -> Any:
@@ -137,6 +143,22 @@ def test_light_attacks_ask_for_less_and_alone_are_grouped() -> None:
     assert [asked.group(cell) for cell in (*light, *heavy)] == [None] * 5
     workflow.group_settings.group_components[GROUP] = 8
     assert [asked.group(cell) for cell in (*light, *heavy)] == [GROUP] * 3 + [None] * 2
+
+
+def test_a_shard_asks_for_its_share_of_the_time_and_the_job_that_joins_them_for_little() -> None:
+    asked = resources(Workflow([]), shards={"aa": 8, "fog": 8})
+    cell, shard = of_attack("aa"), SimpleNamespace(**{**vars(of_attack("aa")), "shard": "2of8"})
+    for wildcards in (cell, shard):
+        vars(wildcards).update(root="results", dataset="cifar10", arch="resnet18")
+    minutes, memory = asked.runtime("evaluate"), asked.mem_mb("evaluate")
+    assert (minutes(shard, 1), memory(shard, 1)) == (180, 16000)
+    assert (minutes(cell, 1), memory(cell, 1)) == (minutes(of_attack("pgd"), 1), memory(of_attack("pgd"), 1))
+    assert asked.gpu("evaluate")(shard, 1) == asked.gpu("evaluate")(cell, 1) == 1  # a cell states its device
+
+
+@pytest.mark.parametrize(("runtime", "jobs", "share"), [(1440, 7, 206), (60, 8, 15), (10, 3, 10), (600, 1, 600)])
+def test_a_share_of_the_time_is_rounded_up_and_never_shorter_than_a_start(runtime: int, jobs: int, share: int) -> None:
+    assert Limits(mem_mb=5, runtime=runtime).shared(jobs) == Limits(mem_mb=5, runtime=share)
 
 
 def test_no_job_of_the_papers_scale_asks_for_more_than_a_day() -> None:
@@ -213,6 +235,9 @@ class Params:
 
 def record(stage: str, path: Path, settings: str, code: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".safetensors" and stage == "evaluate":
+        States(path.parent, {"settings": settings, "code": code}, {}, Progress.silent()).write(path, State("", {}, {}))
+        return
     if stage in ("evaluate", "particles"):
         write_rows(path, [{"config_sha256": settings, "code_sha256": code}])
         return
@@ -229,15 +254,17 @@ STAGES: dict[Any, Any] = {
     "select": SimpleNamespace(**NAMES),
     "evaluate": CELL,
     "particles": SimpleNamespace(**NAMES, generator="svgd"),
+    "a shard": SimpleNamespace(**NAMES, attack="aa", shard="2of3"),
 }
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("name", STAGES)
 @pytest.mark.parametrize(("settings", "code"), [("settings", "code"), ("other", "code"), ("settings", "other")])
 def test_a_file_without_snakemakes_record_is_made_again_only_under_other_settings_or_code(
-    stage: Any, settings: str, code: str
+    name: str, settings: str, code: str
 ) -> None:
-    wildcards, workflow = STAGES[stage], Workflow([])
+    stage: Any = "evaluate" if name == "a shard" else name
+    wildcards, workflow = STAGES[name], Workflow([])
     path = output_of(stage, wildcards)
     record(stage, path, settings, code)
     check = Unrecorded(Scales(), Params(), workflow).check  # type: ignore[arg-type]

@@ -65,7 +65,7 @@ def root(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.fixture
 def snakemake(root: Path) -> Any:
     outputs = [str(root / "cells" / name) for name in NAMES]
-    job = SimpleNamespace(output=outputs, wildcards=SimpleNamespace(root=str(root)))
+    job = SimpleNamespace(output=outputs, temp_output=set(), wildcards=SimpleNamespace(root=str(root)))
     persistence = Persistence(dict.fromkeys(outputs, "as first made"))
     dag = SimpleNamespace(needrun_jobs=lambda: [job])
     return SimpleNamespace(dag=dag, persistence=persistence, is_main_process=True)
@@ -74,7 +74,10 @@ def snakemake(root: Path) -> Any:
 def test_jobs_of_an_outer_workflow_are_left_to_it(root: Path, snakemake: Any) -> None:
     outer = root / "outer.txt"
     outer.write_text("theirs")
-    jobs = [SimpleNamespace(output=[str(outer)], wildcards=SimpleNamespace()), *snakemake.dag.needrun_jobs()]
+    jobs = [
+        SimpleNamespace(output=[str(outer)], temp_output=set(), wildcards=SimpleNamespace()),
+        *snakemake.dag.needrun_jobs(),
+    ]
     snakemake.dag.needrun_jobs = lambda: jobs
     write(root, "before")
     rollback = Rollback()
@@ -237,7 +240,8 @@ def test_one_file_that_can_not_be_put_back_costs_no_other(
     (root / "runs").mkdir()
     (root / "runs/choice.json").write_text("old")
     write(root, "old")
-    other = SimpleNamespace(output=[str(root / "runs/choice.json")], wildcards=SimpleNamespace(root=str(root)))
+    wildcards = SimpleNamespace(root=str(root))
+    other = SimpleNamespace(output=[str(root / "runs/choice.json")], temp_output=set(), wildcards=wildcards)
     jobs = [other, *snakemake.dag.needrun_jobs()]
     snakemake.dag.needrun_jobs = lambda: jobs
     snakemake.persistence.records[other.output[0]] = "as first made"
@@ -253,3 +257,16 @@ def test_one_file_that_can_not_be_put_back_costs_no_other(
     (root / "runs").unlink()
     Rollback().recover(snakemake, [str(root)])
     assert read(root) == whole("old") | {"runs/choice.json": "old"}
+
+
+def test_a_temporary_output_is_not_restored(root: Path, snakemake: Any) -> None:
+    """A shard: after a good end it is gone, though its job made it."""
+    write(root, "old")
+    (job,) = snakemake.dag.needrun_jobs()
+    job.temp_output = {*job.output}
+    rollback = Rollback()
+    rollback.begin(snakemake)
+    for name in NAMES:
+        (root / "cells" / name).unlink()
+    rollback.settle(snakemake)
+    assert read(root) == {}

@@ -161,7 +161,7 @@ class States:
             if not path.exists():
                 continue
             try:
-                content, tensors = _read(path)
+                content, tensors = read(path)
             except (Unusable, ValueError, KeyError) as error:
                 self._say(f"WARNING: {path} is damaged and not used ({getattr(error, 'problem', error)})")
                 continue
@@ -193,6 +193,10 @@ class States:
             self._write(f"; the work goes on, but if interrupted, {self.outlook}")
             self._due = time.monotonic() + pause(time.monotonic() - began)
 
+    def write(self, path: Path, state: State) -> None:
+        """Write ``state``, in which the job ends, as its output ``path``; UserError if the disk can't take it."""
+        _save(path, self._copy(state.where, state.tensors, state.facts))
+
     def _copy(self, where: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> _Held:
         """A checkpoint that stays as it is while the job works on."""
         content = {
@@ -216,7 +220,7 @@ class States:
             return
         path = self._paths()[(self._number + 1) % 2]
         try:
-            save_tensors(path, held.tensors, {"content": held.content, "sha256": _digest(held.content, held.tensors)})
+            _save(path, held)
         except UserError as error:
             if not self._failed:
                 self._say(f"WARNING: {held.where} can't be kept: {error}{otherwise}")
@@ -229,7 +233,11 @@ def _copied(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _save(path: Path, held: _Held) -> None:
+    save_tensors(path, held.tensors, {"content": held.content, "sha256": _digest(held.content, held.tensors)})
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Content and tensors; Unusable, ValueError or KeyError if the file differs from the written file."""
     tensors, about = load_tensors(path), load_about(path)
     if about["sha256"] != _digest(about["content"], tensors):

@@ -1,9 +1,9 @@
 """The artifacts of a study: the path of each, its sources, and the settings and code that decide its bytes.
 
-Four kinds of artifact have a name of their own: a `Tape` (the teachers' recorded logits), a `Run` (one training), a
-`Cell` (one number of a table) and `Particles` (the measurements behind Table 1). Each knows its path below the results
-folder and its settings; Snakemake watches the SHA-256 of those settings, and a table compares that digest before it
-takes a cell in.
+Five kinds of artifact have a name of their own: a `Tape` (the teachers' recorded logits), a `Run` (one training), a
+`Cell` (one number of a table), a `Shard` (some chunks of a cell), and `Particles` (the measurements behind Table 1).
+Each knows its path below the results folder and its settings; Snakemake watches the SHA-256 of those settings, and a
+table compares that digest before it takes a cell in.
 """
 
 from ataka.plan.artifacts import (
@@ -14,6 +14,7 @@ from ataka.plan.artifacts import (
     OtherName,
     Particles,
     Run,
+    Shard,
     Tape,
     data_file,
     file_of,
@@ -50,6 +51,7 @@ from ataka.plan.settings import (
     settings_of,
     tape_settings,
 )
+from ataka.plan.sharding import shards_of
 from ataka.plan.work import Work, selection_work, tape_bytes, work_of
 
 __all__ = [
@@ -60,6 +62,7 @@ __all__ = [
     "OtherName",
     "Particles",
     "Run",
+    "Shard",
     "Tape",
     "Work",
     "all_readings",
@@ -91,6 +94,7 @@ __all__ = [
     "selection_settings",
     "selection_work",
     "settings_of",
+    "shards_of",
     "source_of",
     "tape_bytes",
     "tape_code",

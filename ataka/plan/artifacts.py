@@ -1,7 +1,8 @@
-"""The four kinds of artifact, where each lies below a results folder, and from a path back to the artifact."""
+"""The kinds of artifact, where each lies below a results folder, and from a path back to the artifact."""
 
 import re
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,40 @@ class Cell:
         return Run(self.dataset, self.arch, self.method, self.seed)
 
 
-Node = Tape | Run | Cell | Particles
+@dataclass(frozen=True)
+class Shard:
+    """Some chunks of a cell's attack, predicted by a job of their own: the ``index``-th, from 1, ``of`` so many.
+
+    A shard lies beside its cell until the cell is joined from all of them.
+    """
+
+    dataset: str
+    arch: str
+    method: str
+    seed: int
+    attack: str
+    index: int
+    of: int
+
+    def file(self, root: str | Path) -> Path:
+        return self.cell.csv(root).with_name(f"{self.attack}.{self.index}of{self.of}.safetensors")
+
+    def images(self, count: int, chunk: int) -> range:
+        """The shard's places among ``count`` images: whole chunks of ``chunk`` images, but for a short last one."""
+        chunks = ceil(count / chunk)
+        first, end = (place * chunks // self.of * chunk for place in (self.index - 1, self.index))
+        return range(first, min(end, count))
+
+    @property
+    def cell(self) -> Cell:
+        return Cell(self.dataset, self.arch, self.method, self.seed, self.attack)
+
+    @property
+    def run(self) -> Run:
+        return self.cell.run
+
+
+Node = Tape | Run | Cell | Shard | Particles
 
 
 def root_of(scale: str) -> str:
@@ -120,6 +154,8 @@ def file_of(node: Node, root: str | Path) -> Path:
     """The file that an artifact is named by."""
     if isinstance(node, Tape):
         return node.manifest(root)
+    if isinstance(node, Shard):
+        return node.file(root)
     return node.model(root) if isinstance(node, Run) else node.csv(root)
 
 
@@ -137,6 +173,13 @@ _PATTERNS = (
     (
         Cell,
         re.compile(rf"cells/(?P<dataset>[^/]+)/{_ARCH}/(?P<method>[^/]+)/{_SEED}/(?P<attack>[^/]+)\.csv"),
+    ),
+    (
+        Shard,
+        re.compile(
+            rf"cells/(?P<dataset>[^/]+)/{_ARCH}/(?P<method>[^/]+)/{_SEED}/(?P<attack>[^/]+)\."
+            r"(?P<index>[1-9]\d{0,3})of(?P<of>[1-9]\d{0,3})\.safetensors"
+        ),
     ),
     (
         Particles,
@@ -167,7 +210,7 @@ def parse(path: str | Path) -> tuple[str, Node]:
         if match:
             fields: dict[str, Any] = {name: value or "" for name, value in match.groupdict().items()}
             root = fields.pop("root")
-            node = kind(**fields | {"seed": int(fields["seed"])})
+            node = kind(**fields | {name: int(fields[name]) for name in ("seed", "index", "of") if name in fields})
             if text == file_of(_plain(node), root).as_posix():
                 return root, node
             raise OtherName(f"'{text}' is another name of {file_of(_plain(node), root)}: use that one")

@@ -1,7 +1,7 @@
 """The modules whose code decides an artifact's bytes."""
 
 from ataka import models
-from ataka.plan.artifacts import Cell, Node, Run, Tape
+from ataka.plan.artifacts import Cell, Node, Run, Shard, Tape
 from ataka.plan.code import code_digest
 from ataka.plan.lineage import frozen_teachers
 from ataka.study import Study, config
@@ -62,4 +62,4 @@ def code_of(study: Study, node: Node) -> tuple[str, ...]:
         return tape_code(study, node)
     if isinstance(node, Run):
         return run_code(study, node)
-    return attack_code(study, node.attack) if isinstance(node, Cell) else ("ataka.particles",)
+    return attack_code(study, node.attack) if isinstance(node, Cell | Shard) else ("ataka.particles",)

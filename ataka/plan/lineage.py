@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from ataka import models
 from ataka.errors import UserError, few, nearest
-from ataka.plan.artifacts import Cell, Node, Particles, Run, Tape, file_of
+from ataka.plan.artifacts import Cell, Node, Particles, Run, Shard, Tape, file_of
+from ataka.plan.sharding import require_shard
 from ataka.study import Checkpoint, Ensemble, Method, Study
 from ataka.study.networks import check_images
 
@@ -151,6 +152,8 @@ def require_known(study: Study, node: Node) -> None:
                 f"{tested}"
             )
     method = study.method(node.method)
+    if isinstance(node, Shard):
+        require_shard(study, node)
     if not isinstance(node, Run) or not node.part:
         return
     if node.alpha is not None and not (tuned(method) and node.alpha <= 1):
@@ -163,7 +166,7 @@ def require_known(study: Study, node: Node) -> None:
 
 def needs(study: Study, node: Node) -> list[Tape | Run]:
     """The artifacts that ``node`` is made from."""
-    if isinstance(node, Cell | Particles):
+    if isinstance(node, Cell | Shard | Particles):
         return [node.run]
     if isinstance(node, Tape):
         source = source_of(study, node)

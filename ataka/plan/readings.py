@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from ataka.plan.artifacts import Cell, Node, Particles, Run, Tape
+from ataka.plan.artifacts import Cell, Node, Particles, Run, Shard, Tape
 from ataka.plan.lineage import ensemble_of, together, tuned
 from ataka.study import Study, config
 from ataka.study.fields import readings_of
@@ -81,7 +81,7 @@ def _used_by(study: Study, nodes: Sequence[Node]) -> tuple[Study, set[str]]:
     setups = {ensemble.setup for ensemble in ensembles} | {one.setup for one in methods.values() if one.objective}
     generators = {ensemble.generator for ensemble in ensembles} | {one.generator for one in methods.values()}
     generators |= {node.generator for node in nodes if isinstance(node, Particles)}
-    attacks = {node.attack for node in nodes if isinstance(node, Cell)}
+    attacks = {node.attack for node in nodes if isinstance(node, Cell | Shard)}
     wanted: dict[str, Collection[str | None]] = {
         "methods": set(methods),
         "setups": setups,

@@ -9,7 +9,7 @@ from typing import Any
 from ataka.errors import UserError, nearest
 from ataka.files import formats
 from ataka.files.disk import sha256
-from ataka.plan.artifacts import Cell, Node, Particles, Run, Tape
+from ataka.plan.artifacts import Cell, Node, Particles, Run, Shard, Tape
 from ataka.plan.lineage import (
     checkpoint,
     ensemble_name,
@@ -197,4 +197,6 @@ def settings_of(study: Study, node: Node) -> dict[str, Any]:
         return tape_settings(study, node)
     if isinstance(node, Run):
         return run_settings(study, node)
+    if isinstance(node, Shard):
+        return cell_settings(study, node.cell)
     return cell_settings(study, node) if isinstance(node, Cell) else particles_settings(study, node)

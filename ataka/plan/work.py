@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from math import ceil
 from typing import Literal, NamedTuple
 
-from ataka.plan.artifacts import Cell, Node, Particles, Run, Tape
+from ataka.plan.artifacts import Cell, Node, Particles, Run, Shard, Tape
 from ataka.plan.lineage import candidates, ensemble_of, frozen_teachers, members, source_of, trained_on, tuned
+from ataka.plan.sharding import images_of, shards_of, tested
 from ataka.study import AttackEntry, Ensemble, Setup, Study, config
 from ataka.study.fields import number
 
@@ -43,9 +44,12 @@ class Work(NamedTuple):
 
 def work_of(study: Study, node: Node) -> list[Work]:
     """The passes of the job that makes ``node``; none where it only joins or adopts other artifacts."""
-    if isinstance(node, Cell):
+    if isinstance(node, Cell | Shard):
         attack, n = study.attack(node.attack), study.method(node.method).members
-        images = attack.images or study.data.test or study.dataset(node.dataset).specification.images[1]
+        if isinstance(node, Cell) and shards_of(study, node):
+            return []
+        whole = tested(study, attack, node.dataset)
+        images = len(images_of(study, node)) if isinstance(node, Shard) else whole
         return [_evaluation(attack, node.arch, node.dataset, images, n)]
     if isinstance(node, Particles):
         steps, n = study.generators[node.generator].steps, study.method(node.method).members

@@ -1,7 +1,7 @@
 """Shared by several stages: device, images, networks of earlier stages, and the records beside outputs."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +26,7 @@ from ataka.machine.meter import Usage
 from ataka.machine.progress import Progress
 from ataka.models import normalised
 from ataka.models.mixture import Average, Mixture
-from ataka.plan import Cell, Node, Particles, Run, Tape, commands, digests
+from ataka.plan import Cell, Node, Particles, Run, Shard, Tape, commands, digests
 from ataka.study import Checkpoint, Study
 from ataka.training import Failed
 
@@ -126,8 +126,15 @@ def reader_of(study: Study, root: str, node: Tape, split: Split) -> tape.Reader:
         )
 
 
-def states_of(study: Study, node: Node, folder: Path, progress: Progress, **inputs: Any) -> resume.States:
-    """The checkpoints of a job, valid under the same settings, code and ``inputs`` alone.
+def states_of(
+    study: Study,
+    node: Node,
+    folder: Path,
+    progress: Progress,
+    kind: Callable[..., resume.States] = resume.States,
+    **inputs: Any,
+) -> resume.States:
+    """The checkpoints of a job, as ``kind`` keeps them, valid under the same settings, code and ``inputs`` alone.
 
     The settings and code are those of ``node``, where ``inputs`` don't give others.
     """
@@ -137,7 +144,7 @@ def states_of(study: Study, node: Node, folder: Path, progress: Progress, **inpu
         **inputs,
     }
     environment = {"device": device_name(device_of(study)), "threads": study.threads, "torch": torch.__version__}
-    return resume.States(folder / ".resume", identity, environment, progress)
+    return kind(folder / ".resume", identity, environment, progress)
 
 
 def writing(folder: Path, part: str = "") -> AbstractContextManager[None]:
@@ -171,7 +178,7 @@ def write_cost(output: Path, usage: Usage) -> None:
 
 def progress_of(node: Node, verb: str | None = None) -> Progress:
     name = "/".join(str(value) for key, value in asdict(node).items() if value != "" and key != "seed")
-    verb = verb or {Tape: "record", Run: "train", Cell: "evaluate", Particles: "particles"}[type(node)]
+    verb = verb or {Tape: "record", Run: "train", Cell: "evaluate", Shard: "shard", Particles: "particles"}[type(node)]
     return Progress(f"{verb} {name} seed {node.seed}", sys.stderr)
 
 

@@ -1,8 +1,11 @@
 """evaluate: attack a network; one number of a table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -11,13 +14,16 @@ from torch import nn
 
 from ataka.attacks.verdicts import Verdicts
 from ataka.datasets.images import Split
+from ataka.errors import remedied
 from ataka.evaluation import evaluate as run_attack
 from ataka.files import cells
 from ataka.files.disk import replacing, sha256
 from ataka.files.records import read_json, write_rows
+from ataka.files.resume import States
+from ataka.files.shards import Joined
 from ataka.machine.progress import Progress
 from ataka.models.mixture import Mixture
-from ataka.plan import Cell
+from ataka.plan import Cell, commands
 from ataka.stages.common import as_text, device_of, exact, load, load_images, measured, naming, progress_of, states_of
 from ataka.study import Study
 
@@ -40,8 +46,19 @@ class Subject:
     """Further columns of the cell."""
 
 
-def evaluate(study: Study, root: str, node: Cell) -> None:
-    """Attack a run's network on the test images; writes the cell, with what its health checks need, and its bits."""
+def evaluate(study: Study, root: str, node: Cell, shards: Sequence[str] = ()) -> None:
+    """Attack a run's network on the test images; writes the cell, with what its health checks need, and its bits.
+
+    The verdicts are joined from the files ``shards``, where these are given.
+    """
+    subject, split = subject_of(study, root, node)
+    remedy = f"make it again: {commands.snakemake(study, node.csv(root), force=True, forcerun=shards)}"
+    with remedied(remedy) if shards else nullcontext():
+        measure(study, root, node, subject, split, progress_of(node), [Path(shard) for shard in shards])
+
+
+def subject_of(study: Study, root: str, node: Cell) -> tuple[Subject, Split]:
+    """The network of a cell and the test images, on the study's device."""
     device = device_of(study)
     network = load(study, root, node.run, device)
     attacked = network
@@ -51,15 +68,26 @@ def evaluate(study: Study, root: str, node: Cell) -> None:
     split = load_images(study, root, node.dataset, "test").to(device)
     path = node.run.model(root)
     diagnostics = read_json(node.run.folder(root) / "run.json").get("diagnostics", {})
-    subject = Subject(network, attacked, str(path), sha256(path), diagnostics)
-    measure(study, root, node, subject, split, progress_of(node))
+    return Subject(network, attacked, str(path), sha256(path), diagnostics), split
 
 
-def measure(study: Study, root: str, node: Cell, subject: Subject, split: Split, progress: Progress) -> None:
-    """Attack ``subject`` on ``split``, both on one device; writes the cell and its bits. Resumes if interrupted."""
+def measure(
+    study: Study,
+    root: str,
+    node: Cell,
+    subject: Subject,
+    split: Split,
+    progress: Progress,
+    shards: Sequence[Path] = (),
+) -> None:
+    """Attack ``subject`` on ``split``, both on one device; writes the cell and its bits. Resumes if interrupted.
+
+    Begins with the predictions of the files ``shards``, where these are given: those of all images.
+    """
     attack, data = study.attack(node.attack), split.digest()
     settings = study.attack_on(node.attack, node.dataset).settings
-    states = states_of(study, node, node.csv(root).parent, progress, data=data, model=subject.sha256)
+    kept = partial(Joined, paths=shards) if shards else States
+    states = states_of(study, node, node.csv(root).parent, progress, kept, data=data, model=subject.sha256)
     states.folder /= node.attack
     with naming(subject.path), states:
 

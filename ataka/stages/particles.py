@@ -22,7 +22,8 @@ def particles(study: Study, root: str, node: Particles) -> None:
     network = load(study, root, node.run, device)
     images = load_images(study, root, node.dataset, "test")
     split = images.first(study.particles.images).to(device)
-    progress, inputs = progress_of(node), {"data": images.digest(), "model": sha256(node.run.model(root))}
+    progress = progress_of(node)
+    inputs: dict[str, Any] = {"data": images.digest(), "model": sha256(node.run.model(root))}
     states = states_of(study, node, node.csv(root).parent, progress, **inputs)
     states.folder /= node.generator
     with naming(node.run.model(root)), states:

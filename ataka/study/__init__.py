@@ -65,6 +65,11 @@ class Study(Settings):
     )
     warm_start: bool = Field(False, description="fork jobs from a process that has loaded torch: for short ones")
     threads: int = Field(1, ge=1, le=1024, description="torch's threads in each job; changes bits, so it is recorded")
+    shards: dict[str, Annotated[int, Field(ge=1, le=9999)]] = Field(
+        default_factory=dict,
+        description="by an attack's name: the jobs that share the chunks of one cell, at most one a chunk. Decides no "
+        "verdict. For attacks in canonical chunks alone: AutoAttack in all its kinds, APGD, Fog",
+    )
     speed: Speed = Speed()
     eps: Budget = Field(description="the adversarial budget wherever none is given")
     data: Data
@@ -122,6 +127,13 @@ class Study(Settings):
         if len(set(seeds)) < len(seeds):
             raise ValueError(f"a seed is listed twice: {list(seeds)}")
         return seeds
+
+    @field_validator("shards", mode="before")
+    @classmethod
+    def _shards_by_attack(cls, shards: object) -> object:
+        if isinstance(shards, int | str):
+            raise ValueError("give the number by an attack's name, as {aa: 3}: only some attacks can be shared out")
+        return shards
 
     @field_validator("resources")
     @classmethod

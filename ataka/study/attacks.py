@@ -64,6 +64,8 @@ class AttackEntry(Plugin):
     checks: Sequence[Check]
     forwards: float
     chunk_forwards: float
+    chunk: int | None
+    """The images of a canonical chunk, the unit of sharding; None for an attack that may be cut anywhere."""
     module: str
     diagnosis: str
     """The module that diagnoses it, or ""."""
@@ -185,6 +187,7 @@ def _facts(module: ModuleType, values: Mapping[str, Any], eps: str | None) -> di
         "checks": [asdict(check) for check in getattr(module, "CHECKS", ())],
         "forwards": forwards,
         "chunk_forwards": module.chunk_forwards(options) if hasattr(module, "chunk_forwards") else forwards,
+        "chunk": options.chunk if hasattr(module, "attack_chunk") else None,  # type: ignore[attr-defined]
         "module": module.__name__,
         "diagnosis": getattr(module, "DIAGNOSIS", ""),
         "files": list(module.files(options)) if hasattr(module, "files") else [],

@@ -32,7 +32,8 @@ def _refuse_booleans(cls: Any, value: object, info: ValidationInfo) -> object:
     """A boolean where a number belongs is a slip; pydantic would take ``true`` for 1."""
     fields = getattr(cls, "model_fields", None) or cls.__pydantic_fields__
     kinds = set(_kinds(fields[str(info.field_name)].annotation))
-    given = [one for one in (value if isinstance(value, list | tuple) else [value]) if isinstance(one, bool)]
+    values = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
+    given = [one for one in values if isinstance(one, bool)]
     if given and kinds & {int, float} and not kinds & {bool, Any, object}:
         raise ValueError(f"{given[0]} is no number")
     return value

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ataka import datasets, models
-from ataka.errors import nearest
+from ataka.errors import few, nearest
 from ataka.study.methods import Ensemble, Method
 from ataka.study.setups import Setup
 
@@ -24,6 +24,7 @@ def check(study: "Study") -> None:
         _known(measured.method, study.methods, "particles.networks")
         _architecture(measured.arch, "particles.networks")
     _known(study.particles.dataset, study.teachers, "particles.dataset")
+    _check_shards(study)
     for dataset, arch in study.teachers.items():
         _architecture(study.stand_ins.get(arch, arch), f"teachers.{dataset}")
     for name in study.datasets:
@@ -45,6 +46,19 @@ def _check_differences(study: "Study", group: str, where: Mapping[str, Mapping[s
         for key in differences:
             if key not in study.teachers and not _is_architecture(key):
                 raise ValueError(f"{group}.{entry}.where: '{key}' is neither a data set of the tables nor a network")
+
+
+def _check_shards(study: "Study") -> None:
+    """Refuse shards of an attack that is cut into no chunks: they would be ignored."""
+    for name in study.shards:
+        _known(name, study.attacks, "shards")
+        entry = study.attacks[name]
+        if entry and entry.chunk is None:
+            chunked = [other for other, attack in study.attacks.items() if attack and attack.chunk]
+            raise ValueError(
+                f"shards.{name}: an attack of kind {entry.kind} has no canonical chunks for several jobs to share; "
+                f"attacks with such chunks: {few(chunked, most=12)}"
+            )
 
 
 def check_method(study: "Study", name: str) -> None:

@@ -1,5 +1,6 @@
 """Resources that the jobs of a stage ask of a cluster."""
 
+from math import ceil
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -10,6 +11,9 @@ Stage = Literal["prepare", "record", "train", "select", "evaluate", "particles"]
 
 MOST_DAYS = 30
 """A longer runtime is a slip: YAML 1.1 reads 24:00:00 as 86,400."""
+
+LEAST_MINUTES = 15
+"""The least time of a job that shares its work with others: it also starts, and loads network and images."""
 
 
 class Limits(Settings):
@@ -24,6 +28,10 @@ class Limits(Settings):
         if minutes > MOST_DAYS * 24 * 60:
             raise ValueError(f"{minutes} minutes are more than {MOST_DAYS} days; a day is 1440")
         return minutes
+
+    def shared(self, jobs: int) -> "Limits":
+        """Limits of one of so many ``jobs`` that share the work: each holds as much, for a part of the time."""
+        return Limits(mem_mb=self.mem_mb, runtime=min(self.runtime, max(ceil(self.runtime / jobs), LEAST_MINUTES)))
 
 
 class Light(Limits):

@@ -8,14 +8,15 @@ from typing import NamedTuple
 
 from ataka import plan
 from ataka.errors import UserError
-from ataka.plan import Cell, Node, Particles, Run, Tape, Work
+from ataka.plan import Cell, Node, Particles, Run, Shard, Tape, Work
 from ataka.study import Study
 from report import catalogue, pictures, targets, union
 from report.claims import sentences
 
-ARTIFACTS = ("prepare", "record", "train", "select", "evaluate", "particles")
+ARTIFACTS = ("prepare", "record", "train", "select", "shard", "evaluate", "particles")
 RULES = (*ARTIFACTS, "collect", "render", "union", "claims", "picture", "gallery", "html", "booklet", "cells", "all")
 """The rules in the order in which data flows."""
+_MEASURED = {Cell: "evaluate", Shard: "shard", Particles: "particles"}
 
 
 class Job(NamedTuple):
@@ -142,9 +143,10 @@ def _artifact(study: Study, root: str, output: str) -> Job:
     plan.require_known(study, node)
     needs = [str(plan.file_of(source, root)) for source in plan.needs(study, node)]
     work = tuple(plan.work_of(study, node))
-    if isinstance(node, Cell | Particles):
-        rule = "evaluate" if isinstance(node, Cell) else "particles"
-        return Job(rule, output, (*needs, str(plan.data_file(root, node.dataset, "test"))), node, work)
+    if isinstance(node, Cell | Shard | Particles):
+        shards = plan.shards_of(study, node) if isinstance(node, Cell) else []
+        needs += [*(str(shard.file(root)) for shard in shards), str(plan.data_file(root, node.dataset, "test"))]
+        return Job(_MEASURED[type(node)], output, tuple(needs), node, work)
     needs.append(str(plan.data_file(root, node.dataset, "train")))
     if isinstance(node, Tape):
         return Job("record", output, tuple(needs), node, work, plan.tape_bytes(study, node))

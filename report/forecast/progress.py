@@ -4,16 +4,24 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from ataka import plan
 from ataka.errors import UserError
 from ataka.files.records import COST
-from ataka.plan import Tape
+from ataka.plan import Shard, Tape
 from report import cost
 from report.forecast.jobs import Job
 
 
 def done(jobs: Mapping[str, Job]) -> dict[str, float]:
-    """The finished jobs with their seconds; 0 of a job that keeps no record, as of a table."""
-    return {name: _seconds(Path(name), job) for name, job in jobs.items() if Path(name).exists()}
+    """The finished jobs with their seconds; 0 of a job that keeps no record, as of a table or a shard."""
+    return {name: _seconds(Path(name), job) for name, job in jobs.items() if _is_done(Path(name), job)}
+
+
+def _is_done(path: Path, job: Job) -> bool:
+    """Whether the job's file exists; that of a shard is removed once its cell is made."""
+    if isinstance(job.node, Shard) and job.node.cell.csv(plan.parse(path)[0]).exists():
+        return True
+    return path.exists()
 
 
 def recorded(manifest: str) -> int:

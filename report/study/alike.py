@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ataka import plan
 from ataka.errors import UserError
-from ataka.plan import Cell, Particles, Run
+from ataka.plan import Cell, Particles, Run, Shard
 from report.study import files
 from report.study.files import Kept, Row
 
@@ -74,7 +74,7 @@ def _common(kept: Kept, path: str, job: Row) -> list[tuple[str, Hashable, str]]:
         return [("code_sha256", plan.selection_code(kept.study), "code")]
     node = plan.parse(path)[1]
     common: list[tuple[str, Hashable, str]] = [("code_sha256", plan.code_of(kept.study, node), "code")]
-    if isinstance(node, Cell | Particles):
+    if isinstance(node, Cell | Shard | Particles):
         common.append(("data_sha256", (node.dataset, "test"), "test images"))
         common.append(("model_sha256", node.run, "networks"))
         return common

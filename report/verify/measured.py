@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ataka import plan
 from ataka.files.records import read_rows, require_sealed
-from ataka.plan import Cell, Particles
+from ataka.plan import Cell, Particles, Shard
 from report.accuracies import measurements
 from report.particles import particle_rows
 from report.verify.inspection import Inspection
@@ -23,6 +23,19 @@ def cell(at: Inspection, node: Cell) -> Iterator[str]:
     yield from problems
 
 
+def shard(at: Inspection, node: Shard) -> Iterator[str]:
+    """A part of a cell that isn't made yet."""
+    from ataka.files.resume import read  # needs torch
+
+    path = node.file(at.root)
+    content, _ = read(path)
+    made = content["identity"]
+    if made["settings"] != plan.digest(plan.settings_of(at.study, node)):
+        yield f"{path} was made under other settings than those in force"
+    digests = {f"{name}_sha256": made[name] for name in ("model", "data", "code")}
+    yield from _origin(at, node, path, digests)
+
+
 def particles(at: Inspection, node: Particles) -> Iterator[str]:
     path = node.csv(at.root)
     rows: Sequence[dict[str, str]] = read_rows(path, particle_rows.COLUMNS)
@@ -31,7 +44,7 @@ def particles(at: Inspection, node: Particles) -> Iterator[str]:
     yield from _origin(at, node, path, rows[0])
 
 
-def _origin(at: Inspection, node: Cell | Particles, path: Path, row: Mapping[str, str]) -> Iterator[str]:
+def _origin(at: Inspection, node: Cell | Shard | Particles, path: Path, row: Mapping[str, str]) -> Iterator[str]:
     """The problem of a measurement whose network or images are no longer those that were measured."""
     model = node.run.model(at.root)
     if not model.is_file():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ataka import plan
 from ataka.errors import Unusable, UserError
-from ataka.plan import Cell, Node, Particles, Run, Tape, commands
+from ataka.plan import Cell, Node, Particles, Run, Shard, Tape, commands
 from report import pictures
 from report.verify import concluded, measured, trained
 from report.verify.inspection import Findings, Inspection
@@ -148,6 +148,8 @@ def _check_of(at: Inspection, path: Path) -> Check | None:
         return partial(trained.run, at, node)
     if isinstance(node, Cell):
         return partial(measured.cell, at, node)
+    if isinstance(node, Shard):
+        return partial(measured.shard, at, node)
     return partial(measured.particles, at, node) if isinstance(node, Particles) else None
 
 

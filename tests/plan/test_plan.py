@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ataka import plan
 from ataka.errors import UserError
 from ataka.files import formats
-from ataka.plan import Cell, Run, Tape
+from ataka.plan import Cell, Run, Shard, Tape
 from ataka.study import config
 
 DATASET, ARCH = "digits", "resnet10-w8"
@@ -26,7 +26,9 @@ def study(**overrides: Any) -> config.Study:
     return config.load("smoke", overrides)
 
 
-def path_of(node: Tape | Run | Cell, root: str) -> str:
+def path_of(node: Tape | Run | Cell | Shard, root: str) -> str:
+    if isinstance(node, Shard):
+        return node.file(root).as_posix()
     if isinstance(node, Tape):
         return node.manifest(root).as_posix()
     return (node.model(root) if isinstance(node, Run) else node.csv(root)).as_posix()
@@ -51,6 +53,34 @@ def test_paths_are_the_contract() -> None:
     assert cell.run == run
 
 
+@pytest.mark.parametrize(
+    ("attack", "asked", "images", "of"),
+    [
+        ("aa", {}, {}, 1),
+        ("aa", {"aa": 1}, {}, 1),
+        ("aa", {"aa": 3}, {}, 3),
+        ("aa", {"aa": 9}, {}, 4),  # at most one for each of four chunks
+        ("aa", {"aa": 9}, {"images": 5}, 2),
+        ("fog", {"aa": 3}, {}, 1),
+        ("pgd", {"aa": 3}, {}, 1),
+    ],
+)
+def test_a_cell_has_as_many_shards_as_are_asked_for_and_as_its_chunks_allow(
+    attack: str, asked: dict[str, int], images: dict[str, int], of: int
+) -> None:
+    cell = Cell(DATASET, ARCH, "natural", 0, attack)
+    cut = study(shards=asked, attacks={"aa": {"chunk": 4, **images}})
+    shards = [Shard(DATASET, ARCH, "natural", 0, attack, index, of) for index in range(1, of + 1)]
+    assert plan.shards_of(cut, cell) == (shards if of > 1 else [])
+    assert plan.digest(plan.settings_of(cut, cell)) == plan.digest(
+        plan.settings_of(study(attacks={"aa": {"chunk": 4, **images}}), cell)
+    )
+    for shard in shards if of > 1 else []:
+        plan.require_known(cut, shard)
+        assert plan.settings_of(cut, shard) == plan.settings_of(cut, cell)
+        assert plan.code_of(cut, shard) == plan.code_of(cut, cell)
+
+
 NAME = st.from_regex(r"[a-z0-9][a-z0-9-]{0,8}(\.[a-z0-9-]{1,4})?", fullmatch=True)
 ARCHS = st.one_of(NAME, st.from_regex(r"timm/[a-z0-9_]{1,9}", fullmatch=True))
 PARTS = st.one_of(
@@ -61,11 +91,12 @@ NODES = st.one_of(
     st.builds(Tape, NAME, NAME, SEEDS),
     st.builds(Run, NAME, ARCHS, NAME, SEEDS, PARTS),
     st.builds(Cell, NAME, ARCHS, NAME, SEEDS, NAME),
+    st.builds(Shard, NAME, ARCHS, NAME, SEEDS, NAME, st.integers(1, 9999), st.integers(1, 9999)),
 )
 
 
 @given(NODES, st.sampled_from(["results", "results/demo", "/abs/olute/results/smoke"]))
-def test_parse_inverts_every_path(node: Tape | Run | Cell, root: str) -> None:
+def test_parse_inverts_every_path(node: Tape | Run | Cell | Shard, root: str) -> None:
     assert plan.parse(path_of(node, root)) == (root, node)
 
 
@@ -105,6 +136,8 @@ def test_parse_inverts_the_paths_of_whole_studies(scale: str) -> None:
         "results/runs/digits/resnet18/s-at-aka/seed0/beta1/model.safetensors",
         "results/smokeruns/digits/resnet18/natural/seed0/model.safetensors",
         "results/cells/digits/resnet18/natural/seed0/pgd.bits.npy",
+        "results/cells/digits/resnet18/natural/seed0/aa.0of3.safetensors",
+        "results/cells/digits/resnet18/natural/seed0/aa.1of03.safetensors",
         "results/tapes/digits/x/seed0/epoch0000.safetensors",
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from ataka import plan
 from ataka.files import tape
 from ataka.models.operations import multiply_accumulates
-from ataka.plan import Cell, Particles, Run, Tape, Work
+from ataka.plan import Cell, Particles, Run, Shard, Tape, Work
 from ataka.study import config
 from ataka.study.fields import number
 
@@ -126,6 +126,15 @@ def test_autoattack_calls_a_chunk_for_as_long_as_an_image_stands() -> None:
     assert 16 * 150 < forwards < 16 * 10_000
     assert work(cell, attacks={"aa": {**standard, "images": 8}})["attack", A] == (forwards / 2, calls / 2)
     assert forwards > 100 * work(Cell(D, A, "natural", 0, "pgd"))["attack", A][0]
+
+
+@pytest.mark.parametrize("of", [2, 3, 4])
+def test_shards_have_the_passes_of_their_cell(of: int) -> None:
+    cut = {"attacks": {"aa": {"chunk": 5}}}
+    whole = work(Cell(D, A, "en-sat", 0, "aa"), **cut)["attack", A]
+    shares = [work(Shard(D, A, "en-sat", 0, "aa", index, of), **cut)["attack", A] for index in range(1, of + 1)]
+    assert tuple(map(sum, zip(*shares, strict=True))) == pytest.approx(whole)
+    assert work(Cell(D, A, "en-sat", 0, "aa"), **cut, shards={"aa": of}) == {}
 
 
 def test_training_on_all_images_costs_those_that_validation_holds_out_too() -> None:

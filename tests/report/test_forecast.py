@@ -53,6 +53,29 @@ def test_a_cells_jobs_are_those_of_its_chain() -> None:
     }
 
 
+def test_a_cell_waits_for_its_shards_which_are_done_once_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cell = Cell(D, A, "natural", 0, "aa")
+    name = str(cell.csv("results/smoke"))
+    overrides: dict[str, Any] = {"attacks": {"aa": {"chunk": 4}}}
+    alone = jobs.behind(config.load("smoke", overrides), "results/smoke", [name])
+    shared = jobs.behind(config.load("smoke", {**overrides, "shards": {"aa": 4}}), "results/smoke", [name])
+    shards = [job for job in shared.values() if job.rule == "shard"]
+    assert len(shards) == 4
+    assert {job.output for job in shards} < set(shared[name].needs)
+    assert len(shared) == len(alone) + 4
+    assert sum(map(ONE.job_seconds, shared.values())) == pytest.approx(
+        sum(map(ONE.job_seconds, alone.values())) + 4 * ONE.start
+    )
+    seconds = {output: ONE.job_seconds(job) for output, job in shared.items()}
+    way = longest_chain(shared, seconds)
+    assert [shared[output].rule for output in way[-2:]] == ["shard", "evaluate"]
+    assert seconds[way[-2]] < ONE.job_seconds(alone[name]) / 2
+    Path(name).parent.mkdir(parents=True)
+    Path(name).touch()
+    assert progress.done(shared).keys() == {name, *(job.output for job in shards)}
+
+
 def test_other_files_of_a_job_are_the_same_job() -> None:
     for name, other in (
         ("table2.tex", "table2.md"),

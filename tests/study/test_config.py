@@ -154,6 +154,15 @@ def test_lists_are_replaced_and_mappings_are_merged() -> None:
 NEW_SETUP = {"epochs": 1, "batch_size": 4, "learning_rate": 0.1, "momentum": 0, "weight_decay": 0, "milestones": []}
 REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     "key": ({"sedes": [0]}, "config (smoke): sedes: unknown key; did you mean 'seeds'?"),
+    "shards of an attack without chunks": (
+        {"shards": {"pgd": 3}},
+        "shards.pgd: an attack of kind pgd has no canonical chunks for several jobs to share; attacks with such "
+        "chunks: aa, fog",
+    ),
+    "shards of no attack": ({"shards": {"aaa": 3}}, "shards: 'aaa' is not defined; did you mean 'aa'?"),
+    "shards of all attacks": ({"shards": 3}, "shards: give the number by an attack's name, as {aa: 3}"),
+    "a boolean among numbers": ({"shards": {"aa": True}}, "shards: True is no number"),
+    "no shards": ({"shards": {"aa": 0}}, "shards.aa: "),
     "deep key": ({"setups": {"table2": {"epoch": 3}}}, "setups.table2.epoch: unknown key; did you mean 'epochs'?"),
     "attack's key": ({"attacks": {"pgd": {"stpes": 3}}}, "attacks.pgd.stpes: unknown key; did you mean 'steps'?"),
     "selection's attack's": (

@@ -60,7 +60,7 @@ def test_a_rule_that_works_declares_what_it_asks_of_the_machine(rule: str) -> No
     assert section(rule, "threads")
 
 
-@pytest.mark.parametrize("rule", ["prepare", *WORKING])
+@pytest.mark.parametrize("rule", ["prepare", "shard", *WORKING])
 def test_a_rule_is_watched_for_its_settings_and_its_code(rule: str) -> None:
     params = section(rule, "params")
     assert "settings=" in params
