@@ -53,7 +53,7 @@ def measure(given: argparse.Namespace, only: set[str]) -> list[str]:
         jobs.Job(*network, cell.name)
         for cell in wanted
         for network in networks
-        if network[-1] and (cell.budget or network is networks[0])
+        if network[-1] and (cell.larger or network is networks[0])
     ]
     failed = []
     context = multiprocessing.get_context("spawn")  # a forked child could not back-propagate

@@ -29,7 +29,7 @@ def run(job: Job) -> list[cells.Row]:
     (cell,) = (cell for cell in cells.CELLS if cell.name == job.cell)
     rows = []
     for row in cells.beside(cells.Target(job.name, network, job.eps), cell, split):
-        verdicts = f"{row.stand_ours} and {row.stand_theirs} of {row.images} stand, {row.differ} differ"
+        verdicts = f"{row.stand_ours} and {row.stand_theirs} of {row.right} stand, {row.differ} differ"
         images = f"by at most {row.largest}, equal: {row.equal}; {row.seconds_ours} and {row.seconds_theirs} s"
         print(
             f"{job.cell} {job.arch or 'robust'} {job.eps} {row.library} ({row.ours}): {verdicts}, {images}", flush=True

@@ -136,7 +136,22 @@ def test_what_surprises_has_a_sentence_and_an_advice() -> None:
 def _row(**changes: object) -> cells.Row:
     (call,) = (call for call in calls.of("fgsm") if call.library == "foolbox")
     row = cells.Row(
-        "Robust", "8/255", "fgsm", "foolbox", "3.3.4", call.text, "eps: 8/255", 20, 7, 7, 0, "0.0e+00", "yes", "1", "2"
+        "Robust",
+        "8/255",
+        "fgsm",
+        "foolbox",
+        "3.3.4",
+        call.text,
+        "eps: 8/255",
+        20,
+        9,
+        7,
+        7,
+        0,
+        "0.0e+00",
+        "yes",
+        "1",
+        "2",
     )
     return dataclasses.replace(row, **changes)  # type: ignore[arg-type]
 
@@ -147,14 +162,20 @@ def test_the_page_is_made_from_the_csv_and_checked(tmp_path: Path, capsys: pytes
     cells.merge(folder / "cells.csv", rows, page.about())
     assert command.main(["--folder", str(folder), "page"]) == 0
     text = (tmp_path / "peers.md").read_text()
-    assert "| Natural, 8/255 | foolbox | eps: 8/255 | 20 | 7, 7 | 0 | 6.0e-08 | no | 1, 2 |" in text
-    assert "| [fgsm](#fgsm) |  | foolbox |  |  |" in text  # the worse of both networks
+    assert "| Natural, 8/255 | foolbox | eps: 8/255 | 20 | 9, 7, 7 | 0 | 6.0e-08 | no | 1, 2 |" in text
+    assert "| [fgsm](#fgsm) |  | foolbox |  |  |  |" in text  # the worse of both networks
     assert "attack = foolbox.attacks.FGSM(random_start=False)" in text
     assert command.main(["--folder", str(folder), "--check"]) == 0
     cells.merge(folder / "cells.csv", [_row(stand_theirs=6, differ=1, equal="no", largest="3.1e-02")], page.about())
     assert command.main(["--folder", str(folder), "--check"]) == 2
     assert "is not what its CSVs give" in capsys.readouterr().err
     assert page._best(page._read(folder / "cells.csv")) == "other verdicts"
+
+
+def test_agreement_on_images_that_no_attack_fools_says_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "peers"
+    cells.merge(folder / "cells.csv", [_row(right=7)], page.about())
+    assert page._best(page._read(folder / "cells.csv")) == "no image fell"
 
 
 def test_a_cell_that_is_measured_again_takes_the_place_of_its_rows(tmp_path: Path) -> None:
