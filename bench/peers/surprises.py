@@ -62,6 +62,7 @@ def words(function: Function) -> tuple[str, str]:
 def run(file: str) -> Iterator[Surprise]:
     """Each surprise, shown with the network of ``file``; those about libraries that aren't installed are left out."""
     torch.set_num_threads(1)
+    logging.getLogger("auto-attack").setLevel(logging.ERROR)  # its warnings are in its cells
     network = ataka.load(file, dataset="cifar10").requires_grad_(False)
     split = test_split(config.load("paper"), "cifar10")
     with torch.no_grad():
@@ -423,6 +424,3 @@ def _classifier(net: nn.Module) -> Any:
     from art.estimators.classification import PyTorchClassifier
 
     return PyTorchClassifier(net, nn.CrossEntropyLoss(), (3, 32, 32), 10, clip_values=(0.0, 1.0))
-
-
-logging.getLogger("auto-attack").setLevel(logging.ERROR)

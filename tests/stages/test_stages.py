@@ -687,8 +687,11 @@ def test_bits_are_the_networks_own_verdicts(natural: Path) -> None:
     assert numpy.load(path.with_suffix(".bits.npy")).tolist() == expected.tolist()
 
 
-def test_bits_under_a_corruption_are_the_verdicts_on_its_images(natural: Path, tmp_path: Path) -> None:
+def test_bits_under_a_corruption_are_the_verdicts_on_its_images(
+    natural: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The files lie below data.folder, in the folder of the data set; there are more rows than test images here."""
+    monkeypatch.delenv("ATAKA_DATA", raising=False)
     labels = load_split(Path(ROOT, "data", D, "test.safetensors"), "test").labels
     images = numpy.random.default_rng(0).integers(0, 256, (5 * 15, 8, 8, 1), dtype=numpy.uint8)
     (tmp_path / "digits-C").mkdir()
