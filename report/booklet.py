@@ -11,8 +11,9 @@ from ataka.errors import UserError
 from ataka.files.disk import replacing
 from ataka.plan import commands
 from ataka.study import Study
-from report import catalogue
+from report import catalogue, latex
 from report.render import environment
+from report.table import Table
 
 NAME = "tables.pdf"
 TEMPLATE = "tables.tex"
@@ -31,19 +32,21 @@ def write(study: Study, root: str) -> tuple[Path, list[str]]:
         raise UserError(f"{lost[0]} doesn't exist yet; make it, and {NAME} with it: {command}")
     path = Path(root, NAME)
     with tempfile.TemporaryDirectory() as folder, replacing(path) as part:
-        shutil.copyfile(_set(pages, Path(folder)), part)
+        for page in pages:
+            shutil.copy(page, folder)
+        shutil.copyfile(_set(tables, Path(folder)), part)
     return path, reasons
 
 
-def _set(pages: Sequence[Path], folder: Path) -> Path:
-    """The PDF, made in ``folder``, of a document that has the tables in ``pages`` one after another."""
+def _set(tables: Sequence[Table], folder: Path) -> Path:
+    """The PDF of a document with the ``tables``, whose files lie in ``folder``, under their own numbers."""
     engine = shutil.which(ENGINE)
     if engine is None:
         raise UserError(f"{NAME} is set by {ENGINE}, which is not installed (Debian: apt install texlive)")
-    for page in pages:
-        shutil.copy(page, folder)
     document = folder / TEMPLATE
-    document.write_text(environment().get_template(TEMPLATE).render(pages=pages), encoding="utf-8")
+    numbered = [(table.numbered, f"{table.name}.tex") for table in tables]
+    text = environment(tex=latex.escape).get_template(TEMPLATE).render(tables=numbered)
+    document.write_text(text, encoding="utf-8")
     command = [engine, "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", TEMPLATE]
     run = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
     if run.returncode:

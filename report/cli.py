@@ -11,7 +11,7 @@ from ataka.errors import UserError
 from ataka.files.disk import replacing
 from ataka.machine import terminal
 from ataka.study import Study, config
-from report import catalogue, pictures
+from report import catalogue, pictures, targets
 
 if TYPE_CHECKING:
     from report.page import Page
@@ -67,10 +67,9 @@ def show(options: argparse.Namespace) -> None:
 
 
 def _show(made: "Page") -> None:
-    from report.render import SUFFIXES
     from report.show import show
 
-    pages = [f"{made.stem}{suffix}" for suffix in SUFFIXES]
+    pages = [f"{made.stem}{suffix}" for suffix in targets.SUFFIXES]
     known = (*pages, f"{made.collected}.csv", f"{made.collected}.choices.csv")
     show(made, [name for name in known if Path(name).exists()])
 

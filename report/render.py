@@ -11,12 +11,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ataka.files.disk import replacing
 from report import latex, markdown
 from report.page import Page
+from report.targets import NUMBERS, STANDALONE, SUFFIXES
 
 TEMPLATES = Path(__file__).with_name("templates")
-STANDALONE = ".standalone.tex"
-NUMBERS = ".numbers.tex"
-SUFFIXES = (".tex", STANDALONE, NUMBERS, ".md")
-"""A table's pages: to \\input into a paper, the same on a page of its own, its numbers for prose, and Markdown."""
 
 
 def write(page: Page) -> list[Path]:

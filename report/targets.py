@@ -9,6 +9,11 @@ from ataka.errors import UserError, nearest
 from ataka.study import config
 from report import pictures
 
+STANDALONE = ".standalone.tex"
+NUMBERS = ".numbers.tex"
+SUFFIXES = (".tex", STANDALONE, NUMBERS, ".md")
+"""A table's pages: to \\input into a paper, the same on a page of its own, its numbers for prose, and Markdown."""
+
 
 def plain(target: str) -> str:
     """A target's path as the workflow has it: relative to the working directory, without detours."""
@@ -45,11 +50,7 @@ def advice(path: str, tables: Sequence[str]) -> str:
         return f"; {plan.forms(root)}"
     if len(names) > 1 and names[0] == pictures.FOLDER:
         return nearest(path, [str(pictures.path(root, name)) for name in pictures.names()])
-    of_tables = [
-        f"{name}{suffix}"
-        for name in tables
-        for suffix in (".tex", ".standalone.tex", ".numbers.tex", ".csv", ".md", ".choices.csv")
-    ]
+    of_tables = [f"{name}{suffix}" for name in tables for suffix in (*SUFFIXES, ".csv", ".choices.csv")]
     files = ["all", *of_tables, *(f"claims{suffix}" for suffix in (".md", ".tex", ".csv")), "union.csv", "cells.csv"]
     files += [pictures.PAGE, "report.html", "tables.pdf"]
     return nearest(path, [f"{root}/{name}" for name in files] + [f"results/{name}/all" for name in smaller])

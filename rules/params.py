@@ -16,7 +16,6 @@ from ataka.study import Study
 from ataka.study.config import HOME
 from report import catalogue, names, pictures, union
 from report.claims import sentences
-from report.html import build
 from report.sources import Source
 from report.table import Table
 from rules.mistakes import mistakes_stop
@@ -121,7 +120,7 @@ class RuleParams:
         return plan.digest([looks, self.claims_settings(wildcards), left_out, pictures.every(study)])
 
     def html_code(self, _wildcards: Wildcards) -> str:
-        return plan.digest([code_digest(["report.html.build"], words=True), build.own_files(), _templates()])
+        return plan.digest([code_digest(["report.html.build"], words=True), _texts("report/html"), _templates()])
 
     def collect_code(self, _wildcards: Wildcards) -> str:
         return code_digest(["report.collect", "report.catalogue"], words=True)
@@ -185,5 +184,10 @@ def _words(study: Study, sources: Iterable[Source]) -> dict[str, list[object]]:
 
 def _templates() -> list[str]:
     """The templates of pages, and the module that sets their words, which lies in a room that is never hashed."""
-    templates = [path.read_text(encoding="utf-8") for path in sorted((HOME / "report/templates").iterdir())]
-    return [*templates, Module(HOME / "ataka/study/words.py", "ataka.study.words").worded]
+    return [*_texts("report/templates"), Module(HOME / "ataka/study/words.py", "ataka.study.words").worded]
+
+
+def _texts(folder: str) -> list[str]:
+    """The files of a folder of the repository that are no modules."""
+    files = [path for path in sorted((HOME / folder).iterdir()) if path.is_file() and path.suffix != ".py"]
+    return [path.read_text(encoding="utf-8") for path in files]

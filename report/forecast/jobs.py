@@ -71,12 +71,13 @@ def _reachable(jobs: Mapping[str, Job], output: str) -> dict[str, Job]:
 
 def _first_output(output: str, root: str) -> str:
     """The file that names the job: its rule may make several."""
+    pages = "|".join(map(re.escape, targets.SUFFIXES[1:]))
     names = {
         r"(/(tapes|runs|cells|particles|data)/.*)\.bits\.npy": r"\1.csv",
         r"/(run\.json|history\.csv)": "/model.safetensors",
         rf"({re.escape(root)}/claims)\.(md|tex)": r"\1.csv",
         rf"({re.escape(root)}/pictures/[^/]+)\.(pdf|txt)": r"\1.svg",
-        rf"({re.escape(root)}/(?!{re.escape(pictures.PAGE)})[^/]+)(\.md|\.standalone\.tex|\.numbers\.tex)": r"\1.tex",
+        rf"({re.escape(root)}/(?!{re.escape(pictures.PAGE)})[^/]+)({pages})": r"\1.tex",
         rf"({re.escape(root)}/[^/]+)\.choices\.csv": r"\1.csv",
     }
     for pattern, name in names.items():

@@ -29,8 +29,6 @@ from report.study import pages, take
 from report.study.files import Kept
 
 FOLDER = Path(__file__).parent
-FILES = ("report.html.j2", "report.css", "report.js")
-"""The page's own files, which lie beside this module."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ def text(gathered: Gathered) -> str:
     claims = judge.judge(study, sentences.load(), pages.measured(kept))
     trainings = take.behind(study, [*kept.cells, *kept.particles])
     jobs = pages.jobs_of(kept, [*kept.cells, *kept.particles, *trainings])
-    template = _environment().get_template(FILES[0])
+    template = _environment().get_template("report.html.j2")
     return template.render(
         css=Markup(_file("report.css")),
         js=Markup(_file("report.js")),
@@ -248,8 +246,3 @@ def _printed(entry: Entry) -> str:
 @cache
 def _file(name: str) -> str:
     return (FOLDER / name).read_text(encoding="utf-8")
-
-
-def own_files() -> list[str]:
-    """The texts that decide the page's look, beside the code."""
-    return [_file(name) for name in FILES]

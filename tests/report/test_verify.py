@@ -22,7 +22,7 @@ from ataka.files.records import read_json, read_rows, sealed, write_json, write_
 from ataka.plan import commands, digests
 from ataka.plan.digests import code_digest
 from ataka.study import config, layers
-from report import render, verify
+from report import targets, verify
 from report.cli import main as report
 from report.verify.walk import roots
 from tests.small import CELLS, DATA, MADE, ROOT, RUNS, TAPE, A, D, the
@@ -490,10 +490,10 @@ def test_a_draft_that_is_no_table_is_a_note(root: Path, found: Verify, tmp_path:
 
 
 def test_a_partial_table_can_not_pass_for_the_whole(root: Path, found: Verify) -> None:
-    for suffix in (".csv", *render.SUFFIXES):
+    for suffix in (".csv", *targets.SUFFIXES):
         (root / f"table2.partial{suffix}").rename(root / f"table2{suffix}")
     problems = found().problems
-    assert sorted(line.partition(" ")[0] for line in problems) == sorted(f"{root}/table2{s}" for s in render.SUFFIXES)
+    assert sorted(line.partition(" ")[0] for line in problems) == sorted(f"{root}/table2{s}" for s in targets.SUFFIXES)
 
 
 def test_changed_code_is_a_note(found: Verify, monkeypatch: pytest.MonkeyPatch) -> None:
