@@ -25,7 +25,7 @@ from tests.baselines import oracle
 STUDY = config.load("smoke")
 DATA, FACTS = tiny.split(20), replace(tiny.FACTS, shift=0, flip=False)
 VALIDATION = tiny.split(16, seed=3)
-EPOCHS = 20
+EPOCHS = 7
 ALPHA = 0.02
 """Where it is tuned: the paper's smallest. The teachers' logits grow as they learn; at a large alpha a student beside
 them may lose on the squared distance what it gains on the labels."""
