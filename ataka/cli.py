@@ -26,6 +26,7 @@ from ataka.study import Study, config
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run the verb that ``arguments`` name (by default the command line's), and return the exit code."""
     terminal.print_what_is_read()
     try:
         given = _given(sys.argv[1:] if arguments is None else arguments)

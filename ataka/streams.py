@@ -63,6 +63,7 @@ def torch_state() -> list[Tensor]:
 
 
 def set_torch_state(state: list[Tensor]) -> None:
+    """Restore the states of torch's global generators, of the CPU and of each GPU, from ``torch_state``."""
     of_cpu, *of_gpus = state
     torch.set_rng_state(of_cpu)
     if of_gpus:

@@ -43,6 +43,7 @@ def updates(options: Options) -> float:
 
 
 def create(options: Options) -> "MART":
+    """The objective with these hyper-parameters."""
     return MART(options)
 
 

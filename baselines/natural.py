@@ -20,6 +20,7 @@ def heeds(options: Options) -> tuple[str, ...]:
 
 
 def create(options: Options) -> "Natural":
+    """The objective, which has no hyper-parameters."""
     return Natural()
 
 

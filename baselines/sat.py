@@ -33,6 +33,7 @@ def heeds(options: Options) -> tuple[str, ...]:
 
 
 def create(options: Options) -> "SAT":
+    """The objective with these hyper-parameters."""
     return SAT(options)
 
 

@@ -48,6 +48,7 @@ def updates(options: Options) -> float:
 
 
 def create(options: Options) -> "TRADES":
+    """The objective with these hyper-parameters."""
     return TRADES(options)
 
 

@@ -12,6 +12,7 @@ NAMES = ("attacks", "generator", "training", "autoattack")
 
 
 def main(arguments: list[str]) -> int:
+    """Run the measurements that ``arguments`` name, write their CSVs and the page, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Speed beside others, as ratios.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(NAMES)}, or page; by default all")
     parser.add_argument("--smoke", action="store_true", help="sizes too small to say anything: does it run?")

@@ -23,6 +23,7 @@ Attack = Callable[[], Tensor]
 
 
 def measure(*, smoke: bool) -> Iterator[Row]:
+    """PGD and FGSM beside other libraries: a row for each contestant. ``smoke`` takes the smallest sizes."""
     for task in SMOKE if smoke else TASKS:
         torch.set_num_threads(task.threads)
         network = build(task.arch)

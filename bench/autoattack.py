@@ -28,6 +28,7 @@ SHORTEST: dict[str, object] = {"version": "shortened", "iterations": 2, "target_
 
 
 def measure(*, smoke: bool) -> Iterator[Row]:
+    """AutoAttack beside its package: a row for each contestant. ``smoke`` takes the smallest size."""
     if smoke:
         yield from _task(Task("resnet10-w8", 4, 1), SHORTEST, count=4, rounds=1)
         return

@@ -55,6 +55,7 @@ for line in sys.stdin:
 
 
 def measure(*, smoke: bool) -> Iterator[Row]:
+    """The particles of eq. 2 beside an older commit: a row for each contestant. ``smoke`` takes the smallest sizes."""
     with _worktree() as older:
         for task in SMOKE if smoke else TASKS:
             yield from _task(task, older, steps=2 if smoke else 20, rounds=1 if smoke else 3)

@@ -360,6 +360,7 @@ class _Interrupting(Progress):
 
 
 def main(arguments: list[str]) -> int:
+    """Measure on the GPU, or on a CPU where there is none, write the CSV, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.gpu", description="What a GPU gives.")
     parser.add_argument("--tiny", action="store_true", help="the smallest sizes: does it run?")
     parser.add_argument("--out", type=Path, default=FOLDER / "gpu.csv", help="the CSV that it writes")

@@ -36,6 +36,7 @@ METHODS = (natural, sat, trades, mart, ard, iad, rslad)
 
 
 def measure(*, smoke: bool) -> Iterator[Row]:
+    """A training step of each method beside a transcription: a row for each contestant. ``smoke`` takes one size."""
     for task in (Task("resnet10-w8", 4, 1),) if smoke else TASKS:
         torch.set_num_threads(task.threads)
         for method in METHODS:

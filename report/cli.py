@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the verb that ``arguments`` name (by default the command line's), and return the exit code."""
     terminal.print_what_is_read()
     options = _parser().parse_args(arguments)
     try:

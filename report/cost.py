@@ -52,6 +52,7 @@ def _records(folder: Path, pattern: str) -> list[Record]:
 
 
 def record_of(path: Path) -> Record:
+    """Times and peaks that a record states, a JSON or a CSV; those of an empty CSV are empty."""
     if path.suffix == ".json":
         return read_json(path, *_TIMES, *_PEAKS)
     return next(iter(read_rows(path, (*_TIMES, *_PEAKS))), dict.fromkeys((*_TIMES, *_PEAKS), ""))

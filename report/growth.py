@@ -32,6 +32,7 @@ def work(study: Study, nodes: Iterable[Tape | Run]) -> float:
 
 
 def tape(study: Study) -> Tape:
+    """The tape that the students of docs/growth.md replay."""
     found = plan.tape_of(study, Run(DATASET, STUDENT, METHOD, 0))
     assert found is not None
     return found

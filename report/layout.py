@@ -36,6 +36,7 @@ class Entry:
 
     @property
     def measured(self) -> bool:
+        """Whether there is a number."""
         return self.text != DASH
 
 
@@ -56,6 +57,7 @@ class Panel:
 
     @property
     def entries(self) -> list[Entry]:
+        """The panel's entries, row by row."""
         return [entry for section in self.sections for row in section for entry in row.entries]
 
 
@@ -84,10 +86,12 @@ class Layout:
 
     @property
     def entries(self) -> list[Entry]:
+        """The entries of all panels."""
         return [entry for panel in self.panels for entry in panel.entries]
 
     @property
     def has_spread(self) -> bool:
+        """Whether any number has a spread over seeds."""
         return any(entry.spread for entry in self.entries)
 
     @property
@@ -97,10 +101,12 @@ class Layout:
 
     @property
     def has_counts(self) -> bool:
+        """Whether any column's heading has a number of images."""
         return any(group.counts for group in self.groups)
 
     @property
     def has_dash(self) -> bool:
+        """Whether any number is lacking."""
         return not all(entry.measured for entry in self.entries)
 
     @property

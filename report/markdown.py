@@ -25,6 +25,7 @@ def _formula(part: words.Part) -> str:
 
 
 def number(entry: Entry) -> str:
+    """An entry in Markdown: the best one in bold, with its spread and mark."""
     text = entry.text + (f" ± {entry.spread}" if entry.spread else "") + entry.mark
     return f"**{text}**" if entry.best else text
 
@@ -38,4 +39,5 @@ def header(layout: Layout) -> list[str]:
 
 
 def rule(layout: Layout) -> list[str]:
+    """The line below a table's heading: labels to the left, numbers to the right."""
     return ["---", *("---:" for group in layout.groups for _ in group.columns)]

@@ -34,6 +34,7 @@ def write_text(path: Path, text: str) -> Path:
 
 
 def text(page: Page, suffix: str) -> str:
+    """The page in the format of a file's ``suffix``."""
     return {".tex": tex, STANDALONE: standalone, NUMBERS: numbers, ".md": md}[suffix](page)
 
 

@@ -60,10 +60,12 @@ def study_of(*, half: bool = False, seeds: int = 0) -> Study:
 
 @cache
 def jobs_of(target: str, *, half: bool = False, seeds: int = 0) -> Mapping[str, Job]:
+    """The jobs behind a target of the paper's scale, by the names of their files."""
     return jobs.behind(study_of(half=half, seeds=seeds), ROOT, [f"{ROOT}/{target}"])
 
 
 def seconds_of(every: Mapping[str, Job], device: Device) -> dict[str, float]:
+    """Seconds of each job on a device, by the names of the jobs' files."""
     return {name: device.job_seconds(job) for name, job in every.items()}
 
 

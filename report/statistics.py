@@ -118,6 +118,7 @@ class PairedT(Paired):
 
     @property
     def without_spread(self) -> bool:
+        """Whether all differences are equal, up to rounding."""
         return float(numpy.ptp(self.differences)) <= 1e-9 * float(numpy.abs(self.differences).max())
 
     def p_above(self, bound: float = 0.0) -> float:

@@ -54,6 +54,7 @@ class RuleInputs:
 
     @mistakes_stop()
     def candidates(self, wildcards: Wildcards) -> list[str]:
+        """The trained candidates of alpha, of the first seed."""
         study = self._scales.study(wildcards)
         run = Run(wildcards.dataset, wildcards.arch, wildcards.method, study.seeds[0])
         self._unrecorded.check("select", wildcards)
@@ -61,6 +62,7 @@ class RuleInputs:
 
     @mistakes_stop()
     def selection_data(self, wildcards: Wildcards) -> str:
+        """The prepared images by which an alpha is chosen."""
         split = self._scales.study(wildcards).selection_of(wildcards.method).split
         part = "test" if split == "test" else "train"
         return f"{wildcards.root}/data/{wildcards.dataset}/{part}.safetensors"
@@ -73,10 +75,12 @@ class RuleInputs:
 
     @mistakes_stop()
     def choices(self, wildcards: Wildcards) -> list[str]:
+        """The choices of alpha behind a table."""
         runs = self._scales.table(wildcards).tuned_runs(self._scales.study(wildcards))
         return [str(run.choice(wildcards.root)) for run in runs]
 
     def collected(self, wildcards: Wildcards) -> list[str]:
+        """The measurements of a table, and the choices of alpha behind the table."""
         return self.sources(wildcards) + self.choices(wildcards)
 
     @mistakes_stop()
@@ -114,6 +118,7 @@ class RuleInputs:
 
     @mistakes_stop()
     def all_tables(self, wildcards: Wildcards) -> list[str]:
+        """The tables that the scale can make."""
         return [f"{wildcards.root}/{table.name}.tex" for table in self._scales.every_table(wildcards)]
 
 

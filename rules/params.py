@@ -36,29 +36,36 @@ class RuleParams:
 
     @mistakes_stop()
     def settings(self, wildcards: Wildcards) -> str:
+        """Digest of the settings of a tape, run, cell or measurement of particles."""
         return self._scales.settings(wildcards, node_of(wildcards))
 
     @mistakes_stop()
     def code(self, wildcards: Wildcards) -> str:
+        """Digest of the code of a tape, run, cell or measurement of particles."""
         return code_digest(plan.code_of(self._scales.study(wildcards), node_of(wildcards)))
 
     @mistakes_stop()
     def data_settings(self, wildcards: Wildcards) -> str:
+        """Digest of the settings of prepared images."""
         return plan.digest(plan.data_settings(self._scales.study(wildcards), wildcards.dataset, wildcards.split))
 
     @mistakes_stop()
     def data_code(self, wildcards: Wildcards) -> str:
+        """Digest of the code that prepares images."""
         return code_digest(plan.data_code(self._scales.study(wildcards), wildcards.dataset))
 
     @mistakes_stop()
     def selection_settings(self, wildcards: Wildcards) -> str:
+        """Digest of the settings of a choice of alpha."""
         return plan.digest(plan.selection_settings(self._scales.study(wildcards), wildcards.method))
 
     def selection_code(self, wildcards: Wildcards) -> str:
+        """Digest of the code of a choice of alpha."""
         return code_digest(plan.selection_code(self._scales.study(wildcards)))
 
     @mistakes_stop()
     def table_settings(self, wildcards: Wildcards) -> str:
+        """Digest of the settings of all measurements of a table, and of the words for them."""
         study = self._scales.study(wildcards)
         sources = self._scales.table(wildcards).sources(study)
         settings = [self._scales.settings(wildcards, source) for source in sources]
@@ -71,10 +78,12 @@ class RuleParams:
 
     @mistakes_stop()
     def union_settings(self, wildcards: Wildcards) -> str:
+        """Digest of the settings of all cells behind the union of attacks."""
         study = self._scales.study(wildcards)
         return plan.digest([self._scales.settings(wildcards, cell) for cell in union.sources(study)])
 
     def union_code(self, _wildcards: Wildcards) -> str:
+        """Digest of the code and the words of the union."""
         return code_digest(["report.union"], words=True)
 
     @mistakes_stop()
@@ -88,6 +97,7 @@ class RuleParams:
         return plan.digest([needed, printed, labels, _words(study, sources), study.about, study.stand_ins])
 
     def claims_code(self, _wildcards: Wildcards) -> str:
+        """Digest of the code, the words and the templates of the claims."""
         modules = ["report.claims.judge", "report.claims.claims_page"]
         return plan.digest([code_digest(modules, words=True), _templates()])
 
@@ -100,15 +110,18 @@ class RuleParams:
         return plan.digest([[*map(str, files)], labels, study.about, study.stand_ins, list(study.seeds)])
 
     def picture_code(self, wildcards: Wildcards) -> str:
+        """Digest of the code, the words and the style of a picture."""
         code = code_digest([f"report.pictures.{wildcards.picture}", "report.pictures._drawing"], words=True)
         return plan.digest([code, pictures.STYLE.read_text(encoding="utf-8")])
 
     @mistakes_stop()
     def gallery_settings(self, wildcards: Wildcards) -> str:
+        """Digest of the pictures' names and of the scale's description."""
         study = self._scales.study(wildcards)
         return plan.digest([*pictures.every(study), study.about])
 
     def gallery_code(self, _wildcards: Wildcards) -> str:
+        """Digest of the code and the words of every picture."""
         return code_digest([f"report.pictures.{name}" for name in pictures.names()], words=True)
 
     @mistakes_stop()
@@ -120,15 +133,19 @@ class RuleParams:
         return plan.digest([looks, self.claims_settings(wildcards), left_out, pictures.every(study)])
 
     def html_code(self, _wildcards: Wildcards) -> str:
+        """Digest of the code, the words, the scripts and the templates of the HTML page."""
         return plan.digest([code_digest(["report.html.build"], words=True), _texts("report/html"), _templates()])
 
     def collect_code(self, _wildcards: Wildcards) -> str:
+        """Digest of the code and the words that collect a table."""
         return code_digest(["report.collect", "report.catalogue"], words=True)
 
     def render_code(self, _wildcards: Wildcards) -> str:
+        """Digest of the code, the words and the templates of a table's pages."""
         return plan.digest([code_digest(["report.render"], words=True), _templates()])
 
     def booklet_code(self, _wildcards: Wildcards) -> str:
+        """Digest of the code, the words and the templates of the booklet."""
         return plan.digest([code_digest(["report.booklet"], words=True), _templates()])
 
     def existing_cells(self, wildcards: Wildcards) -> str:

@@ -28,6 +28,7 @@ class RuleResources:
 
     @mistakes_stop()
     def threads(self, wildcards: Wildcards) -> int:
+        """Threads of torch, which change bits and are a setting."""
         return self._scales.study(wildcards).threads
 
     def gpu(self, stage: Stage) -> Callable[[Wildcards, int], int | None]:
@@ -40,6 +41,8 @@ class RuleResources:
         return gpu
 
     def mem_mb(self, stage: Stage) -> Callable[[Wildcards, int], int]:
+        """Memory in MB: more after an attempt that ran out of memory."""
+
         def mem_mb(wildcards: Wildcards, attempt: int) -> int:
             limits = self._limits(stage, wildcards, attempt)
             return limits.mem_mb * (1 if limits is _LAST_WORDS else self._retries.memory(stage, wildcards, attempt))
@@ -47,6 +50,7 @@ class RuleResources:
         return mem_mb
 
     def runtime(self, stage: Stage) -> Callable[[Wildcards, int], int]:
+        """Minutes that the cluster grants an attempt."""
         return lambda wildcards, attempt: self._limits(stage, wildcards, attempt).runtime
 
     def group(self, wildcards: Wildcards) -> str | None:

@@ -56,10 +56,12 @@ class Options(aa_parts.CutOptions):
 
 
 def sentence(options: Options) -> str:
+    """The sentence below a table; empty for a shortened version, of which the caption warns."""
     return "{heading}: AutoAttack, standard version." if options.version == "standard" else ""
 
 
 def caveat(options: Options) -> str:
+    """The caption's warning of a shortened version; empty for the standard version."""
     return aa_parts.caveat(options.version, "AutoAttack")
 
 

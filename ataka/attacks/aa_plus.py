@@ -42,10 +42,12 @@ class Options(aa_parts.CutOptions):
 
 
 def sentence(options: Options) -> str:
+    """The sentence below a table; empty for a shortened version, of which the caption warns."""
     return "{heading}: AutoAttack, version plus." if options.version == "plus" else ""
 
 
 def caveat(options: Options) -> str:
+    """The caption's warning of a shortened version; empty for the version plus."""
     return aa_parts.caveat(options.version, "AutoAttack plus")
 
 

@@ -40,12 +40,14 @@ class Options(AttackOptions):
 
 
 def sentence(options: Options) -> str:
+    """The sentence below a table: the loss, the iterations, and the restarts if there are several."""
     losses = {"ce": "the cross-entropy", "dlr": "the DLR loss", "targeted": "the DLR loss of {target_classes} targets"}
     starts = ", {restarts} random starts" if options.restarts > 1 else ""
     return "{heading}: APGD on " + losses[options.loss] + ", {iterations} iterations" + starts + "."
 
 
 def forwards(options: Options) -> float:
+    """Forwards of the network for an image, over all restarts and targets, with the forward that judges the image."""
     return restarts.forwards(options.iterations + 1, options.restarts * _targets(options)) + 1
 
 

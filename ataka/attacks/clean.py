@@ -31,6 +31,7 @@ class Options(AttackOptions):
 
 
 def forwards(_options: Options) -> float:
+    """Forwards of the network for an image: the forward that judges the image."""
     return 1.0
 
 

@@ -40,15 +40,18 @@ class Options(AttackOptions):
 
 
 def sentence(_options: Options) -> str:
+    """The sentence below a table, the same for every corruption and severity."""
     who = "Hendrycks and Dietterich (2019)"
     return f"Corruptions, of severity 1 to 5, are no attacks: the network sees the images of {who} instead."
 
 
 def files(options: Options) -> tuple[str, ...]:
+    """Names of the files that are read: the corrupted images and their labels."""
     return (f"{options.corruption}.npy", "labels.npy")
 
 
 def forwards(_options: Options) -> float:
+    """Forwards of the network for an image: the forward that judges the image."""
     return 1.0
 
 

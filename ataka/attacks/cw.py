@@ -32,6 +32,7 @@ class Options(AttackOptions):
 
 
 def sentence(_options: Options) -> str:
+    """The sentence below a table: the loss, the steps and their size."""
     return "{heading}: CW∞, PGD on the margin loss, {steps} steps of {step_size}."
 
 

@@ -42,11 +42,13 @@ class Options(AttackOptions):
 
 
 def sentence(options: Options) -> str:
+    """The sentence below a table: the largest distance that counts, and the steps."""
     reach = "any distance" if options.radius is None else "at most {radius}"
     return "{heading}: the nearest misclassified image in ℓ₂, " + reach + ", {steps} steps."
 
 
 def forwards(options: Options) -> float:
+    """Forwards of the network for an image: two for each step of each search, and the forward that judges the image."""
     return 2.0 * options.steps * options.searches + 1
 
 

@@ -85,6 +85,7 @@ class Options(AttackOptions):
 
 
 def sentence(options: Options) -> str:
+    """The sentence below a table: strength, steps, target and normalisation."""
     weight = "its weight beside an image of 0 to 255, no ℓ∞ budget"
     aim = " towards a random other class" if options.target == "random" else ""
     over = {"batch": "chunks of {chunk} images, a weaker attack than image by image", "image": "each image"}

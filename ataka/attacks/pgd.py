@@ -52,4 +52,5 @@ class Options(AttackOptions):
 
 
 def sentence(_options: Options) -> str:
+    """The sentence below a table: the steps and their size."""
     return "{heading}: {steps} steps of {step_size}."

@@ -46,11 +46,13 @@ class Options(AttackOptions):
 
 
 def sentence(options: Options) -> str:
+    """The sentence below a table: steps, radius, and the restarts if there are several."""
     starts = " from each of {restarts} random starts; the worst counts." if options.restarts > 1 else "."
     return "{heading}: {steps} steps of {step_size} within {radius} in ℓ₂" + starts
 
 
 def forwards(options: Options) -> float:
+    """Forwards of the network for an image, over all restarts, with the forwards that judge the image."""
     return _forwards(options.steps, options.restarts)
 
 

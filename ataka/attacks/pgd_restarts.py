@@ -35,10 +35,12 @@ class Options(AttackOptions):
 
 
 def sentence(_options: Options) -> str:
+    """The sentence below a table: the steps, their size and the restarts."""
     return "{heading}: {steps} steps of {step_size} from each of {restarts} random starts; the worst counts."
 
 
 def forwards(options: Options) -> float:
+    """Forwards of the network for an image, over all restarts, with the forwards that judge the image."""
     return _forwards(options.steps, options.restarts)
 
 

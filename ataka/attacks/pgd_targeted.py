@@ -45,12 +45,14 @@ class Options(AttackOptions):
 
 
 def sentence(options: Options) -> str:
+    """The sentence below a table: the steps, the loss, and the number and order of the targets."""
     first = "" if options.order == "likely" else ", the unlikeliest first"
     by = "" if options.loss == "cross-entropy" else " up the difference of logits"
     return "{heading}: {steps} steps of {step_size}" + by + " towards each of {targets} classes" + first + "."
 
 
 def forwards(options: Options) -> float:
+    """Forwards of the network for an image, over all targets, with the forwards that judge the image."""
     return _forwards(options.steps, options.targets) + 1
 
 

@@ -20,6 +20,7 @@ class Split:
         return len(self.labels)
 
     def digest(self) -> str:
+        """SHA-256 of the images' shape, the images and the labels."""
         content = hashlib.sha256(str(tuple(self.images.shape)).encode())
         content.update(self.images.cpu().numpy().tobytes())
         content.update(self.labels.cpu().numpy().tobytes())
@@ -36,6 +37,7 @@ class Split:
         return Split(torch.cat((self.images, other.images)), torch.cat((self.labels, other.labels)))
 
     def to(self, device: torch.device) -> "Split":
+        """The same images and labels on another device."""
         return Split(self.images.to(device), self.labels.to(device))
 
     def pixels(self) -> Tensor:

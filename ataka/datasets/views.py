@@ -22,6 +22,7 @@ class View:
     reach: int
 
     def digest(self) -> str:
+        """SHA-256 of the order, the shifts and the flips: equal views have equal digests."""
         content = hashlib.sha256(f"{self.reach}".encode())
         for part in (self.order, self.shifts, self.flips):
             content.update(part.numpy().tobytes())

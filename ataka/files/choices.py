@@ -55,6 +55,7 @@ def best(grid: Sequence[Candidate], collapsed: Collapsed) -> Candidate | None:
 
 
 def write(path: Path, choice: Choice) -> None:
+    """Write the choice to ``path`` as JSON, atomically."""
     write_json(path, choice.model_dump())
 
 

@@ -81,6 +81,7 @@ def _way(holder: str) -> str:
 
 
 def release(folder: Path, lock: IO[str] | None) -> None:
+    """Release the claim of a folder, and remove the folder if no checkpoint is left in there."""
     with suppress(OSError):  # the folder is not empty where states are left
         (folder / "lock").unlink(missing_ok=True)
         for level in (folder, folder.parent):

@@ -44,6 +44,7 @@ class Part(States):
         self.write(path, self._end)
 
     def restore(self, take: Callable[[State], None]) -> bool:
+        """Give ``take`` the last checkpoint, or a state in which the images before this part count as attacked."""
         if super().restore(take):
             return True
         skipped = {"predicted": torch.zeros(self.images.start, dtype=torch.int64)}
@@ -51,6 +52,7 @@ class Part(States):
         return False
 
     def keep(self, where: str, make: Callable[[], tuple[Mapping[str, Tensor], Mapping[str, Any]]]) -> None:
+        """Keep a checkpoint; once the part's last image is judged, keep the part's verdicts and end the evaluation."""
         tensors, facts = make()
         if len(tensors["predicted"]) < self.images.stop:
             super().keep(where, make)

@@ -32,6 +32,7 @@ def part_of(digest: str) -> str:
 
 
 def epoch_file(folder: Path, epoch: int) -> Path:
+    """Path of the file that holds the logits of an epoch, which is counted from 0."""
     return folder / f"epoch{epoch:04d}.safetensors"
 
 
@@ -63,6 +64,7 @@ class Writer:
         self._logits[channel][:, index] = logits
 
     def end_epoch(self, epoch: int, view: View) -> None:
+        """Write the logits of an epoch to the epoch's file. Raises RuntimeError if a channel was not recorded."""
         missing = set(self.channels) - set(self._logits)
         if missing:
             raise RuntimeError(f"the teachers recorded nothing for {sorted(missing)}")

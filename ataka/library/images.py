@@ -44,6 +44,7 @@ class Following(Progress):
         self._judge, self._begin = judge, begin
 
     def start(self, epochs: int, images: int, done: int = 0) -> None:
+        """Begin with the image ``done``, where an interrupted evaluation is resumed."""
         if self._judge:
             self._begin(done)
             self._judge.place = done

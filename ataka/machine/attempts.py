@@ -36,6 +36,7 @@ class Attempt:
 
     @property
     def killed(self) -> bool:
+        """Whether the attempt has no exit code: its process was killed, or still runs."""
         return self.code is None
 
     def __str__(self) -> str:

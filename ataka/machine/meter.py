@@ -49,6 +49,7 @@ class Meter:
         self._began, self._cpu_began = time.monotonic(), time.process_time()
 
     def read(self) -> Usage:
+        """Seconds, processor seconds and peaks of memory since the meter was made."""
         return Usage(
             round(time.monotonic() - self._began, 3),
             round(time.process_time() - self._cpu_began, 3),

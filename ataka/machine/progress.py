@@ -23,9 +23,11 @@ class Progress:
 
     @classmethod
     def silent(cls) -> "Progress":
+        """A progress that prints nothing."""
         return cls("", None)
 
     def say(self, text: str) -> None:
+        """Print a line that opens with the job's name."""
         if self.stream is not None:
             print(f"{self.job}: {text}", file=self.stream, flush=True)
             self._said = time.monotonic()
@@ -48,6 +50,7 @@ class Progress:
             self.say(self._where() + (f"  {self.doing}" if self.doing else "") + self._speed())
 
     def end_epoch(self, epoch: int, row: Mapping[str, float]) -> None:
+        """Print the epoch's losses, if a line is due or the training has ended."""
         self._done = epoch * self._per_epoch
         if self._due() or self._done == self._total:
             losses = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name.startswith("loss"))

@@ -99,6 +99,7 @@ class Server:
 
     @property
     def process(self) -> int:
+        """Process id of the server."""
         return self._process.pid
 
     def close(self) -> None:

@@ -24,9 +24,11 @@ class Tape:
     seed: int
 
     def folder(self, root: str | Path) -> Path:
+        """Folder of the tape in the results folder ``root``."""
         return Path(root, "tapes", self.dataset, self.ensemble, f"seed{self.seed}")
 
     def manifest(self, root: str | Path) -> Path:
+        """File that lists the tape's epochs and teachers; the last one to be written."""
         return self.folder(root) / "manifest.json"
 
 
@@ -41,9 +43,11 @@ class Run:
     part: str = ""
 
     def folder(self, root: str | Path) -> Path:
+        """Folder of the run in the results folder ``root``."""
         return Path(root, "runs", self.dataset, self.arch, self.method, f"seed{self.seed}", self.part)
 
     def model(self, root: str | Path) -> Path:
+        """File of the trained weights."""
         return self.folder(root) / "model.safetensors"
 
     def choice(self, root: str | Path) -> Path:
@@ -52,10 +56,12 @@ class Run:
 
     @property
     def member(self) -> int | None:
+        """Index of this member of an average; None for a run that is no member."""
         return int(self.part.removeprefix("member")) if self.part.startswith("member") else None
 
     @property
     def alpha(self) -> float | None:
+        """Alpha of this candidate; None for a run that is no candidate."""
         return float(self.part.removeprefix("alpha")) if self.part.startswith("alpha") else None
 
 
@@ -70,11 +76,13 @@ class Particles:
     generator: str
 
     def csv(self, root: str | Path) -> Path:
+        """File of the measurements in the results folder ``root``."""
         folder = Path(root, "particles", self.dataset, self.arch, self.method, f"seed{self.seed}")
         return folder / f"{self.generator}.csv"
 
     @property
     def run(self) -> Run:
+        """The network that the particles attack."""
         return Run(self.dataset, self.arch, self.method, self.seed)
 
 
@@ -89,13 +97,16 @@ class Cell:
     attack: str
 
     def csv(self, root: str | Path) -> Path:
+        """File of the cell in the results folder ``root``."""
         return Path(root, "cells", self.dataset, self.arch, self.method, f"seed{self.seed}", f"{self.attack}.csv")
 
     def bits(self, root: str | Path) -> Path:
+        """File of the verdicts on the test images, beside the CSV."""
         return self.csv(root).with_suffix(".bits.npy")
 
     @property
     def run(self) -> Run:
+        """The network that is attacked."""
         return Run(self.dataset, self.arch, self.method, self.seed)
 
 
@@ -115,6 +126,7 @@ class Shard:
     of: int
 
     def file(self, root: str | Path) -> Path:
+        """File of the shard, beside the CSV of its cell."""
         return self.cell.csv(root).with_name(f"{self.attack}.{self.index}of{self.of}.safetensors")
 
     def images(self, count: int, chunk: int) -> range:
@@ -125,10 +137,12 @@ class Shard:
 
     @property
     def cell(self) -> Cell:
+        """The cell that the shard is a part of."""
         return Cell(self.dataset, self.arch, self.method, self.seed, self.attack)
 
     @property
     def run(self) -> Run:
+        """The network that is attacked."""
         return self.cell.run
 
 

@@ -124,10 +124,12 @@ class Module:
 
     @cached_property
     def wordless(self) -> str:
+        """The module's tree as text, without the words that are written for people."""
         return text(_Wordless(self._package).visit(self._tree))  # the tree is changed and not used again
 
     @cached_property
     def worded(self) -> str:
+        """The module's tree as text, without its docstrings alone."""
         return text(_Undocumented().visit(ast.parse(self._source)))
 
 

@@ -13,10 +13,12 @@ PROBE = "ataka.training.probe"
 
 
 def data_code(study: Study, dataset: str) -> tuple[str, ...]:
+    """Modules that decide the prepared images of a data set."""
     return ("ataka.datasets.splits", study.dataset(dataset).module)
 
 
 def tape_code(study: Study, tape: Tape) -> tuple[str, ...]:
+    """Modules that decide the bytes of a tape."""
     return (
         "ataka.training",
         PROBE,
@@ -27,6 +29,7 @@ def tape_code(study: Study, tape: Tape) -> tuple[str, ...]:
 
 
 def run_code(study: Study, run: Run) -> tuple[str, ...]:
+    """Modules that decide the weights of a run."""
     method = study.method(run.method)
     modules = ["ataka.networks", *models.sources(run.arch)]
     if method.checkpoints:
@@ -49,10 +52,12 @@ def run_code(study: Study, run: Run) -> tuple[str, ...]:
 
 
 def selection_code(study: Study) -> tuple[str, ...]:
+    """Modules that decide the accuracies by which an alpha is chosen."""
     return ("ataka.evaluation", study.selection.attack.module)
 
 
 def attack_code(study: Study, attack: str) -> tuple[str, ...]:
+    """Modules that decide the verdicts of an attack."""
     return ("ataka.evaluation", *study.attack(attack).code)
 
 

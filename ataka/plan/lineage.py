@@ -109,6 +109,7 @@ def candidates(study: Study, run: Run) -> list[Run]:
 
 
 def tuned(method: Method) -> bool:
+    """Whether the alpha of a method is chosen from several candidates."""
     return method.alpha == "tuned"
 
 

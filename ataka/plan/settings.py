@@ -79,6 +79,7 @@ def tape_settings(study: Study, tape: Tape) -> dict[str, Any]:
 
 
 def generator_settings(study: Study, generator: str) -> dict[str, Any]:
+    """Every setting of a generator that decides its particles."""
     return _without(plain(study.generators[generator]), "like")
 
 

@@ -116,6 +116,7 @@ def require_current(study: Study, root: str, node: Run, *, history: bool = False
 
 
 def reader_of(study: Study, root: str, node: Tape, split: Split) -> tape.Reader:
+    """The tape of ``node``, checked against its settings and the images of ``split``; UserError with a remedy."""
     remedy = f"record it: {commands.snakemake(study, node.manifest(root), force=True)}"
     with remedied(remedy):
         return tape.Reader(
@@ -177,12 +178,14 @@ def write_cost(output: Path, usage: Usage) -> None:
 
 
 def progress_of(node: Node, verb: str | None = None) -> Progress:
+    """The progress of a job, which opens each line with the verb, the node and its seed."""
     name = "/".join(str(value) for key, value in asdict(node).items() if value != "" and key != "seed")
     verb = verb or {Tape: "record", Run: "train", Cell: "evaluate", Shard: "shard", Particles: "particles"}[type(node)]
     return Progress(f"{verb} {name} seed {node.seed}", sys.stderr)
 
 
 def device_name(device: torch.device) -> str:
+    """Name of the device in records: the GPU's own name, or ``cpu``."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
@@ -224,6 +227,7 @@ def origin(study: Study, node: Node) -> dict[str, Any]:
 
 
 def data_digest(root: str, dataset: str, name: str) -> str:
+    """SHA-256 of the prepared images: ``name`` is train, validation, all or test."""
     part = "test" if name == "test" else "train"
     return str(load_about(plan.data_file(root, dataset, part))["sha256"][name])
 
@@ -244,4 +248,5 @@ def exact(value: object) -> object:
 
 
 def as_text(value: object) -> object:
+    """A field as CSV text: None is empty, and a float has six significant digits."""
     return "" if value is None else f"{value:g}" if isinstance(value, float) else value

@@ -106,6 +106,7 @@ def _examined(study: Study, root: str, candidate: Run, split: Split) -> Candidat
 
 
 def selection_split(study: Study, root: str, node: Run) -> Split:
+    """The images by which an alpha is chosen, on the study's device."""
     choice = study.selection_of(node.method)
     split = load_images(study, root, node.dataset, choice.split).first(choice.attack.images)
     return split.to(device_of(study))

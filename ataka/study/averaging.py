@@ -26,6 +26,7 @@ class EMA(Settings):
 
     @property
     def words(self) -> str:
+        """The averaging in words, for notes below a table."""
         return f"weights averaged exponentially (EMA, decay {self.decay:g})"
 
 
@@ -36,4 +37,5 @@ class SWA(Settings):
 
     @property
     def words(self) -> str:
+        """The averaging in words, for notes below a table."""
         return f"weights averaged over the epochs from {self.begin} of the training on (SWA)"

@@ -16,4 +16,5 @@ class AWP(Settings):
 
     @property
     def words(self) -> str:
+        """The perturbation in words, for notes below a table."""
         return f"adversarial weight perturbation, γ = {self.gamma:g}"

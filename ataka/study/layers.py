@@ -10,6 +10,7 @@ from ataka.errors import UserError, nearest
 
 
 def overlay(base: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with the values of ``upper``; mappings are merged key by key, other values replaced."""
     merged = dict(base)
     for key, value in upper.items():
         below = merged.get(key)

@@ -39,12 +39,14 @@ class Averages:
         return self.networks is not self.trained
 
     def end_step(self) -> None:
+        """Move the exponential average towards the weights after a step."""
         self.taken += 1
         if ema := self.setup.ema:
             share = ema_share(ema, self.taken, self.steps * self.setup.epochs)
             self._move(share, buffers=ema.batchnorm == "averaged")
 
     def end_epoch(self, epoch: Epoch) -> None:
+        """Move the average of the epochs, and estimate its running statistics from the epoch's images."""
         if swa := self.setup.swa:
             counted = swa_count(swa, epoch.number, self.setup.epochs)
             self._move(1 / max(counted, 1))

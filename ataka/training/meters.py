@@ -36,6 +36,7 @@ class Meter:
         self._sizes[name] = self._sizes.get(name, 0) + size
 
     def row(self) -> dict[str, float]:
+        """The mean of each loss over the images so far, by name."""
         return {name: float(total) / self._sizes.get(name, 1) for name, total in self._sums.items()}
 
 
@@ -50,6 +51,7 @@ class Watch:
         self._waiting: list[Tensor] = []
 
     def see(self, loss: Tensor) -> None:
+        """Keep a loss of the step that is under way."""
         self._step.append(loss)
 
     def end_step(self) -> int | None:
@@ -71,6 +73,7 @@ class Watch:
         return all(bool(tensor.isfinite().all()) for state in states for tensor in state.values())
 
     def end_epoch(self, history: History) -> None:
+        """Raise Diverged if a loss or a weight of the epoch is not finite."""
         losses = (value for name, value in history[-1].items() if name.startswith("loss"))
         step, self.steps = self.look(), 0
         if step or not all(map(math.isfinite, losses)) or not self.sound():

@@ -26,6 +26,7 @@ class SGD:
             self.groups.setdefault(0.0 if spared else setup.weight_decay, []).append(place)
 
     def zero_grad(self) -> None:
+        """Drop the gradients of all parameters."""
         for parameter in self.parameters:
             parameter.grad = None
 
@@ -55,5 +56,6 @@ class SGD:
         return {str(place): buffer for place, buffer in enumerate(self.buffers) if buffer is not None}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore the momentum buffers from ``state_dict``, each on its parameter's device."""
         for place, buffer in state.items():
             self.buffers[int(place)] = buffer.to(self.parameters[int(place)].device)

@@ -52,6 +52,7 @@ class Training:
             self.perturbation.remove(position)
 
     def end_epoch(self, epoch: Epoch) -> None:
+        """Add the epoch's row to the history, and let the averages count the epoch."""
         self.history.append(epoch.row())
         self.averages.end_epoch(epoch)
 

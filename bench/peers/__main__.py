@@ -15,6 +15,7 @@ ROBUST = "Robust"
 
 
 def main(arguments: list[str]) -> int:
+    """Measure the cells that ``arguments`` name, write their CSVs and the page, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description="Our cells beside the calls of others.")
     parser.add_argument("what", nargs="*", metavar="CELL", help="cells, surprises, page; by default everything")
     parser.add_argument("--images", type=int, default=1000, help="test images for the robust network (1000)")

@@ -47,6 +47,7 @@ class Column(Entry):
 
     @property
     def attacks(self) -> tuple[str, ...]:
+        """The attacks that the column shows or averages."""
         return self.mean_of or ((self.attack,) if self.attack else ())
 
     @property
@@ -90,6 +91,7 @@ class Row(Entry):
 
     @property
     def methods(self) -> tuple[str, ...]:
+        """The methods that the row shows, averages or spans."""
         return self.mean_of or self.range_of or (str(self.method),)
 
     @property
@@ -222,6 +224,7 @@ class AccuracyTable(Table):
     def compared(
         self, measurements: list[Measurement], study: Study, bits: Mapping[Cell, measurements.Bits]
     ) -> list[Measurement]:
+        """The measurements with their health, and, in a table of variants, with the marks of differences."""
         examined = health.examine(measurements, study, bits)
         return differences.examine(examined, bits) if self.variants else examined
 

@@ -62,6 +62,7 @@ class Differences:
         return DIFFERS if any(self._p.get(cell, 1.0) < ALPHA for cell in cells) else ""
 
     def notes(self) -> Iterator[str]:
+        """The note that explains the mark; none where nothing was compared."""
         compared = {replace(cell, seed=0): p for cell, p in self._p.items()}
         if compared:
             test = "paired t over seeds" if self._seeds > 1 else "exact McNemar: it speaks of these two networks"

@@ -33,6 +33,7 @@ class Measurement:
 
     @property
     def rows(self) -> list[dict[str, str]]:
+        """The row of the measurement's CSV."""
         return [self.fields]
 
 

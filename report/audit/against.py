@@ -53,6 +53,7 @@ class Difference:
 
     @property
     def interval(self) -> tuple[float, float]:
+        """The 95 % confidence interval of the difference, in points."""
         return self.sample.interval(0.95)
 
 

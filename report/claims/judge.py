@@ -81,26 +81,32 @@ class Measured:
 
     @property
     def two_sided(self) -> bool:
+        """Whether both directions are tested: a sentence without a margin doesn't favour one."""
         return self.claim.sentence.margin == 0
 
     @cached_property
     def p_holds(self) -> float:
+        """Evidence that enough cases hold."""
         return at_least(self.claim.required, [self._holds(case) for case in self.cases])
 
     @cached_property
     def p_reversed(self) -> float:
+        """Evidence that so many cases are reversed that too few can hold."""
         return at_least(self._enough_reversed, [self._reversed(case) for case in self.cases])
 
     @property
     def comparisons(self) -> int:
+        """The number of contrasts in all cases."""
         return sum(map(len, self.cases))
 
     @property
     def p(self) -> float:
+        """The p-value of the claim, not corrected for other claims."""
         return min(1.0, (2 if self.two_sided else 1) * min(self.p_holds, self.p_reversed))
 
     @property
     def leaning(self) -> Word:
+        """The verdict for which the evidence is stronger, significant or not."""
         return "supported" if self.p_holds < self.p_reversed else "contradicted"
 
     def decisive(self, word: Word) -> Outcome:
@@ -145,14 +151,17 @@ class Judged:
 
     @property
     def claim(self) -> Claim:
+        """The claim that is judged."""
         return self.measured.claim
 
     @property
     def word(self) -> Word:
+        """The verdict at the corrected level."""
         return self.measured.leaning if self.p_holm < ALPHA else "inconclusive"
 
     @property
     def decisive(self) -> Outcome:
+        """The contrast whose p-value is the claim's."""
         return self.measured.decisive(self.word)
 
     @cached_property
@@ -172,6 +181,7 @@ class NotMeasured:
 
     @property
     def word(self) -> Word:
+        """The verdict of a claim whose cells are not there."""
         return "not measured"
 
 

@@ -107,6 +107,7 @@ class Claim:
 
     @property
     def contrasts(self) -> list[Contrast]:
+        """The contrasts of all cases."""
         return [contrast for case in self.cases for contrast in case]
 
     @property

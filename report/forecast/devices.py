@@ -74,9 +74,11 @@ class Device:
 
     @property
     def label(self) -> str:
+        """Number and name, such as ``2 x A100``."""
         return f"{self.count} x {self.name}"
 
     def job_seconds(self, job: Job) -> float:
+        """Seconds of a job on one such device, with the start of its process."""
         return self.start + sum(map(self.seconds, job.work))
 
 

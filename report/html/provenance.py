@@ -46,9 +46,11 @@ class Once(dict[Hashable, int]):
     """Contents, each of them once, in the order in which they came; the values are their places."""
 
     def place(self, content: Hashable) -> int:
+        """Place of a content, which is added if it is new."""
         return self.setdefault(content, len(self))
 
     def places(self, contents: Iterable[Hashable]) -> tuple[int, ...]:
+        """Places of several contents."""
         return tuple(map(self.place, contents))
 
 

@@ -28,6 +28,7 @@ class Number:
 
     @property
     def published(self) -> Entry:
+        """The paper's number in this place; a dash where there is none."""
         return self.ours.published or Entry()
 
     @property
@@ -71,6 +72,7 @@ class Part:
 
     @property
     def numbers(self) -> Iterator[Number]:
+        """The panel's numbers, row by row."""
         return (number for section in self.sections for line in section for number in line.numbers)
 
 
@@ -87,10 +89,12 @@ class Sheet:
 
     @property
     def numbers(self) -> list[Number]:
+        """The numbers of all panels."""
         return [number for part in self.parts for number in part.numbers]
 
     @property
     def compared(self) -> bool:
+        """Whether the paper has a number in any of these places."""
         return any(number.published.measured for number in self.numbers)
 
 

@@ -49,6 +49,7 @@ def sources(study: Study) -> list[Source]:
 
 
 def gather(study: Study, root: str, sources: Sequence[Source]) -> list[Point]:
+    """A point for each network: accuracies in per cent, averaged over seeds."""
     accuracies: dict[tuple[str, str, str], dict[str, list[float]]] = {}
     for cell in sources:
         assert isinstance(cell, Cell)
@@ -67,6 +68,7 @@ def gather(study: Study, root: str, sources: Sequence[Source]) -> list[Point]:
 
 
 def draw(figure: "Figure", data: Sequence[Point]) -> None:
+    """A scatter plot: colours tell methods apart, and markers tell networks and data sets apart."""
     from matplotlib.lines import Line2D
 
     methods = list(dict.fromkeys(point.method for point in data))
@@ -128,6 +130,7 @@ _AROUND = [
 
 
 def caption(study: Study, data: Sequence[Point]) -> str:
+    """How many networks are shown, and which of them is the most robust."""
     best = max(data, key=lambda point: point.robust)
     seeds = f"the mean over {len(study.seeds)} seeds" if len(study.seeds) > 1 else f"seed {study.seeds[0]}"
     return (

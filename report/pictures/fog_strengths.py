@@ -46,6 +46,7 @@ def sources(study: Study) -> list[Source]:
 
 
 def gather(study: Study, root: str, sources: Sequence[Source]) -> list[Line]:
+    """A line for each network: accuracies in per cent by strength, averaged over seeds."""
     lines: dict[tuple[str, str, str], dict[float, list[float]]] = {}
     for cell in sources:
         assert isinstance(cell, Cell)
@@ -64,6 +65,7 @@ def gather(study: Study, root: str, sources: Sequence[Source]) -> list[Line]:
 
 
 def draw(figure: "Figure", data: Sequence[Line]) -> None:
+    """A panel for each network and data set, with a line for each method."""
     places = list(dict.fromkeys(line.where for line in data))
     methods = list(dict.fromkeys(line.method for line in data))
     axes_of = grid(figure, len(places), columns=1, height=1.5, top=0.15 * len(methods) / 2)
@@ -82,6 +84,7 @@ def draw(figure: "Figure", data: Sequence[Line]) -> None:
 
 
 def caption(study: Study, data: Sequence[Line]) -> str:
+    """The strengths, and the method that loses most accuracy."""
     steepest = max(data, key=lambda line: line.accuracies[0] - line.accuracies[-1])
     strengths = names.listed([f"{strength:g}" for strength in data[0].strengths])
     return (

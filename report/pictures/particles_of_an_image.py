@@ -95,6 +95,7 @@ def perturbation(particles: Particles, index: int) -> Pixels:
 
 
 def draw(figure: "Figure", data: Sequence[Particles]) -> None:
+    """Two rows for each generator: the image and its particles, and the perturbations below."""
     count = min(SHOWN, len(data[0].x_adv))
     figure.set_size_inches(WIDTH, 0.2 + WIDTH / (count + 1.4) * 2 * len(data))
     rows = figure.subplots(2 * len(data), count + 1, squeeze=False)
@@ -122,6 +123,7 @@ def _show(axes: object, pixels: Pixels) -> None:
 
 
 def caption(study: Study, data: Sequence[Particles]) -> str:
+    """The network, the budget, and the largest difference between the two generators in a pixel."""
     svgd, pgd = data
     gap = numpy.abs(svgd.x_adv - pgd.x_adv).max() * 255
     count = len(svgd.x_adv)

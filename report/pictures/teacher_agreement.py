@@ -59,6 +59,7 @@ def _replays(study: Study) -> Iterator[tuple[Tape, Run]]:
 
 
 def gather(study: Study, root: str, sources: Sequence[Source]) -> list[Teachers]:
+    """The agreement of each tape's teachers and the largest weights, by epoch."""
     from ataka.files.prepared import load_split
 
     labels = {}
@@ -99,6 +100,7 @@ def _teachers(study: Study, root: str, tape: Tape, labels: Any) -> Teachers:
 
 
 def draw(figure: "Figure", data: Sequence[Teachers]) -> None:
+    """Two panels for each tape: agreement on the left, the largest weights on the right."""
     from matplotlib.ticker import MaxNLocator
 
     amalgamations = list(dict.fromkeys(name for teachers in data for name in teachers.largest))
@@ -125,6 +127,7 @@ def draw(figure: "Figure", data: Sequence[Teachers]) -> None:
 
 
 def caption(study: Study, data: Sequence[Teachers]) -> str:
+    """The meaning of both panels, and the teachers that agree least."""
     least = min(data, key=lambda teachers: teachers.shares["agree"][-1])
     return (
         f"The teachers of {len(data)} tapes on the training images of each epoch, in their own updates: adversarial "

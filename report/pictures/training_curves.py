@@ -69,6 +69,7 @@ def sources(study: Study) -> list[Source]:
 
 
 def gather(study: Study, root: str, sources: Sequence[Source]) -> list[Curves]:
+    """The curves of each training whose history has any."""
     read_ones = (read(file, _label(study, training)) for training, file in histories(study, root, sources))
     return [curves for curves in read_ones if curves is not None]
 
@@ -107,6 +108,7 @@ def _label(study: Study, training: Run | Tape) -> str:
 
 
 def draw(figure: "Figure", data: Sequence[Curves]) -> None:
+    """A panel for each training, with the robust-overfitting gap shaded."""
     from matplotlib.ticker import MaxNLocator
 
     panels = grid(figure, len(data), columns=2, height=0.95, top=0.45)
@@ -136,6 +138,7 @@ def _after(curves: Curves) -> list[bool]:
 
 
 def caption(study: Study, data: Sequence[Curves]) -> str:
+    """The meaning of the curves and of the gap, and the training with the largest gap."""
     largest = max(data, key=lambda curves: curves.gap)
     return (
         f"Accuracy at the end of each epoch in {len(data)} trainings (seed {study.seeds[0]}), the mean over each one's "

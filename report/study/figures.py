@@ -38,14 +38,17 @@ class Difference:
 
     @property
     def points(self) -> float | None:
+        """The estimate in points; None where a method is not measured."""
         return None if self.sample is None else self.sample.estimate
 
     @cached_property
     def p(self) -> float:
+        """The two-sided p-value; 1 where a method is not measured."""
         return 1.0 if self.sample is None else min(1.0, 2 * min(self.sample.p_above(), self.sample.p_below()))
 
     @property
     def significant(self) -> bool:
+        """Whether the p-value is below the level of all tests."""
         return self.p < ALPHA
 
     def __bool__(self) -> bool:
@@ -69,6 +72,7 @@ class Figures:
 
     @property
     def about(self) -> str:
+        """The scale in a phrase, without a full stop."""
         return self._kept.study.about.strip().rstrip(".")
 
     @cached_property
@@ -181,6 +185,7 @@ class Figures:
         return bool(both[0]) and numbers[0] == numbers[1]
 
     def counted_images(self, generator: str, method: str = "natural") -> int:
+        """The number of images on which a generator's particles were measured."""
         return len(self._particles(generator, method))
 
     # ---- claims

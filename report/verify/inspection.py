@@ -52,9 +52,11 @@ class Inspection:
             self.again[path] = None
 
     def note(self, line: str) -> None:
+        """Keep a remark that is no fault."""
         self.findings.notes.append(line)
 
     def sha256(self, path: Path) -> str:
+        """SHA-256 of a file, which is read once."""
         if path not in self._sha256s:
             self._sha256s[path] = sha256(path)
         return self._sha256s[path]

@@ -12,6 +12,7 @@ from report.verify.inspection import Inspection
 
 
 def cell(at: Inspection, node: Cell) -> Iterator[str]:
+    """Faults of a cell: its record, its origin, and its verdicts image by image."""
     path, bits = node.csv(at.root), node.bits(at.root)
     at.explained.add(bits)
     rows = read_rows(path, measurements.COLUMNS)
@@ -37,6 +38,7 @@ def shard(at: Inspection, node: Shard) -> Iterator[str]:
 
 
 def particles(at: Inspection, node: Particles) -> Iterator[str]:
+    """Faults of a measurement of particles: its record and its origin."""
     path = node.csv(at.root)
     rows: Sequence[dict[str, str]] = read_rows(path, particle_rows.COLUMNS)
     particle_rows.check(rows, at.study, node, str(path))

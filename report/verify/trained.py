@@ -13,6 +13,7 @@ from report.verify.inspection import Inspection
 
 
 def data(at: Inspection, path: Path) -> Iterator[str]:
+    """Faults of prepared images, as errors that ``load_split`` raises."""
     from ataka.files.prepared import load_split  # needs torch
 
     dataset, part = path.parent.name, path.stem
@@ -23,6 +24,7 @@ def data(at: Inspection, path: Path) -> Iterator[str]:
 
 
 def tape(at: Inspection, node: Tape) -> Iterator[str]:
+    """Faults of a tape: its settings, its images, and the files of its epochs and teachers."""
     path, folder = node.manifest(at.root), node.folder(at.root)
     manifest = read_json(path)
     yield from at.settings(path, manifest["settings"], plan.tape_settings(at.study, node))
@@ -40,6 +42,7 @@ def tape(at: Inspection, node: Tape) -> Iterator[str]:
 
 
 def run(at: Inspection, node: Run) -> Iterator[str]:
+    """Faults of a trained network's record and weights."""
     path = node.model(at.root)
     yield from _record(at, node, path)
     if node.alpha is not None and node.alpha not in at.study.selection.alphas:
@@ -73,6 +76,7 @@ def _cost(at: Inspection, path: Path) -> None:
 
 
 def choice(at: Inspection, path: Path, node: Run) -> Iterator[str]:
+    """Faults of a choice of alpha: its candidates, its images and its sources."""
     found = candidates.load(at.root, at.study, node)
     if [candidate.alpha for candidate in found.grid] != list(at.study.selection.alphas):
         yield f"{path}: its candidates are not those of selection.alphas"
