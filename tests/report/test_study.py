@@ -582,13 +582,17 @@ def test_the_finding_follows_the_measurements(tmp_path: Path, study: Study) -> N
     assert "On the first\n4 test images of CIFAR-10" in found
     assert "of an image's particles was at most\n0, and every distance and loss equalled PGD's" in found
     assert f"particles by {farther:+.0f} %".replace("-", "−") in found
-    assert "students" not in found
+    assert "student" not in found
     for method in ("s-at-aka", "s-at-aka.input-adv", "en-sat"):
         studies.write_cell(root, study, replace(CELL, method=method))
     train(root, study)
-    assert f"en-SAT {Figures(keep(root, study)).accuracy('en-sat', 'pgd')} (95 % intervals)." in fill(
-        "finding.md.j2", files.read("demo")
-    )
+    kept = keep(root, study)
+    found, figures = fill("finding.md.j2", kept), Figures(kept)
+    assert f"and en-SAT kept {figures.accuracy('en-sat', 'pgd')}." in found
+    assert f"sees the particles kept {figures.accuracy('s-at-aka.input-adv', 'pgd')}." in found
+    difference = figures.difference("s-at-aka", "en-sat", "pgd")
+    assert f"The paired test: {difference}." in found
+    assert ("opposite order" in found) == (difference.points is not None and difference.points < 0)
 
 
 def test_the_studys_texts_type_no_measured_figure() -> None:
