@@ -1,5 +1,6 @@
 """What all tests share: one thread, and the real data where there is some."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -12,6 +13,17 @@ import torch
 from ataka.attacks import acceleration
 from ataka.study import plugins
 from tests import small
+
+
+def pytest_configure() -> None:
+    """Nothing becomes garbage as tests are collected, and to look for some took a third of that time."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests are there to stay: the searches for garbage from here on leave them out."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
