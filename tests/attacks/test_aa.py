@@ -26,13 +26,40 @@ SHORT: dict[str, Any] = {
 }
 
 
-def test_standard_is_the_packages_own(network: nn.Module, everyone: tuple[Tensor, Tensor]) -> None:
+class Hasty(pyautoattack.AutoAttack):
+    """The package with a tenth of its patience: its own would take 15 seconds."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        aa_parts.adjust(self, 10, {"iterations": 20, "target_classes": 9, "queries": 500})
+
+
+def test_standard_is_the_packages_own(
+    network: nn.Module, everyone: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images bit by bit, whatever the patience that the package is made with."""
+    monkeypatch.setattr(pyautoattack, "AutoAttack", Hasty)
     x, y = (tensor[[0, 1, 2, 16]] for tensor in everyone)
     adversary = pyautoattack.AutoAttack(network, norm="Linf", eps=EPS, seed=aa_parts.chunk_seed(3, 0))
     expected, _ = adversary.run_standard_evaluation(x, y, batch_size=4)
     assert torch.equal(aa.attack(network, x, y, eps=EPS, seed=3, chunk=4), expected)
     survived = network(expected).argmax(1) == y
     assert 0 < survived.sum() < 4  # so that every component had something to do
+
+
+def numbers(adversary: pyautoattack.AutoAttack) -> list[dict[str, Any]]:
+    """All plain settings of each component."""
+    components = (adversary.apgd, adversary.apgd_targeted, adversary.fab, adversary.square)
+    plain = (bool, int, float, str)
+    return [{name: value for name, value in vars(each).items() if isinstance(value, plain)} for each in components]
+
+
+def test_standard_has_the_packages_own_patience(network: nn.Module, x: Tensor) -> None:
+    adversary = pyautoattack.AutoAttack(network, norm="Linf", eps=EPS, seed=7, device=x.device)
+    with aa_parts.attacked(network, x, norm="Linf", eps=EPS, seed=7) as ours:
+        assert numbers(ours) == numbers(adversary)
+    _, targeted, _, square = numbers(adversary)
+    assert (targeted["n_iter"], targeted["n_target_classes"], square["n_queries"]) == (100, 9, 5000)
 
 
 def test_chunks_do_not_depend_on_each_other(network: nn.Module, x: Tensor, y: Tensor) -> None:
