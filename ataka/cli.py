@@ -172,6 +172,10 @@ def _parser(*, audit: bool) -> argparse.ArgumentParser:
     planned.add_argument(
         "--devices", metavar="N", type=int, help="devices that work at once; default: 1 with --on, else this machine's"
     )
+    watched = verb("watch", _watch, "show a study while it runs: jobs, the time left, failures; only reads files")
+    watched.add_argument("path", metavar="RESULTS", help="a results folder, such as results/pocket, or a target in one")
+    watched.add_argument("--once", action="store_true", help="print one picture; default where there is no terminal")
+    watched.add_argument("--interval", metavar="SECONDS", type=float, default=5.0, help="between two looks; default: 5")
     schema = verb("schema", _schema, "write the JSON schema of config/*.yaml, for editors")
     schema.add_argument("--check", action="store_true", help="only say whether config/schema.json is current")
     readings = verb("readings", _readings, "write docs/readings.md, the switches for the paper's open sentences")
@@ -253,6 +257,11 @@ def _verify(given: argparse.Namespace) -> None:
 def _plan(given: argparse.Namespace) -> None:
     """A target is a table or another page, so the plan stands above the stages, as verify does."""
     import_module("report.forecast.page").plan_target(given)
+
+
+def _watch(given: argparse.Namespace) -> None:
+    """As a plan, it stands above the stages."""
+    import_module("report.watch.command").watch(given)
 
 
 def _schema(given: argparse.Namespace) -> None:

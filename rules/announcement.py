@@ -13,7 +13,7 @@ from ataka.errors import UserError
 from ataka.machine import terminal, warm
 from ataka.machine.progress import duration
 from ataka.plan import commands
-from ataka.study import Stage, Study, config
+from ataka.study import Stage, Study, config, plugins
 from ataka.study.notes import notes
 from report import targets
 from report.forecast import devices, jobs, page
@@ -53,6 +53,7 @@ def announce(scales: Scales, workflow: "Workflow") -> None:
             stages = (f"ataka.stages.{stage}" for stage in get_args(Stage))
             _servers.append(warm.Server("ataka.cli", *stages, "report.cli"))
             os.environ |= _servers[0].environment
+    plugins.keep()  # for whoever watches this study
 
 
 def _require_cores(study: Study, workflow: "Workflow") -> None:

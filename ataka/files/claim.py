@@ -3,11 +3,12 @@
 import fcntl
 import os
 import platform
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from ataka.errors import UserError
 from ataka.files.disk import sweep
@@ -72,6 +73,48 @@ def name() -> str:
     """This process, for whoever wants to wait for it or to end it."""
     process = f"process {os.getpid()} on {platform.node()}"
     return f"{process}{_OF}{slurm.job()}" if slurm.job() else process
+
+
+class Holder(NamedTuple):
+    """The process that claims a folder, as it signed its lock, and the time when it did."""
+
+    process: int
+    host: str
+    slurm: str
+    """The id of its Slurm job, or ""."""
+    since: float
+
+    def is_alive(self) -> bool | None:
+        """Whether the process still runs; None where only another machine could tell."""
+        if self.host != platform.node():
+            return None
+        try:
+            os.kill(self.process, 0)  # no signal is sent
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # somebody else's
+            return True
+        return _began(self.process) <= self.since + 2  # else a later process has got the number
+
+
+def holder(folder: Path) -> Holder | None:
+    """The process that claims ``folder``, from the lock's text alone; None if there is none, or it hasn't signed."""
+    try:
+        text, since = (folder / "lock").read_text(encoding="utf-8"), (folder / "lock").stat().st_mtime
+    except (OSError, ValueError):
+        return None
+    signed = re.fullmatch(rf"process (\d+) on (.+?)(?:{_OF}(.+))?", text.strip())
+    return Holder(int(signed[1]), signed[2], signed[3] or "", since) if signed else None
+
+
+def _began(process: int) -> float:
+    """The time when a process of this machine began; 0 where the system doesn't tell."""
+    try:
+        boot = re.search(r"^btime (\d+)", Path("/proc/stat").read_text(), re.MULTILINE)
+        ticks = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return 0.0
+    return int(boot[1]) + int(ticks) / os.sysconf("SC_CLK_TCK") if boot else 0.0
 
 
 def _way(holder: str) -> str:

@@ -1,8 +1,9 @@
 """Progress that a person can follow, in a terminal as in a log file: a line now and then, each with its job's name."""
 
+import re
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,3 +84,39 @@ def duration(seconds: float) -> str:
             value = seconds / size
             return f"{value:.1f} {unit}" if value < 10 and unit != "min" else f"{value:,.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+# ---- lines of progress, as a log holds them
+
+_LINE = re.compile(r".+?: (?P<unit>epoch|image) (?P<done>\d+(?:\.\d+)?)/(?P<total>\d+)(?:  (?P<rest>.*))?")
+_SIZES = {"s": 1.0, "min": 60.0, "h": 3600.0, "days": 86400.0}
+
+
+class Line(NamedTuple):
+    """A line that ``Progress`` printed."""
+
+    where: str
+    """Such as ``epoch 4.4/10``."""
+    share: float
+    """The share of the job's images that was done, 0 to 1."""
+    facts: tuple[str, ...]
+    """Losses, the work inside a long step, and the speed, where the line has them."""
+    left: float | None
+    """Seconds that the job expected to take from there on."""
+
+
+def parse(text: str) -> Line | None:
+    """The progress that a line of a log states; None for any other line."""
+    match = _LINE.fullmatch(text.rstrip())
+    if match is None or not int(match["total"]):
+        return None
+    facts = [fact for fact in (match["rest"] or "").split("  ") if fact]
+    left = _seconds(facts.pop()) if facts and facts[-1].endswith(" left") else None
+    where = f"{match['unit']} {match['done']}/{match['total']}"
+    return Line(where, min(float(match["done"]) / int(match["total"]), 1.0), tuple(facts), left)
+
+
+def _seconds(text: str) -> float | None:
+    """The seconds of a duration as ``duration`` prints it, followed by ``left``."""
+    number, unit, _ = text.split(" ")
+    return float(number.replace(",", "")) * _SIZES[unit] if unit in _SIZES else None

@@ -73,6 +73,11 @@ def facts(module: str, question: object, answer: Callable[[], Any]) -> Any:
     return result
 
 
+def keep() -> None:
+    """Write new facts now rather than when this process ends, which may be in weeks."""
+    _write(_store())
+
+
 @cache
 def _store() -> _Store:
     store = _read(STORE.absolute())

@@ -11,8 +11,9 @@ import math
 import os
 import platform
 import re
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -238,8 +239,23 @@ def _asked(name: str, question: tuple[object, ...], answer: Callable[[Any], Any]
     return _answers[asked]
 
 
+_may_load_torch = ContextVar("_may_load_torch", default=True)
+
+
+@contextmanager
+def from_kept_facts() -> Iterator[None]:
+    """A context in which nothing is timed or counted anew: an answer that no earlier plan has kept is Unknown."""
+    before = _may_load_torch.set(False)
+    try:
+        yield
+    finally:
+        _may_load_torch.reset(before)
+
+
 def _with_torch(module: str) -> Any:
     """A module that imports torch."""
+    if not _may_load_torch.get():
+        raise Unknown("run `python -m ataka plan` once in this checkout")
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

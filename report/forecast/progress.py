@@ -14,10 +14,10 @@ from report.forecast.jobs import Job
 
 def done(jobs: Mapping[str, Job]) -> dict[str, float]:
     """The finished jobs with their seconds; 0 of a job that keeps no record, as of a table or a shard."""
-    return {name: _seconds(Path(name), job) for name, job in jobs.items() if _is_done(Path(name), job)}
+    return {name: seconds(Path(name), job) for name, job in jobs.items() if is_done(Path(name), job)}
 
 
-def _is_done(path: Path, job: Job) -> bool:
+def is_done(path: Path, job: Job) -> bool:
     """Whether the job's file exists; that of a shard is removed once its cell is made."""
     if isinstance(job.node, Shard) and job.node.cell.csv(plan.parse(path)[0]).exists():
         return True
@@ -30,7 +30,8 @@ def recorded(manifest: str) -> int:
     return sum(path.parent == epochs[-1].parent for path in epochs)
 
 
-def _seconds(path: Path, job: Job) -> float:
+def seconds(path: Path, job: Job) -> float:
+    """The seconds that the record of a finished job states; 0 where it keeps none."""
     for record in _records(path, job):
         with suppress(OSError, UserError, ValueError):  # a job that is being written, or whose record is damaged
             return float(cost.record_of(record)["seconds"] or 0)

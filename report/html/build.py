@@ -27,6 +27,8 @@ from report.layout import Entry
 from report.problems import Problems
 from report.study import pages, take
 from report.study.files import Kept
+from report.watch import overview
+from report.watch.overview import Overview
 
 FOLDER = Path(__file__).parent
 
@@ -68,7 +70,8 @@ def write(study: Study, root: str, *, partial: bool = False) -> tuple[Path, list
 
     gathered = gather(study, root, partial=partial)
     path = Path(root, "report.partial.html" if partial else "report.html")
-    return write_text(path, text(gathered)), [*gathered.left_out, *gathered.notes]
+    progress = overview.unfinished(study, root) if partial else None  # all is there that a whole page shows
+    return write_text(path, text(gathered, progress)), [*gathered.left_out, *gathered.notes]
 
 
 def gather(study: Study, root: str, *, partial: bool = False) -> Gathered:
@@ -90,8 +93,8 @@ def gather(study: Study, root: str, *, partial: bool = False) -> Gathered:
     return Gathered(kept, reasons, shown, lacking, [*notes, *filter(None, [lost.remedy(study, target(root))])])
 
 
-def text(gathered: Gathered) -> str:
-    """The whole page."""
+def text(gathered: Gathered, progress: Overview | None = None) -> str:
+    """The whole page; with ``progress``, also the jobs of the study at the time of making."""
     kept, study = gathered.kept, gathered.kept.study
     shown, empty = [], []
     for table in kept.tables.values():
@@ -108,6 +111,7 @@ def text(gathered: Gathered) -> str:
         js=Markup(_file("report.js")),
         scale=study.scale,
         head=list(_head(kept, shown)),
+        progress=progress,
         sheets=shown,
         left_out=[*(_sentence(reason) for reason in gathered.left_out), *empty],
         filters=_filters(shown),
@@ -136,6 +140,11 @@ def stated_config(text: str) -> Mapping[str, Any]:
     except (ValueError, LookupError, TypeError):
         return {}
     return config if isinstance(config, dict) else {}
+
+
+def without_progress(text: str) -> str:
+    """A page without the jobs of the study, which are those of the moment when it was made."""
+    return re.sub(r'<section id="progress".*?</section>\n', "", text, flags=re.DOTALL)
 
 
 # ---- parts of the page
@@ -229,7 +238,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters.update(number=_printed)
+    made.filters.update(number=_printed, capitalised=lambda text: text[:1].upper() + text[1:])
     made.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":"), "allow_nan": False}
     return made
 

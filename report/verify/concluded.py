@@ -146,7 +146,7 @@ def picture(at: Inspection, path: Path) -> Iterator[str]:
 
 def whole_page(at: Inspection, path: Path) -> Iterator[str]:
     """Whether report.html shows what the measurements give now. Its commands repeat the --config that it states."""
-    stated = path.read_text(encoding="utf-8")
+    stated = build.without_progress(path.read_text(encoding="utf-8"))
     study = at.study.under(build.stated_config(stated))
     try:
         now = build.text(build.gather(study, str(at.root), partial=_is_partial(path)))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ataka import networks, plan
 from ataka.cli import main
+from ataka.errors import UserError
 from ataka.files import resume
 from ataka.files.disk import sha256
 from ataka.files.prepared import load_split
@@ -29,6 +30,8 @@ from ataka.stages.common import load
 from ataka.study import config, layers
 from ataka.training import loop, watchers
 from ataka.training.probe import Probe
+from report.forecast import jobs
+from report.watch import traces
 
 ROOT = "results/smoke"
 D, A = "digits", "resnet10-w8"
@@ -756,3 +759,37 @@ def test_a_gpu_that_is_not_there_is_refused(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     said = refused("evaluate", f"{CELLS}/natural/seed0/pgd.csv", device="cuda")
     assert "device: cuda asks for a GPU, but torch sees none here; use device: auto or cpu" in said
+
+
+# ---- what others look for
+
+
+@pytest.mark.parametrize(
+    ("verb", "path"),
+    [
+        ("prepare", f"{ROOT}/data/{D}/test.safetensors"),
+        ("record", TAPE),
+        ("train", f"{RUNS}/natural/seed0/model.safetensors"),
+        ("train", f"{RUNS}/s-at-aka/seed0/alpha0.5/model.safetensors"),
+        ("select", f"{RUNS}/s-at-aka/choice.json"),
+        ("evaluate", f"{CELLS}/natural/seed0/pgd.csv"),
+        ("shard", f"{CELLS}/natural/seed0/aa.1of2.safetensors"),
+        ("particles", f"{ROOT}/particles/{D}/{A}/natural/seed0/svgd.csv"),
+    ],
+)
+def test_a_claim_lies_where_a_watcher_looks_for_it(
+    verb: str,
+    path: str,
+    natural: Path,
+    candidates: Path,
+    refused: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def claim(folder: Path) -> None:
+        raise UserError(f"claimed {folder}!")
+
+    monkeypatch.setattr("ataka.files.claim.claim", claim)
+    monkeypatch.setattr("ataka.files.resume.claim", claim)
+    shards: dict[str, Any] = {"shards": {"aa": 2}, "attacks": {"aa": {"chunk": 6}}} if verb == "shard" else {}
+    (job,) = jobs.each(study(**shards), ROOT, [path]).values()
+    assert f"claimed {traces.claimed_by(job)}!" in refused(verb, path, **shards)

@@ -1,0 +1,113 @@
+"""The results folder or target that a person names, the targets that count, and where Snakemake's notes lie."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from ataka import plan
+from ataka.errors import UserError, nearest
+from ataka.plan import commands
+from ataka.study import Study, config
+from report import catalogue
+from report.forecast import jobs
+from report.forecast.jobs import Job
+from report.watch import traces
+from report.watch.traces import Notes
+
+
+class Place(NamedTuple):
+    """A results folder ``root`` as it was named, and a target in it, "" where the folder alone was named."""
+
+    root: str
+    target: str
+
+    @property
+    def inner(self) -> str:
+        """The folder's path in its checkout."""
+        return plan.root_of(plan.scale_of(self.root))
+
+    @property
+    def checkout(self) -> Path | None:
+        """The folder where Snakemake was started; None for results that were copied out of one."""
+        root, inner = Path(self.root).absolute(), Path(self.inner)
+        return Path(*root.parts[: -len(inner.parts)]) if root.parts[-len(inner.parts) :] == inner.parts else None
+
+
+def find(named: str) -> Place:
+    """The place that ``named`` stands for; UserError, with the nearest, where that is no results folder."""
+    path = os.path.normpath(named)
+    if _is_root(Path(path)) and Path(path).is_dir():
+        return Place(path, "")
+    root = next((str(parent) for parent in Path(path).parents if _is_root(parent) and parent.is_dir()), "")
+    is_target = Path(path).suffix or Path(path).name == "all"
+    if not root or not is_target or _is_root(Path(path)):
+        raise UserError(f"there is no results folder '{named}'{nearest(path, _folders(Path(path)))}")
+    return Place(root, path)
+
+
+def _is_root(path: Path) -> bool:
+    """Whether a folder is called as the results of a scale are."""
+    return path.name in {Path(plan.root_of(scale)).name for scale in config.scales()}
+
+
+def _folders(path: Path) -> list[str]:
+    """The results folders that hold something: of this checkout, and beside ``path``."""
+    near = [path.parent / Path(plan.root_of(scale)).name for scale in config.scales()]
+    known = [Path(plan.root_of(scale)) for scale in config.scales()]
+    return list(dict.fromkeys(str(folder) for folder in (*known, *near) if traces.holds_something(folder)))
+
+
+def behind(study: Study, place: Place, notes: Notes) -> tuple[list[str], dict[str, Job]]:
+    """The targets that count, and every job behind them.
+
+    Those are the target that was named, or else the targets of a Snakemake that runs, and the fewest tables that
+    explain the other files of the folder. UserError where the folder holds nothing.
+    """
+    if place.target:
+        every = jobs.behind(study, place.root, [place.target])
+        return [place.target], every
+    if not traces.holds_something(Path(place.root)) and not notes.due:
+        raise UserError(_nothing(study, place))
+    targets = _asked_for(study, place, notes)
+    every = jobs.behind(study, place.root, targets)
+    for target, its in _explaining(study, place, every):
+        targets.append(target)
+        every |= its
+    if not targets:
+        targets = [f"{place.root}/all"]
+        every = jobs.behind(study, place.root, targets)
+    return targets, every
+
+
+def _nothing(study: Study, place: Place) -> str:
+    others = [folder for folder in _folders(Path(place.root)) if folder != place.root]
+    there = f"; folders that hold something: {', '.join(others)}" if others else ""
+    start = commands.snakemake(study, f"{place.inner}/all")
+    return f"'{place.root}' holds nothing of a study yet; start one: {start}{there}"
+
+
+def _asked_for(study: Study, place: Place, notes: Notes) -> list[str]:
+    """The targets of Snakemakes that run: the files that they are to make and no other of these jobs needs."""
+    due = jobs.each(study, place.root, notes.due)
+    needed = {need for job in due.values() for need in job.needs}
+    return [name for name in due if name not in needed]
+
+
+def _explaining(study: Study, place: Place, counted: Mapping[str, Job]) -> list[tuple[str, dict[str, Job]]]:
+    """The fewest tables, the largest first, behind which lie the artifacts that are there beyond ``counted``."""
+    tables, _ = catalogue.every(study, on_request=True)
+    targets = [f"{place.root}/{table.name}.tex" for table in tables]
+    every = {target: jobs.behind(study, place.root, [target]) for target in targets}
+    there = {
+        name
+        for its in every.values()
+        for name, job in its.items()
+        if name not in counted and (job.node or job.rule == "render") and traces.is_begun(place.root, job)
+    }
+    chosen = []
+    while there:
+        target = max(every, key=lambda target: len(there & every[target].keys()))
+        chosen.append((target, every[target]))
+        there -= every[target].keys()
+    return chosen
