@@ -91,7 +91,7 @@ def _asked_for(study: Study, place: Place, notes: Notes) -> list[str]:
     """The targets of Snakemakes that run: the files that they are to make and no other of these jobs needs."""
     due = jobs.each(study, place.root, notes.due)
     needed = {need for job in due.values() for need in job.needs}
-    return [name for name in due if name not in needed]
+    return sorted(name for name in due if name not in needed)
 
 
 def _explaining(study: Study, place: Place, counted: Mapping[str, Job]) -> list[tuple[str, dict[str, Job]]]:
