@@ -2,7 +2,7 @@
 
 paper/         the contents of the paper: tables, claims, published numbers
 catalogue.py   a table by its name; table.py: the parts of every kind of table
-accuracies/    Tables 2 to 5: which cells they need, a cell's check, their health, layout, caption
+accuracies/    Tables 2 to 5: which cells they need, a cell's check, their health, sanity, costs, layout, caption
 particles/     Table 1: the same of measured particles
 sources.py     a measurement's CSV, read and checked against the settings now in force
 candidates.py  which alpha was chosen among which

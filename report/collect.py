@@ -36,7 +36,11 @@ def gather(table: Table, study: Study, root: str) -> Collection:
         measurement = collection.attempt(source.csv(root), partial(_measurement, table, study, source, root))
         if measurement is not None:
             collection.measurements.append(measurement)
-    collection.measurements = table.examined(collection.measurements, study, root)
+    needed = table.records(study, [source for source in table.sources(study) if source.csv(root).exists()])
+    collection.missing += [path for path in (Path(root, name) for name in needed) if not path.exists()]
+    examined = table.examined(collection.measurements, study, root)
+    collection.measurements, unsound = table.sound(examined, study, root)
+    collection.refused += unsound
     for run in table.tuned_runs(study):
         collection.choices += collection.attempt(run.choice(root), partial(candidates.rows, root, study, run)) or []
     return collection

@@ -12,7 +12,7 @@ from report.sources import Source
 
 DASH = "–"
 UNCERTAIN = "†"
-DIFFERS = "∗"
+DIFFERS, DIFFERS_TOO = "∗", "‡"
 LETTERS = words.MARKS
 """Marks that a note below the table explains."""
 
@@ -97,7 +97,7 @@ class Layout:
     @property
     def has_letters(self) -> bool:
         """Or asterisks: whatever stands above a number, to its right."""
-        return any(set(entry.mark) & {DIFFERS, *LETTERS} for entry in self.entries)
+        return any(set(entry.mark) & {DIFFERS, DIFFERS_TOO, *LETTERS} for entry in self.entries)
 
     @property
     def has_counts(self) -> bool:

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, GetJsonSchemaHandler, model_validator
@@ -16,6 +17,7 @@ from ataka.study import Study, words
 from ataka.study.fields import Settings
 from ataka.study.words import Label, Perhaps
 from report.accuracies.measurements import Bits
+from report.accuracies.trainings import Records
 from report.sources import Source
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
@@ -102,13 +104,21 @@ class Table(Settings):
     def verify(self, measurement: Any, root: str) -> None:
         """Raise UserError if a file beside a measurement doesn't belong to the measurement."""
 
+    def records(self, study: Study, sources: Iterable[Source]) -> list[Path]:
+        """Files of trainings that ``examined`` reads for these measurements, by their paths below a results folder."""
+        return []
+
     def examined(self, measurements: list[Any], study: Study, root: str) -> list[Any]:
-        """The measurements of a collection, with the fields that follow from comparing several of them."""
+        """The measurements of a collection, with the fields that follow from several of them, or from trainings."""
         return measurements
 
-    def compared(self, measurements: list[Any], study: Study, bits: Mapping[Cell, Bits]) -> list[Any]:
-        """``examined``, where the verdicts on each image are at hand."""
+    def compared(self, measurements: list[Any], study: Study, bits: Mapping[Cell, Bits], records: Records) -> list[Any]:
+        """``examined``, where the verdicts on each image and the records of trainings are at hand."""
         return measurements
+
+    def sound(self, measurements: list[Any], study: Study, root: str) -> tuple[list[Any], list[str]]:
+        """The examined measurements that the table may show, and the reasons against the others."""
+        return measurements, []
 
     def tuned_runs(self, study: Study) -> list[Run]:
         """The runs of the first seed, one for each choice of alpha."""

@@ -9,6 +9,8 @@ from ataka.errors import UserError, nearest
 from ataka.study import config
 from report import pictures
 
+SUPPLEMENT = "supplement"
+"""The target of our own table of that name, which is no part of `all`."""
 STANDALONE = ".standalone.tex"
 NUMBERS = ".numbers.tex"
 SUFFIXES = (".tex", STANDALONE, NUMBERS, ".md")
@@ -51,6 +53,7 @@ def advice(path: str, tables: Sequence[str]) -> str:
     if len(names) > 1 and names[0] == pictures.FOLDER:
         return nearest(path, [str(pictures.path(root, name)) for name in pictures.names()])
     of_tables = [f"{name}{suffix}" for name in tables for suffix in (*SUFFIXES, ".csv", ".choices.csv")]
-    files = ["all", *of_tables, *(f"claims{suffix}" for suffix in (".md", ".tex", ".csv")), "union.csv", "cells.csv"]
+    of_claims = [f"claims{suffix}" for suffix in (".md", ".tex", ".csv")]
+    files = ["all", SUPPLEMENT, *of_tables, *of_claims, "union.csv", "cells.csv"]
     files += [pictures.PAGE, "report.html", "tables.pdf"]
     return nearest(path, [f"{root}/{name}" for name in files] + [f"results/{name}/all" for name in smaller])

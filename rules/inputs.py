@@ -1,6 +1,7 @@
 """The files that each rule reads. Nothing is decided here: ataka.plan and report know."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from ataka import plan
 from ataka.plan import Cell, Node, Particles, Run, Shard, Tape
@@ -79,9 +80,15 @@ class RuleInputs:
         runs = self._scales.table(wildcards).tuned_runs(self._scales.study(wildcards))
         return [str(run.choice(wildcards.root)) for run in runs]
 
+    @mistakes_stop()
+    def records(self, wildcards: Wildcards) -> list[str]:
+        """The records of trainings that a table shows or checks."""
+        table, study = self._scales.table(wildcards), self._scales.study(wildcards)
+        return [str(Path(wildcards.root, path)) for path in table.records(study, table.sources(study))]
+
     def collected(self, wildcards: Wildcards) -> list[str]:
-        """The measurements of a table, and the choices of alpha behind the table."""
-        return self.sources(wildcards) + self.choices(wildcards)
+        """The measurements of a table, the choices of alpha behind the table, and the records of its trainings."""
+        return self.sources(wildcards) + self.choices(wildcards) + self.records(wildcards)
 
     @mistakes_stop()
     def union(self, wildcards: Wildcards) -> list[str]:

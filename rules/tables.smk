@@ -1,10 +1,14 @@
-"""Tables: collect (a table's measurements into one CSV), render (LaTeX and Markdown), booklet (a PDF), cells (all there are), all."""
+"""Tables: collect (a table's measurements into one CSV), render (LaTeX and Markdown), booklet (a PDF), cells (all there are).
+
+And two targets: all (the paper's tables, and those of your own), supplement (our table, no part of all).
+"""
 
 
 rule collect:
     input:
         sources=inputs.sources,
         choices=inputs.choices,
+        records=inputs.records,
     output:
         table="{root}/{table}.csv",
         choices="{root}/{table}.choices.csv",
@@ -78,6 +82,16 @@ rule cells:
         "collect every cell below {wildcards.root}"
     shell:
         '"$PYTHON" -m report cells --root {wildcards.root} --config "$SETTINGS" 2>&1 | "$PYTHON" "$TEE" {log}'
+
+
+rule supplement:
+    input:
+        "{root}/supplement.tex",
+    output:
+        touch("{root}/supplement"),
+    localrule: True
+    message:
+        "the supplement of {wildcards.root}: methods of later years"
 
 
 rule all:

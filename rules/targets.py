@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ataka import plan
 from ataka.errors import UserError
 from report import pictures
-from report.targets import advice
+from report.targets import SUPPLEMENT, advice
 from rules.mistakes import mistakes_stop
 from rules.scales import Scales
 
@@ -43,6 +43,7 @@ def menu(scales: Scales) -> str:
         [
             "Name a target:",
             *(f"  {root}/all: every table at the scale {plan.scale_of(root)}" for root in scales.roots),
+            f"  ROOT/{SUPPLEMENT}: our own table, of AT-AKA beside methods of later years",
             f"  ROOT/TABLE.tex: one table, of {', '.join(scales.tables)}",
             "  ROOT/claims.md, ROOT/union.csv, ROOT/cells.csv: verdicts on the paper's claims, worst cases, every cell",
             "  ROOT/pictures.md: every picture",

@@ -37,6 +37,7 @@ from ataka.plan.lineage import (
     tape_of,
     together,
     trained_on,
+    trainings_of,
     tuned,
     tuned_run,
 )
@@ -52,7 +53,7 @@ from ataka.plan.settings import (
     tape_settings,
 )
 from ataka.plan.sharding import shards_of
-from ataka.plan.work import Work, selection_work, tape_bytes, work_of
+from ataka.plan.work import PerImage, Work, per_image, selection_work, tape_bytes, work_of
 
 __all__ = [
     "BEFORE",
@@ -61,6 +62,7 @@ __all__ = [
     "Node",
     "OtherName",
     "Particles",
+    "PerImage",
     "Run",
     "Shard",
     "Tape",
@@ -84,6 +86,7 @@ __all__ = [
     "needs",
     "parse",
     "particles_settings",
+    "per_image",
     "readings_in",
     "require_known",
     "root_of",
@@ -102,6 +105,7 @@ __all__ = [
     "tape_settings",
     "together",
     "trained_on",
+    "trainings_of",
     "tuned",
     "tuned_run",
     "work_of",

@@ -1,6 +1,6 @@
 """The sources that each artifact is made from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -180,6 +180,17 @@ def needs(study: Study, node: Node) -> list[Tape | Run]:
     needed: list[Tape | Run] = list(candidates(study, node)) if first else []
     tape = tape_of(study, node)
     return [*needed, *([tape] if tape else []), *frozen_teachers(study, node).values()]
+
+
+def trainings_of(study: Study, nodes: Iterable[Node]) -> list[Tape | Run]:
+    """The trainings that measurements, or networks, rest on, candidates for alpha among them."""
+    there: dict[Tape | Run, None] = {}
+    waiting = list(nodes)
+    while waiting:
+        needed = [one for one in needs(study, waiting.pop()) if one not in there]
+        there |= dict.fromkeys(needed)
+        waiting += needed
+    return list(there)
 
 
 def made_from(study: Study, node: Tape | Run, root: str | Path, alpha: float | None = None) -> list[Path]:

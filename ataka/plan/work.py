@@ -10,10 +10,20 @@ from math import ceil
 from typing import Literal, NamedTuple
 
 from ataka.plan.artifacts import Cell, Node, Particles, Run, Shard, Tape
-from ataka.plan.lineage import candidates, ensemble_of, frozen_teachers, members, source_of, trained_on, tuned
+from ataka.plan.lineage import (
+    candidates,
+    ensemble_of,
+    frozen_teachers,
+    members,
+    source_of,
+    together,
+    trained_on,
+    tuned,
+)
 from ataka.plan.sharding import images_of, shards_of, tested
-from ataka.study import AttackEntry, Ensemble, Setup, Study, config
+from ataka.study import AttackEntry, Ensemble, Method, Setup, Study, config
 from ataka.study.fields import number
+from ataka.study.options import Facts
 
 ATTACK_STEP, UPDATE = 2, 3
 """Forwards in a step of an attack (one, and a backward to the images) and in an update (one, and a full backward)."""
@@ -68,6 +78,36 @@ def selection_work(study: Study, run: Run) -> list[Work]:
     return [_selection(study, run, n * count)]
 
 
+class PerImage(NamedTuple):
+    """Forwards that a training image takes in one step: through the networks that train, and through their teachers."""
+
+    trained: float
+    teachers: float
+
+
+def per_image(study: Study, run: Run) -> PerImage | None:
+    """The forwards of an image in a step of the training behind ``run``; None of a network that others trained.
+
+    All networks count that train for the run: the members of an average, those that train together. The teachers of
+    a tape count as they are trained, once for all its students; frozen teachers as they are asked.
+    """
+    trained = together(study, run) or run
+    method = study.method(trained.method)
+    if method.objective is None:
+        return None
+    facts, setup = config.facts(study, trained.method), study.setup(method.setup, run.dataset, run.arch)
+    own = _attacked(study, method, facts) + (method.members if method.joint else 1) * _update(setup, facts.updates)
+    asked = sum(
+        study.method(teacher.method).members * facts.forwards.get(role, 1)
+        for role, teacher in frozen_teachers(study, trained).items()
+    )
+    if ensemble := method.ensemble:
+        teachers = study.setup(ensemble.setup, run.dataset, study.teacher(run.dataset))
+        asked += _generated(study, ensemble) + ensemble.n * _update(teachers, 1)
+    count = 1 if method.joint else method.members
+    return PerImage(count * own, count * asked)
+
+
 def tape_bytes(study: Study, tape: Tape) -> int:
     """The bytes of a tape's logits (float32: image, teacher, class, for each epoch and channel); 0 of a shared one."""
     if source_of(study, tape):
@@ -88,9 +128,8 @@ def _training(study: Study, run: Run) -> Iterator[Work]:
     if adopted or method.objective is None or members(study, run):
         return
     facts, setup = config.facts(study, run.method), study.setup(method.setup, run.dataset, run.arch)
-    steps = study.generators[method.generator].steps if method.generator else facts.options.get("steps", 0)
     n = method.members if method.joint else 1
-    yield from _trained(study, run, run.arch, setup, ATTACK_STEP * steps * n, n, facts.updates)
+    yield from _trained(study, run, run.arch, setup, _attacked(study, method, facts), n, facts.updates)
     if method.online and method.ensemble:
         yield from _teachers(study, run, method.ensemble)
     shown, batches = _epochs(study, run, setup)
@@ -101,12 +140,24 @@ def _training(study: Study, run: Run) -> Iterator[Work]:
 
 def _teachers(study: Study, node: Tape | Run, ensemble: Ensemble) -> Iterator[Work]:
     """The passes of ``ensemble``, which trains in the job of ``node``, on the node's images."""
-    arch, generator, n = study.teacher(node.dataset), study.generators[ensemble.generator], ensemble.n
+    arch = study.teacher(node.dataset)
+    setup = study.setup(ensemble.setup, node.dataset, arch)
+    yield from _trained(study, node, arch, setup, _generated(study, ensemble), ensemble.n)
+
+
+def _attacked(study: Study, method: Method, facts: Facts) -> float:
+    """The forwards of an image in the attack of a step, through all networks that train together."""
+    steps = study.generators[method.generator].steps if method.generator else facts.options.get("steps", 0)
+    return float(ATTACK_STEP * steps * (method.members if method.joint else 1))
+
+
+def _generated(study: Study, ensemble: Ensemble) -> float:
+    """The forwards of an image as the teachers' particles are generated, through all teachers."""
+    generator, n = study.generators[ensemble.generator], ensemble.n
     feel = generator.bandwidth == "median" or generator.bandwidth > WIDE
     everywhere = generator.gradient_of == "ensemble" or (generator.gradient_of == "own" and feel)
     gradients = n * n if generator.kind == "svgd" and everywhere else n
-    setup = study.setup(ensemble.setup, node.dataset, arch)
-    yield from _trained(study, node, arch, setup, ATTACK_STEP * generator.steps * gradients, n)
+    return float(ATTACK_STEP * generator.steps * gradients)
 
 
 def _trained(

@@ -11,6 +11,7 @@ from ataka.plan import Run
 from ataka.study import Study, words
 from ataka.study.attacks import placeholders
 from report import names
+from report.accuracies import sanity
 from report.accuracies.accuracy_table import AccuracyTable
 from report.accuracies.differences import Differences
 from report.accuracies.health import Marks
@@ -30,7 +31,7 @@ def compose(
     """The caption of ``layout``, which shows ``measurements``."""
     text = [
         *opening(table, study, len(measurements)),
-        *([] if table.variants else ["Best values in bold."]),
+        *(["Best values in bold."] if table.ranked else []),
         *_seeds(study, measurements),
         *_statements(table, study, "caveat"),
     ]
@@ -48,7 +49,8 @@ def compose(
         *_intervals(table, study, measurements),
         *selection(table, study, {row.method: row.heading(study) for row in table.lines if row.method}),
         *versions(table, measurements),
-        *Differences(measurements).notes(),
+        *Differences(measurements, table.comparisons(study)).notes(),
+        *(sanity.notes(measurements, study, table.undefended) if table.undefended else ()),
         *Marks(measurements, study).notes(),
         *(_published(table, study, layout) if beside_published else ()),
     ]
@@ -169,10 +171,10 @@ def _derived(table: AccuracyTable, study: Study) -> Iterator[str]:
 
 
 def _chosen(table: AccuracyTable, study: Study) -> Iterator[str]:
-    for row in table.lines:
-        if row.method and study.method(row.method).member == "chosen":
-            per_seed = ", for each seed" if len(study.seeds) > 1 else ""
-            yield f"{row.heading(study)}: the one with the best {selected_by(study, 'it')}{per_seed}."
+    chosen = [row.heading(study) for row in table.lines if row.method and study.method(row.method).member == "chosen"]
+    if chosen:
+        per_seed = ", for each seed" if len(study.seeds) > 1 else ""
+        yield f"{names.listed(chosen)}: the one with the best {selected_by(study, 'it')}{per_seed}."
 
 
 def _additions(table: AccuracyTable, study: Study) -> Iterator[str]:
@@ -212,7 +214,7 @@ def _dashes(table: AccuracyTable, study: Study, measurements: Sequence[Measureme
     if not layout.has_dash:
         return
     reasons = []
-    for reason, left_out in (("left out at these settings", True), ("not implemented yet", False)):
+    for reason, left_out in (("left out at these settings", True), ("not trained at these settings", False)):
         planned = [
             row.heading(study)
             for row in table.lines

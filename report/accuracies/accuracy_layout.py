@@ -30,7 +30,7 @@ def lay_out(
 ) -> Layout:
     """The layout of ``table``, the paper's or with its published numbers beside the measured ones."""
     accuracies = {one.cell: one.accuracy for one in measurements}
-    marks, differences = Marks(measurements, study), Differences(measurements)
+    marks, differences = Marks(measurements, study), Differences(measurements, table.comparisons(study))
     fields = {replace(one.cell, attack=""): one.fields for one in measurements}
     blocks, columns = table.blocks(study), table.kept_columns(study)
     archs = [used for arch in table.archs if (used := study.stand_in(arch))]
@@ -115,7 +115,7 @@ def _measured(
     return Entry(
         f"{summary.mean:.2f}",
         "" if summary.spread is None else f"{summary.spread:.2f}",
-        mark=differences.mark(behind) + marks.of(behind),
+        mark=(differences.mark(behind) if column.attack and row.method else "") + marks.of(behind),
         behind=behind,
         name=f"{block.dataset}/{block.arch}/{row.name}/{column.name}",
     )
@@ -125,7 +125,10 @@ def _field(study: Study, fields: dict[Cell, dict[str, str]], block: Block, row: 
     """The cells' field ``name`` of a single method, the mean over seeds to three digits; a dash for derived rows."""
     cells = [Cell(block.dataset, block.arch, str(row.method), seed, "") for seed in study.seeds]
     said = [float(text) for cell in cells if (text := fields.get(cell, {}).get(name))]
-    return Entry(f"{fmean(said):.3g}") if said else Entry()
+    if not said:
+        return Entry()
+    mean = fmean(said)
+    return Entry(f"{mean:,.0f}" if abs(mean) >= 999.5 else f"{mean:.3g}")
 
 
 def _published(table: AccuracyTable, columns: Sequence[Column], block: Block) -> list[list[Entry]]:
@@ -142,4 +145,4 @@ def _published(table: AccuracyTable, columns: Sequence[Column], block: Block) ->
 
 
 def _ranked(table: AccuracyTable, column: list[Entry]) -> list[Entry]:
-    return mark_best(column, [not row.range_of and not table.variants for row in table.lines])
+    return mark_best(column, [not row.range_of and table.ranked for row in table.lines])

@@ -1,18 +1,22 @@
 """The rows and columns of a table of accuracies, and hence the cells that the table needs."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from statistics import fmean
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
-from ataka.errors import UserError
+from ataka.errors import UserError, nearest
 from ataka.plan import Cell
 from ataka.study import Study, words
 from ataka.study.words import Perhaps
 from report import names
-from report.accuracies import differences, health, measurements
+from report.accuracies import costs, differences, health, measurements, sanity
+from report.accuracies.differences import Comparison
 from report.accuracies.measurements import Measurement
+from report.accuracies.trainings import Below, Records
 from report.sources import Source
 from report.table import Entry, Names, Table, refuse_twice
 
@@ -29,14 +33,16 @@ class Block(NamedTuple):
 class Column(Entry):
     """An attack, or the mean over several, seed by seed. An attack's name alone stands for ``{attack: NAME}``.
 
-    Or a ``field`` of the cells that is the same for every attack; never marked as the best.
+    Or a ``field`` of the cells that is the same for every attack, or a cost (``costs.FIELDS``): never the best.
     """
 
     alone = ("attack",)
 
     attack: str | None = None
     mean_of: Names | None = None
-    field: str | None = None
+    field: str | None = Field(
+        None, description=f"of the cells, or {', '.join(costs.FIELDS)}; a mean over seeds of the row's method"
+    )
     label: Perhaps = Field("", description="its heading; of an attack by itself, the attack's own where it is left out")
     note: Perhaps = Field("", description="what it shows, for the caption")
 
@@ -128,7 +134,19 @@ class AccuracyTable(Table):
         min_length=1, description="methods of config/, in groups divided by some space"
     )
     variants: bool = Field(
-        False, description="compare each variant with the method that it varies, instead of looking for the best"
+        False,
+        description="compare each variant with the method that it varies by a paired test, instead of looking for the "
+        "best",
+    )
+    against: str = Field(
+        "",
+        description="a row's method that each other row is compared with by a paired test, and a variant X.w with its "
+        "variant of the same word w, where it has a row; the best is looked for in any case",
+    )
+    undefended: str = Field(
+        "",
+        description="the row of natural training: a row that leaves no more images right under an attack, or whose "
+        "training loss doesn't fall, is an error (docs/health.md)",
     )
 
     @field_validator("datasets", "archs")
@@ -163,6 +181,11 @@ class AccuracyTable(Table):
     def lines(self) -> list[Row]:
         """Every row, top to bottom."""
         return [row for group in self.rows for row in group]
+
+    @property
+    def ranked(self) -> bool:
+        """Whether the best numbers are marked."""
+        return bool(self.against) or not self.variants
 
     def methods(self, study: Study) -> list[str]:
         return list(dict.fromkeys(method for row in self.lines for method in row.methods))
@@ -217,21 +240,57 @@ class AccuracyTable(Table):
     def verify(self, measurement: Measurement, root: str) -> None:
         _bits(measurement, root)
 
+    def comparisons(self, study: Study) -> list[Comparison]:
+        """The paired tests that the table makes."""
+        made = [differences.VARIED] if self.variants else []
+        if self.against:
+            made = [replace(one, words="the method that it varies") for one in made]
+            words = next((row.heading(study) for row in self.lines if row.method == self.against), self.against)
+            made.append(differences.against(self.against, self.methods(study), words))
+        return made
+
+    def records(self, study: Study, sources: Iterable[Source]) -> list[Path]:
+        runs = list(dict.fromkeys(source.run for source in sources))
+        curves = [run.folder("") / "history.csv" for run in runs if self.undefended]
+        jobs = [path for run in runs if self._shows_costs for path in costs.artifacts(study, run)]
+        stated = (path.with_name("run.json") if path.name == "model.safetensors" else path for path in jobs)
+        return list(dict.fromkeys([*curves, *stated]))
+
     def examined(self, measurements: list[Measurement], study: Study, root: str) -> list[Measurement]:
         found = {one.cell: _bits(one, root) for one in measurements}
-        return self.compared(measurements, study, {cell: bits for cell, bits in found.items() if bits is not None})
+        known = {cell: bits for cell, bits in found.items() if bits is not None}
+        return self.compared(measurements, study, known, Below(root))
 
     def compared(
-        self, measurements: list[Measurement], study: Study, bits: Mapping[Cell, measurements.Bits]
+        self,
+        measurements: list[Measurement],
+        study: Study,
+        bits: Mapping[Cell, measurements.Bits],
+        records: Records,
     ) -> list[Measurement]:
         """The measurements with their health, and, in a table of variants, with the marks of differences."""
         examined = health.examine(measurements, study, bits)
-        return differences.examine(examined, bits) if self.variants else examined
+        examined = differences.examine(examined, bits, self.comparisons(study))
+        if self.undefended:
+            examined = sanity.examine(examined, study, bits, records, self.undefended)
+        return costs.examine(examined, study, records) if self._shows_costs else examined
+
+    def sound(self, measurements: list[Measurement], study: Study, root: str) -> tuple[list[Measurement], list[str]]:
+        failures = sanity.failures(measurements, study, root, self.path)
+        return [one for one in measurements if one.cell.run not in failures], list(failures.values())
+
+    @property
+    def _shows_costs(self) -> bool:
+        return any(column.field in costs.FIELDS for column in self.columns)
 
     def _refuse_unknown_names(self, study: Study) -> None:
         attacks: Iterable[str] = (attack for column in self.columns for attack in column.attacks)
         self.refuse_unknown("rows", "method", self.methods(study), study.methods)
         self.refuse_unknown("columns", "attack", attacks, study.attacks)
+        for key in ("against", "undefended"):
+            name, rows = getattr(self, key), [row.method for row in self.lines if row.method]
+            if name and name not in rows:
+                raise UserError(f"{self.path}: {key}: the table has no row '{name}'{nearest(name, rows)}")
 
     def _implemented(self, study: Study) -> Iterator[str]:
         return (name for name in self.methods(study) if not study.method(name).planned)

@@ -1,20 +1,34 @@
-"""Tests of a variant's number against the number of the method that the variant varies, for tables of readings.
+"""Paired tests of a method's number against another method's: the method that a variant varies, or a table's reference.
 
-``examine`` tests this as the table is collected: with one seed by McNemar's exact test on images' verdicts, which
+``examine`` makes the tests as a table is collected: with one seed by McNemar's exact test on images' verdicts, which
 speaks of these two networks, from two seeds on by a paired t over the seeds; two-sided, with Holm's correction over the
-table. The adjusted p-value stands in the rows of the variant's cells (``p_holm``), and a table's marks follow from it.
+table's comparisons of one kind. The adjusted p-values stand in the rows of the method's cells, and a table's marks
+follow from these.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy
 
 from ataka.plan import Cell
 from report.accuracies.measurements import Bits, Measurement
-from report.layout import DIFFERS
+from report.layout import DIFFERS, DIFFERS_TOO
 from report.statistics import ALPHA, PairedT, holm, mcnemar
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One kind of comparison: its ``column`` in the rows of cells, its mark, and the words for the other method.
+
+    ``other`` gives the method that a method is compared with, by their names; "" for none.
+    """
+
+    column: str
+    mark: str
+    words: str
+    other: Callable[[str], str]
 
 
 def varied(method: str) -> str:
@@ -22,23 +36,46 @@ def varied(method: str) -> str:
     return method.rpartition(".")[0]
 
 
-def examine(measurements: Sequence[Measurement], bits: Mapping[Cell, Bits]) -> list[Measurement]:
-    """The same, with ``p_holm`` in the rows of each variant whose method was measured on the same images and seeds."""
-    groups: dict[Cell, list[Measurement]] = defaultdict(list)
+VARIED = Comparison("p_holm", DIFFERS, "the default", varied)
+
+
+def against(reference: str, methods: Collection[str], words: str) -> Comparison:
+    """Each of a table's ``methods`` against ``reference``, which ``words`` call so.
+
+    A variant such as ``mtard.swa`` is compared with the reference's own variant ``.swa`` where the table has one.
+    """
+
+    def other(method: str) -> str:
+        alike = f"{reference}.{method.rpartition('.')[2]}"
+        chosen = alike if "." in method and alike in methods else reference
+        return "" if method in (reference, chosen) else chosen
+
+    return Comparison("p_reference", DIFFERS_TOO, words, other)
+
+
+def examine(
+    measurements: Sequence[Measurement], bits: Mapping[Cell, Bits], comparisons: Iterable[Comparison] = (VARIED,)
+) -> list[Measurement]:
+    """The same, with the p-values of each comparison that has both methods on the same images and seeds."""
+    groups: dict[Cell, list[Cell]] = defaultdict(list)
     for one in measurements:
-        groups[replace(one.cell, seed=0)].append(one)
-    raw = {of: p for of, cells in groups.items() if (p := _p([one.cell for one in cells], bits)) is not None}
-    adjusted = dict(zip(raw, holm([*raw.values()]), strict=True))
-    return [
-        replace(one, fields=one.fields | {"p_holm": f"{adjusted[of]:.6f}" if of in adjusted else ""})
-        for one in measurements
-        for of in [replace(one.cell, seed=0)]
-    ]
+        groups[replace(one.cell, seed=0)].append(one.cell)
+    examined = list(measurements)
+    for comparison in comparisons:
+        raw = {of: p for of, cells in groups.items() if (p := _p(cells, bits, comparison.other)) is not None}
+        adjusted = dict(zip(raw, holm([*raw.values()]), strict=True))
+        examined = [replace(one, fields=one.fields | _stated(one.cell, adjusted, comparison)) for one in examined]
+    return examined
 
 
-def _p(cells: Sequence[Cell], bits: Mapping[Cell, Bits]) -> float | None:
-    """Two-sided; None for no variant, or one that has no counterpart image by image and seed by seed."""
-    pairs = [(bits.get(cell), bits.get(replace(cell, method=varied(cell.method)))) for cell in cells]
+def _stated(cell: Cell, adjusted: Mapping[Cell, float], comparison: Comparison) -> dict[str, str]:
+    of = replace(cell, seed=0)
+    return {comparison.column: f"{adjusted[of]:.6f}" if of in adjusted else ""}
+
+
+def _p(cells: Sequence[Cell], bits: Mapping[Cell, Bits], other_of: Callable[[str], str]) -> float | None:
+    """Two-sided; None for a method without a counterpart image by image and seed by seed."""
+    pairs = [(bits.get(cell), bits.get(replace(cell, method=other_of(cell.method)))) for cell in cells]
     known = [(mine, other) for mine, other in pairs if mine is not None and other is not None]
     if not known or len(known) < len(pairs) or any(len(mine) != len(other) for mine, other in known):
         return None
@@ -51,22 +88,30 @@ def _p(cells: Sequence[Cell], bits: Mapping[Cell, Bits]) -> float | None:
 
 
 class Differences:
-    """The marks and the note of one table on these differences."""
+    """The marks and the notes of one table on these differences."""
 
-    def __init__(self, measurements: Sequence[Measurement]) -> None:
-        self._p = {one.cell: float(text) for one in measurements if (text := one.fields.get("p_holm"))}
+    def __init__(self, measurements: Sequence[Measurement], comparisons: Iterable[Comparison] = (VARIED,)) -> None:
+        self._p = {
+            comparison: {one.cell: float(text) for one in measurements if (text := one.fields.get(comparison.column))}
+            for comparison in comparisons
+        }
         self._seeds = len({one.cell.seed for one in measurements})
 
     def mark(self, cells: Iterable[Cell]) -> str:
-        """The mark of a number that comes from ``cells``; "" for none."""
-        return DIFFERS if any(self._p.get(cell, 1.0) < ALPHA for cell in cells) else ""
+        """The marks of a number that comes from ``cells``, of one method under one attack; "" for none."""
+        cells = list(cells)
+        return "".join(
+            comparison.mark for comparison, p in self._p.items() if any(p.get(cell, 1.0) < ALPHA for cell in cells)
+        )
 
     def notes(self) -> Iterator[str]:
-        """The note that explains the mark; none where nothing was compared."""
-        compared = {replace(cell, seed=0): p for cell, p in self._p.items()}
-        if compared:
-            test = "paired t over seeds" if self._seeds > 1 else "exact McNemar: it speaks of these two networks"
-            yield (
-                f"{DIFFERS}: differs from the default at {ALPHA:.0%} ({test}; Holm's correction over "
-                f"{len(compared)} comparisons, of which {sum(p < ALPHA for p in compared.values())} differ)."
-            )
+        """A note for each mark, where anything was compared."""
+        test = "paired t over seeds" if self._seeds > 1 else "exact McNemar: it speaks of these two networks"
+        for comparison, by_cell in self._p.items():
+            compared = {replace(cell, seed=0): p for cell, p in by_cell.items()}
+            if compared:
+                differ = sum(p < ALPHA for p in compared.values())
+                yield (
+                    f"{comparison.mark}: differs from {comparison.words} at {ALPHA:.0%} ({test}; Holm's correction "
+                    f"over {len(compared)} comparisons, of which {differ} differ)."
+                )

@@ -50,7 +50,7 @@ def _ordered(attack: AttackEntry, verdicts: Bits | None, others: Mapping[str, Bi
     """Whether a weaker attack, the first in ``beats`` that was measured, leaves significantly fewer images right."""
     weaker = next((others[kind] for kind in attack.beats if kind in others), None)
     if weaker is not None and verdicts is not None:
-        stronger, weaker = _common(verdicts, weaker)
+        stronger, weaker = common(verdicts, weaker)
         yield "order", mcnemar(int((stronger & ~weaker).sum()), int((weaker & ~stronger).sum())) < LEVEL
 
 
@@ -60,7 +60,7 @@ def _quantity(check: Check, one: Measurement, verdicts: Bits | None, others: Map
         return _number(one, check.quantity)
     if verdicts is None or check.against not in others:
         return None
-    right, other = _common(verdicts, others[check.against])
+    right, other = common(verdicts, others[check.against])
     alone = int((right & ~other).sum())
     return float(alone) if check.quantity == "images" else 100 * (int(right.sum()) - int(other.sum())) / len(right)
 
@@ -70,7 +70,7 @@ def _number(one: Measurement, column: str) -> float | None:
     return float(one.fields[column]) if one.fields.get(column) else None
 
 
-def _common(one: Bits, other: Bits) -> tuple[Bits, Bits]:
+def common(one: Bits, other: Bits) -> tuple[Bits, Bits]:
     """The verdicts on the images of both: each attack takes the first so many."""
     count = min(len(one), len(other))
     return one[:count], other[:count]

@@ -14,7 +14,10 @@ from report import catalogue, pictures, targets, union
 from report.claims import sentences
 
 ARTIFACTS = ("prepare", "record", "train", "select", "shard", "evaluate", "particles")
-RULES = (*ARTIFACTS, "collect", "render", "union", "claims", "picture", "gallery", "html", "booklet", "cells", "all")
+RULES = (
+    *ARTIFACTS,
+    *("collect", "render", "union", "claims", "picture", "gallery", "html", "booklet", "cells", "supplement", "all"),
+)
 """The rules in the order in which data flows."""
 _MEASURED = {Cell: "evaluate", Shard: "shard", Particles: "particles"}
 
@@ -94,6 +97,8 @@ def _job(study: Study, root: str, output: str) -> Job:
     if not rest and name in ("all", "tables.pdf"):
         rule = "all" if name == "all" else "booklet"
         return Job(rule, output, tuple(f"{root}/{table.name}.tex" for table in catalogue.every(study)[0]))
+    if not rest and name == targets.SUPPLEMENT:
+        return Job("supplement", output, (f"{root}/{name}.tex",))
     if not rest and name == "cells.csv":
         return Job("cells", output)
     if not rest and name == "union.csv":

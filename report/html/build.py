@@ -103,7 +103,7 @@ def text(gathered: Gathered, progress: Overview | None = None) -> str:
         else:
             empty.append(f"Table {table.numbered} is left out: nothing of it is measured yet.")
     claims = judge.judge(study, sentences.load(), pages.measured(kept))
-    trainings = take.behind(study, [*kept.cells, *kept.particles])
+    trainings = plan.trainings_of(study, [*kept.cells, *kept.particles])
     jobs = pages.jobs_of(kept, [*kept.cells, *kept.particles, *trainings])
     template = _environment().get_template("report.html.j2")
     return template.render(
@@ -166,7 +166,7 @@ def _head(kept: Kept, shown: list[sheets.Sheet]) -> Iterator[str]:
     yield f"{study.scale.capitalize()} scale: {study.about.strip().rstrip('.')}."
     entries = [number.ours for sheet in shown for number in sheet.numbers if number.key]
     if missing := sum(not entry.measured for entry in entries):
-        yield f"{missing:,} of {len(entries):,} numbers are not measured, or belong to methods not implemented yet."
+        yield f"{missing:,} of {len(entries):,} numbers are not measured, or belong to untrained methods."
     seeds = names.listed([str(seed) for seed in study.seeds])
     yield f"Seed{'s' if len(study.seeds) > 1 else ''}: {seeds}."
     tables = [table for table in kept.tables.values() if isinstance(table, AccuracyTable)]

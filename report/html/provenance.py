@@ -23,7 +23,6 @@ from report.particles.particle_rows import ParticleSet
 from report.sources import Source
 from report.study import pages
 from report.study.files import Kept, Row
-from report.study.take import behind
 
 FACTS = (
     *("seed", "accuracy (%)", "95 % interval (Wilson)", "images", "health checks"),
@@ -147,7 +146,10 @@ def _settings(study: Study, source: Source) -> dict[str, Any]:
 
 def _trainings(study: Study, run: Run) -> list[Tape | Run]:
     """The trainings behind a network, its own first, without candidates for alpha."""
-    return [run, *(node for node in behind(study, [run]) if not (isinstance(node, Run) and node.alpha is not None))]
+    return [
+        run,
+        *(node for node in plan.trainings_of(study, [run]) if not (isinstance(node, Run) and node.alpha is not None)),
+    ]
 
 
 def _facts(study: Study, one: Any) -> list[str]:

@@ -28,6 +28,7 @@ from ataka.files.records import read_json, read_rows, write_json, write_rows
 from ataka.plan import Cell, Particles, Run
 from ataka.study import Study, config
 from report import catalogue
+from report.accuracies import trainings
 from report.accuracies.measurements import Bits
 from report.table import Table
 
@@ -59,6 +60,14 @@ class Kept:
     choices: dict[Run, list[Row]] = field(default_factory=dict)
     curves: dict[str, list[Row]] = field(default_factory=dict)
     jobs: dict[str, Row] = field(default_factory=dict)
+
+    def seconds(self, artifact: Path) -> float | None:
+        """The time of the job that made an artifact; None where nobody knows."""
+        return trainings.taken(self.jobs.get(artifact.as_posix(), {}))
+
+    def curve(self, run: Run) -> list[Row]:
+        """The history of a training, an epoch of a network a row; empty where there is none."""
+        return self.curves.get(run.model("").as_posix(), [])
 
 
 def scales() -> list[str]:

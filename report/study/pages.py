@@ -22,7 +22,6 @@ from report.particles import particle_rows
 from report.sources import Source, identity
 from report.study import files
 from report.study.files import Kept, Row
-from report.study.take import behind
 from report.table import Table
 
 _STATED = {
@@ -70,7 +69,7 @@ def of_table(kept: Kept, table: Table) -> tuple[Study, list[Any]]:
 def rows_of(kept: Kept, study: Study, table: Table) -> list[Any]:
     """The table's measurements under the seeds of ``study``, each with the fields that follow from the others."""
     rows = [_measurement(kept, source) for source in _there(kept, study, table)]
-    return table.compared(rows, study, kept.bits)
+    return table.compared(rows, study, kept.bits, kept)
 
 
 def verdicts(kept: Kept, number: int) -> tuple[Study, list[Verdict]]:
@@ -127,7 +126,7 @@ def _page(kept: Kept, table: Table) -> str:
     root = f"{files.FOLDER.name}/{study.scale}"
     judged, claims = verdicts(kept, table.number or 0) if table.of_the_paper else (study, [])
     sources = _there(kept, study, table)
-    trainings = behind(kept.study, sources)
+    trainings = plan.trainings_of(kept.study, sources)
     jobs = jobs_of(kept, [*sources, *trainings])
     return render.md(
         page.of(table, study, root, rows, beside_published=table.of_the_paper),

@@ -44,22 +44,11 @@ def gather(study: Study, root: str, tables: Sequence[Table]) -> tuple[Kept, Prob
     if not kept.jobs and not problems.refused:
         command = commands.snakemake(study, f"{root}/table2.tex")
         raise UserError(f"nothing is measured yet below {root}; make it: {command}")
-    for node in behind(study, [*kept.cells, *kept.particles]):
+    for node in plan.trainings_of(study, [*kept.cells, *kept.particles]):
         _training(kept, root, node)
     for path in sorted(Path(root, "data").rglob(f"*{COST}")):
         _job(kept, root, path, "prepare", read_json(path, *_TIMES))
     return kept, problems
-
-
-def behind(study: Study, sources: Sequence[Source | Run]) -> list[Tape | Run]:
-    """The trainings that measurements, or networks, rest on, candidates for alpha among them."""
-    nodes: dict[Tape | Run, None] = {}
-    waiting: list[Any] = list(sources)
-    while waiting:
-        needed = [one for one in plan.needs(study, waiting.pop()) if one not in nodes]
-        nodes |= dict.fromkeys(needed)
-        waiting += needed
-    return list(nodes)
 
 
 def _measurement(into: Kept, root: str, source: Source) -> None:

@@ -53,6 +53,21 @@ def collection(at: Inspection, path: Path) -> Iterator[str]:
         at.note(f"{path} has seeds that are not those in force: {seeds} beside {now}; give verify the --config")
         return
     at.collections[path] = collect.read(path, table, at.study, str(at.root))
+    yield from _examined(at, path, table)
+
+
+def _examined(at: Inspection, path: Path, table: Table) -> Iterator[str]:
+    """Whether a table that shows costs, or checks its rows, states what the records of trainings give now."""
+    needed = table.records(at.study, [source for source in table.sources(at.study) if source.csv(at.root).is_file()])
+    if lost := [file for file in (at.root / place for place in needed) if not file.is_file()]:
+        for file in lost:
+            at.missing[file].append(path)
+        return
+    stated = at.collections[path]
+    now = table.examined(stated, at.study, str(at.root)) if needed else stated
+    yield from (f"{path}: {reason}" for reason in table.sound(now, at.study, str(at.root))[1])
+    if not _same([row for one in stated for row in one.rows], [row for one in now for row in one.rows]):
+        yield f"{path} is not what the records of the trainings and the cells' bits give now"
 
 
 def choices_of(at: Inspection, path: Path) -> Iterator[str]:

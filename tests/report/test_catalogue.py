@@ -118,7 +118,16 @@ def test_every_table_of_ours_fits_the_configuration(name: str, study: Study) -> 
 
 
 def test_the_tables_are_found_by_being_there() -> None:
-    assert catalogue.names() == ["readings", "table1", "table2", "table3", "table4", "table4-fog", "table5"]
+    assert catalogue.names() == [
+        "readings",
+        "supplement",
+        "table1",
+        "table2",
+        "table3",
+        "table4",
+        "table4-fog",
+        "table5",
+    ]
 
 
 def test_an_attack_that_the_scale_leaves_out_takes_its_column_with_it(study: Study) -> None:

@@ -10,7 +10,7 @@ from statsmodels.stats.multitest import multipletests
 
 from ataka.plan import Cell
 from ataka.study import Study
-from report.accuracies.differences import Differences, examine, varied
+from report.accuracies.differences import VARIED, Differences, against, examine, varied
 from report.accuracies.measurements import Bits, Measurement
 from report.layout import DIFFERS
 
@@ -107,3 +107,58 @@ def test_the_table_of_readings_has_no_best(study: Study) -> None:
 
     assert catalogue.load("readings").variants
     assert not any(catalogue.load(name).variants for name in ("table2", "table3", "table4", "table5"))
+
+
+# ---- against a reference
+
+
+def p_against(bits: dict[Cell, Bits], *methods: str) -> dict[Cell, str]:
+    comparison = against("s-at-aka", methods, "(S)AT-AKA")
+    return {one.cell: one.fields[comparison.column] for one in examine(measured(bits), bits, [comparison])}
+
+
+def test_each_method_is_compared_with_the_reference_and_a_variant_with_its_variant() -> None:
+    rows = ("s-at-aka", "s-at-aka.swa", "mtard", "mtard.balanced", "mtard.balanced.swa", "mtard.swa", "natural")
+    other = against("s-at-aka", rows, "").other
+    assert {name: other(name) for name in rows} == {
+        "s-at-aka": "",
+        "s-at-aka.swa": "",
+        "mtard": "s-at-aka",
+        "mtard.balanced": "s-at-aka",
+        "mtard.balanced.swa": "s-at-aka.swa",
+        "mtard.swa": "s-at-aka.swa",
+        "natural": "s-at-aka",
+    }
+    assert against("s-at-aka", ("s-at-aka", "mtard.swa"), "").other("mtard.swa") == "s-at-aka"
+
+
+def test_a_reference_is_tested_as_a_default_is() -> None:
+    reference, close, far = drawn(0.5, 0.5, 0.8)
+    bits = {cell("s-at-aka"): reference, cell("mtard"): close, cell("adaad"): far}
+    found = p_against(bits, "s-at-aka", "mtard", "adaad")
+    renamed = {cell("x"): reference, cell("x.a"): close, cell("x.b"): far}
+    assert [found[cell(name)] for name in ("s-at-aka", "mtard", "adaad")] == [*p_of(renamed).values()]
+    assert float(found[cell("adaad")]) < 0.05 < float(found[cell("mtard")])
+
+
+def test_two_kinds_of_comparison_have_marks_and_notes_of_their_own() -> None:
+    reference, close, far = drawn(0.5, 0.5, 0.8)
+    bits = {cell("s-at-aka"): reference, cell("mtard"): close, cell("mtard.balanced"): far}
+    kinds = [VARIED, against("s-at-aka", [one.method for one in bits], "(S)AT-AKA")]
+    found = Differences(examine(measured(bits), bits, kinds), kinds)
+    assert [found.mark([one]) for one in bits] == ["", "", "∗‡"]
+    varied_note, reference_note = found.notes()
+    assert varied_note.startswith("∗: differs from the default at 5%")
+    assert "over 1 comparisons, of which 1 differ" in varied_note
+    assert reference_note.startswith("‡: differs from (S)AT-AKA at 5%")
+    assert "over 2 comparisons, of which 1 differ" in reference_note
+
+
+def test_the_supplement_compares_with_and_without_averages_and_marks_the_best(study: Study) -> None:
+    from report import catalogue
+
+    table = catalogue.load("supplement")
+    assert (table.ranked, table.of_the_paper, table.on_request, table.numbered) == (True, False, True, "S1")
+    varied_by, reference = table.comparisons(study)
+    assert varied_by.other("mtard.swa") == "mtard"
+    assert (reference.words, reference.other("mtard.swa")) == ("(S)AT-AKA", "s-at-aka.swa")

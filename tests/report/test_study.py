@@ -41,7 +41,7 @@ def train(root: Path, study: Study, **changes: Any) -> None:
         for path in root.rglob(f"{room}/**/*.csv")
     ]
     sources = [one for one in measured if not isinstance(one, plan.Tape | plan.Run)]
-    for node in take.behind(study, sources):
+    for node in plan.trainings_of(study, sources):
         folder = node.folder(root)
         history = [{"epoch": epoch, "loss": f"{1 / epoch:.3f}", "empty": ""} for epoch in (1, 2)]
         write_rows(folder / "history.csv", history)
@@ -310,7 +310,7 @@ def test_a_page_holds_though_the_configuration_has_changed(root: Path, study: St
 
 def test_a_page_names_cost_commits_and_versions(root: Path, study: Study) -> None:
     text = pages.pages(keep(root, study))["table2"]
-    nodes = take.behind(study, catalogue.load("table2").sources(study))
+    nodes = plan.trainings_of(study, catalogue.load("table2").sources(study))
     trained = sum(isinstance(node, Run) for node in nodes)
     assert f"| train | {trained} | {2 * trained:.1f} | {trained:.1f} | 512 | – |" in text
     assert "git commit 0123456789ab (edited)" not in text

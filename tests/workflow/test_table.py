@@ -8,7 +8,19 @@ from pathlib import Path
 import numpy
 import pytest
 
-from tests.workflow.driver import ATTACKS, LAST, METHODS, STUDENTS, TABLE, Answer, Checkout, ask_all, cell, evaluates
+from tests.workflow.driver import (
+    ARCH,
+    ATTACKS,
+    LAST,
+    METHODS,
+    STUDENTS,
+    TABLE,
+    Answer,
+    Checkout,
+    ask_all,
+    cell,
+    evaluates,
+)
 
 CELL = cell("s-at-aka", "pgd")
 TAKEN = ("seconds", "cpu_seconds", "memory_mb", "gpu_memory_mb")
@@ -28,6 +40,8 @@ def asked(built: Checkout) -> dict[str, Answer]:
             "again": lambda: built.snakemake("-n", TABLE),
             "force": lambda: built.snakemake("-n", "--force", CELL),
             "forcerun": lambda: built.snakemake("-n", TABLE, "--forcerun", CELL),
+            "all": lambda: built.snakemake("-n", "results/smoke/all"),
+            "supplement": lambda: built.snakemake("-n", "results/smoke/supplement"),
         }
     )
 
@@ -127,3 +141,11 @@ def test_a_verb_by_hand_gives_what_its_rule_gave(copy_of_built: Callable[[], Che
         for name in OF_A_MOMENT:
             del row[name]
     assert after == before
+
+
+def test_the_supplement_is_a_target_and_no_part_of_all(asked: dict[str, Answer]) -> None:
+    assert all(answer.code == 0 for answer in asked.values())
+    assert "render supplement" in asked["supplement"].jobs
+    assert f"train {ARCH} mtard seed 0" in asked["supplement"].jobs
+    assert not {"render supplement", f"train {ARCH} mtard seed 0"} & {*asked["all"].jobs}
+    assert "render table2" not in asked["supplement"].jobs
