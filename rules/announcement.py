@@ -19,6 +19,7 @@ from report import targets
 from report.forecast import devices, jobs, page
 from report.forecast.devices import Device
 from report.forecast.jobs import Job
+from report.watch import traces
 from rules.mistakes import mistakes_stop
 from rules.scales import Scales
 
@@ -47,6 +48,7 @@ def announce(scales: Scales, workflow: "Workflow") -> None:
         waiting = {name: job for name, job in every.items() if name in due}
         artifacts = sum(job.node is not None for job in waiting.values())
         if artifacts:
+            traces.note_settings(root, study.overrides)
             _require_cores(study, workflow)
             describe(study, root, every, waiting, cores=workflow.cores if workflow.local_exec else None)
         if artifacts > 1 and study.warm_start and workflow.local_exec and not _servers:

@@ -9,7 +9,7 @@ from rich.live import Live
 from ataka import plan
 from ataka.errors import UserError
 from ataka.study import config
-from report.watch import places, screen
+from report.watch import places, screen, traces
 from report.watch.overview import Watcher
 
 
@@ -18,7 +18,8 @@ def watch(given: argparse.Namespace, console: Console | None = None) -> None:
     if not given.interval > 0:
         raise UserError(f"--interval: {given.interval:g} seconds can't be waited; give more than 0")
     place = places.find(given.path)
-    study = config.load(plan.scale_of(place.root), config.overrides(given.config))
+    overrides = config.overrides(given.config) or traces.settings(place.root)
+    study = config.load(plan.scale_of(place.root), overrides)
     watcher = Watcher(study, place)
     overview = watcher.look()
     console = console or Console(highlight=False)

@@ -1,5 +1,7 @@
 """A study at one moment: its jobs by their states, the time left, and the words that both terminal and page show."""
 
+import json
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,8 +35,12 @@ class Overview:
     left: Remaining
     at: float
     restart: str
+    plan: str
+    """The command that plans it."""
     locked: bool
     """Whether a Snakemake has locked the files: it runs, or was killed."""
+    unknown: tuple[str, ...] = ()
+    """The files that a running Snakemake makes under other settings than these."""
 
     def of(self, *states: State) -> list[Sight]:
         """The jobs in these states, the latest sign of life first."""
@@ -78,7 +84,7 @@ class Overview:
     def _forecast(self, *, until: bool) -> str:
         seconds, basis = self.left.seconds, self.left.basis
         if seconds is None:
-            return f"; the time left is known once this was run: python -m ataka plan {self.inner[0]}"
+            return f"; the time left is known once this was run: {self.plan}"
         end = f", until about {_clock(self.at + seconds, self.at)}" if until else ""
         return f"; about {duration(seconds)} left{end} ({basis})"
 
@@ -86,6 +92,10 @@ class Overview:
     def advice(self) -> list[str]:
         """Sentences on what a person may have to do."""
         sentences = []
+        if self.unknown:
+            count = f"{len(self.unknown):,} file{'s' * (len(self.unknown) > 1)}"
+            which = f"{count} that Snakemake is to make, such as {self.unknown[0]}"
+            sentences.append(f"not counted: {which}; if it was started with --config, give the same here, as JSON")
         if waiting := sights.blocked(self.sights):
             sentences.append(f"{_count(waiting, 'waits', 'wait')} for one that failed")
         if self.finished or self.of("running", "queued") or self.status.startswith("between"):
@@ -157,21 +167,26 @@ class Watcher:
     def __init__(self, study: Study, place: Place) -> None:
         self._study, self._place = study, place
         self._records = Records()
-        self._counted: tuple[frozenset[str], list[str], dict[str, Job]] | None = None
+        self._counted: tuple[frozenset[str], list[str], list[str], dict[str, Job]] | None = None
 
     def look(self) -> Overview:
         """The study at this moment; UserError where the folder holds nothing."""
         place, now = self._place, time.time()
         notes = traces.notes(place.checkout, place.root, place.inner)
         if self._counted is None or self._counted[0] != frozenset(notes.due):
-            self._counted = (frozenset(notes.due), *places.behind(self._study, place, notes))
-        _, targets, every = self._counted
+            unknown = places.unknown(self._study, place, notes)
+            self._counted = (frozenset(notes.due), unknown, *places.behind(self._study, place, notes))
+        _, unknown, targets, every = self._counted
         seen = sights.see(place.root, every, notes, now)
         left = remaining.of(self._study, seen, notes, self._records, now)
         inner = tuple(str(Path(place.inner, Path(target).relative_to(place.root))) for target in targets)
         restart = commands.snakemake(self._study, *inner)
+        target = inner[0] if len(inner) == 1 else f"{place.inner}/all"
+        overrides = self._study.overrides
+        settings = ["--config", json.dumps(overrides)] if overrides else []
+        planned = shlex.join(["python", "-m", "ataka", "plan", target, *settings])
         locked = not notes.due.keys().isdisjoint(every)
-        return Overview(place, inner, seen, left, now, restart, locked)
+        return Overview(place, inner, seen, left, now, restart, planned, locked, tuple(unknown))
 
 
 def unfinished(study: Study, root: str) -> Overview | None:

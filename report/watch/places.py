@@ -87,6 +87,11 @@ def _nothing(study: Study, place: Place) -> str:
     return f"'{place.root}' holds nothing of a study yet; start one: {start}{there}"
 
 
+def unknown(study: Study, place: Place, notes: Notes) -> list[str]:
+    """The files that a running Snakemake is to make and that no rule makes under these settings."""
+    return sorted(name for name in notes.due if not jobs.each(study, place.root, [name]))
+
+
 def _asked_for(study: Study, place: Place, notes: Notes) -> list[str]:
     """The targets of Snakemakes that run: the files that they are to make and no other of these jobs needs."""
     due = jobs.each(study, place.root, notes.due)

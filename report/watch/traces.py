@@ -7,20 +7,24 @@ import base64
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ataka import plan
+from ataka.errors import UserError
 from ataka.files import claim
 from ataka.files.claim import Holder
+from ataka.files.disk import replacing
 from report.forecast.jobs import Job
 
 _TAIL = 1 << 16
 """Bytes of the end of a log that are read."""
 STARTS = 60.0
 """Seconds that a job may take from the first byte of its log to its claim: it loads torch and images meanwhile."""
+_SETTINGS = "logs/settings.json"
 _PARTS = ("evaluate", "shard", "particles", "prepare")
 """The rules whose jobs share a folder, where each claims a part of its own."""
 
@@ -99,7 +103,21 @@ def time_of(path: Path) -> float:
     return 0.0
 
 
-# ---- what Snakemake notes
+# ---- what a start of Snakemake notes
+
+
+def note_settings(root: str, overrides: Mapping[str, Any]) -> None:
+    """Note the settings of a start's command line, which no other file has."""
+    with suppress(UserError), replacing(Path(root, _SETTINGS)) as part:  # the work matters more
+        part.write_text(json.dumps(overrides), encoding="utf-8")
+
+
+def settings(root: str) -> dict[str, Any]:
+    """The settings of the last start's command line, as far as they are noted."""
+    with suppress(OSError, ValueError):
+        noted = json.loads(Path(root, _SETTINGS).read_bytes())
+        return noted if isinstance(noted, dict) else {}
+    return {}
 
 
 @dataclass(frozen=True)

@@ -303,6 +303,25 @@ def test_a_folder_with_images_alone_counts_for_every_table() -> None:
     assert watched.status.startswith("not started")
 
 
+def test_settings_of_the_last_start_count(capsys: pytest.CaptureFixture[str]) -> None:
+    """A start with a method of its own: without its settings nobody knows the method's files."""
+    methods = {"methods": {"sat": {"like": "en-sat", "members": 1}}}
+    cell = CELL.replace("/natural/", "/sat/")
+    lock(cell)
+    write(f"{ROOT}/data/{D}/train.safetensors")
+    command.watch(given_as())
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"not counted: 1 file that Snakemake is to make, such as {cell}; if it was started with --config" in text
+    traces.note_settings(ROOT, methods)
+    for given in ("{}", json.dumps(methods)):
+        command.watch(given_as(config=given))
+        text = capsys.readouterr().out
+        assert "not counted" not in text
+        assert text.startswith(f"{ROOT}: {cell.removeprefix(f'{ROOT}/')}\n")
+    write(f"{ROOT}/logs/settings.json", "[")
+    assert traces.settings(ROOT) == {}
+
+
 # ---- the time left
 
 
