@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -291,24 +292,29 @@ SHAPES: dict[str, Callable[[], tuple[training.Objective, list[nn.Module]]]] = {
 }
 
 
+def trained(options: str, shape: str, keeps: Any = None) -> tuple[list[dict[str, float]], list[dict[str, Tensor]]]:
+    """History and weights of a training, which is resumed from the state that there is in ``keeps``."""
+    setup = tiny.setup(**{"epochs": 5, "milestones": ()} | OPTIONS[options])
+    objective, networks = SHAPES[shape]()
+    given: dict[str, Any] = {"seed": 0, "validation": VALIDATION, "eps": 8 / 255, "states": keeps}
+    history = training.train(networks, objective, DATA, tiny.FACTS, setup, **given)
+    return history, [tiny.state(network) for network in networks]
+
+
+whole = cache(trained)
+"""A training without interruption."""
+
+
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("last", [1, 3, 4])
 def test_an_interrupted_training_ends_with_the_same_bits(options: str, shape: str, last: int) -> None:
-    setup = tiny.setup(**{"epochs": 5, "milestones": ()} | OPTIONS[options])
-
-    def run(keeps: Any = None) -> tuple[list[dict[str, float]], list[dict[str, Tensor]]]:
-        objective, networks = SHAPES[shape]()
-        given: dict[str, Any] = {"seed": 0, "validation": VALIDATION, "eps": 8 / 255, "states": keeps}
-        history = training.train(networks, objective, DATA, tiny.FACTS, setup, **given)
-        return history, [tiny.state(network) for network in networks]
-
     keeps = Keeps(last)
     with pytest.raises(Interrupted):
-        run(keeps)
-    history, states = run(keeps)
-    whole, expected = run()
-    assert history == whole
+        trained(options, shape, keeps)
+    history, states = trained(options, shape, keeps)
+    rows, expected = whole(options, shape)
+    assert history == rows
     assert all(map(tiny.same, states, expected))
     assert not any(tiny.same(*pair) for pair in pairwise(states))
 
