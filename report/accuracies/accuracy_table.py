@@ -145,8 +145,8 @@ class AccuracyTable(Table):
     )
     undefended: str = Field(
         "",
-        description="the row of natural training: a row that leaves no more images right under an attack, or whose "
-        "training loss doesn't fall, is an error (docs/health.md)",
+        description="the row of natural training: a row that leaves no more images right under an attack, or that "
+        "did not learn, is an error (docs/health.md)",
     )
 
     @field_validator("datasets", "archs")

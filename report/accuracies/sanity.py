@@ -1,8 +1,11 @@
 """Sanity checks of a table's rows: did a training work at all? A row that fails is an error (docs/health.md).
 
-``loss``    the mean training loss of each network that trained is lower in the last epoch than in the first
-``robust``  under each attack within the budget, a network leaves more images right than natural training does with the
-            same seed; on the images that both were measured on
+``loss``      the mean training loss of each network that trained is lower in the last epoch than in the first
+``accuracy``  in place of ``loss`` where the loss's target is an output of networks that train as well, as AT-AKA's and
+              CAT-AKA's is: such a loss grows with the teachers' logits. The accuracy on training images is higher after
+              the last epoch than after the first
+``robust``    under each attack within the budget, a network leaves more images right than natural training does with
+              the same seed; on the images that both were measured on
 
 A training of one epoch has no later one to compare with: neither check is made of it. Unlike a health check, which
 marks a number that may be too good, a sanity check finds a number that stands for no method.
@@ -11,6 +14,7 @@ marks a number that may be too good, a sanity check finds a number that stands f
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from ataka.plan import Cell, Run
 from ataka.study import Study
@@ -19,6 +23,18 @@ from report.accuracies.health import common
 from report.accuracies.measurements import Bits, Measurement
 from report.accuracies.trainings import Records
 
+
+class Sign(NamedTuple):
+    """A column of histories that shows whether a network learns: up or down (``direction``), and the words if not."""
+
+    name: str
+    column: str
+    direction: int
+    words: str
+
+
+LOSS = Sign("loss", "loss", -1, "its training loss did not fall")
+ACCURACY = Sign("accuracy", "train_accuracy", 1, "its accuracy on training images (%) did not rise")
 MADE, FAILED = "sanity", "unsound"
 """The columns of a cell's row: the checks made of its network, separated by semicolons; what failed, as a clause."""
 
@@ -30,13 +46,14 @@ def examine(
     cells: dict[Run, list[Cell]] = defaultdict(list)
     for one in measurements:
         cells[one.cell.run].append(one.cell)
-    losses = {run: _losses(records, run) for run in cells}
+    signs = {run: _sign(study, run) for run in cells}
+    curves = {run: _curves(records, run, sign) for run, sign in signs.items()}
 
     def checks(run: Run) -> Iterator[tuple[str, str]]:
         natural = replace(run, method=undefended)
-        if losses[run]:
-            yield "loss", _rises(losses[run])
-        if run != natural and losses[run] and losses.get(natural):
+        if curves[run]:
+            yield signs[run].name, _failed(curves[run], signs[run])
+        if run != natural and curves[run] and curves.get(natural):
             for cell in cells[run]:
                 if study.attack(cell.attack).eps is not None:
                     yield from _robust(study, bits, cell, replace(cell, method=undefended))
@@ -49,23 +66,28 @@ def examine(
     return [replace(one, fields=one.fields | stated[one.cell.run]) for one in measurements]
 
 
-def _losses(records: Records, run: Run) -> list[list[float]]:
-    """The mean loss of each epoch, network by network, of those that trained for more than one."""
+def _sign(study: Study, run: Run) -> Sign:
+    """The sign by which a network's training is judged: its loss, unless the loss's target moves."""
+    method = study.method(run.method)
+    trained = study.method(method.member_of) if method.member_of else method
+    return ACCURACY if trained.ensemble or trained.joint else LOSS
+
+
+def _curves(records: Records, run: Run, sign: Sign) -> list[list[float]]:
+    """The sign at the end of each epoch, network by network, of those that trained for more than one."""
     curves: dict[tuple[str, str], list[float]] = defaultdict(list)
     for row in records.curve(run):
         for name, text in row.items():
-            if name.startswith("loss") and text:
+            if name.startswith(sign.column) and text:
                 curves[row.get("member", ""), name].append(float(text))
     return [curve for curve in curves.values() if len(curve) > 1]
 
 
-def _rises(losses: Sequence[Sequence[float]]) -> str:
-    """The clause on the first network whose loss didn't fall; "" for none. Written so that NaN is one."""
-    for curve in losses:
-        if not curve[-1] < curve[0]:
-            return (
-                f"its training loss did not fall, from {curve[0]:.4g} in the first epoch to {curve[-1]:.4g} in the last"
-            )
+def _failed(curves: Sequence[Sequence[float]], sign: Sign) -> str:
+    """The clause on the first network that did not learn; "" for none. Written so that NaN is one."""
+    for first, last in ((curve[0], curve[-1]) for curve in curves):
+        if not (last - first) * sign.direction > 0:
+            return f"{sign.words}, from {first:.4g} in the first epoch to {last:.4g} in the last"
     return ""
 
 
@@ -102,7 +124,8 @@ def notes(measurements: Sequence[Measurement], study: Study, undefended: str) ->
         return
     compared = sum("robust" in checks for checks in made.values())
     outcome = f"{len(failed)} networks failed" if failed else "none failed"
+    learnt = "a training loss that falls, or with a moving target an accuracy that rises"
     yield (
-        f"Sanity checks: {outcome} (a training loss that falls: made of {len(made)} of {count} networks; more images "
-        f"right than {names.method(undefended, study)} under each attack within the budget: made of {compared})."
+        f"Sanity checks: {outcome} ({learnt}: made of {len(made)} of {count} networks; more images right than "
+        f"{names.method(undefended, study)} under each attack within the budget: made of {compared})."
     )

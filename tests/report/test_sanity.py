@@ -80,6 +80,30 @@ def test_a_loss_that_does_not_fall_fails(study: Study, rows: Rows) -> None:
     assert "PGD" not in found["mtard"][1]
 
 
+MOVING: Rows = [
+    {"loss": "1.6", "train_accuracy": "11", "validation_accuracy": "10"},
+    {"loss": "4.9", "train_accuracy": "86.1", "validation_accuracy": "83"},
+]
+
+
+@pytest.mark.parametrize("method", ["l-at-aka", "s-at-aka.input-adv"])
+def test_a_loss_whose_target_moves_may_rise_if_accuracy_does(study: Study, method: str) -> None:
+    """The students at demo scale: squared distances grow with the teachers' logits."""
+    bits = {cell("natural"): first(3), cell(method): first(40)}
+    assert examined(study, bits, **{"natural": FALLS, method: MOVING})[method] == ("accuracy;robust", "")
+    clause = "its accuracy on training images (%) did not rise, from 86.1 in the first epoch to 11 in the last"
+    assert examined(study, bits, **{"natural": FALLS, method: MOVING[::-1]})[method] == ("accuracy;robust", clause)
+
+
+def test_a_student_of_cat_aka_learns_with_the_others(study: Study) -> None:
+    rows = [{"loss0": "1", "train_accuracy0": "10", "train_accuracy1": str(last)} for last in (10, 90)]
+    rows[1]["train_accuracy0"] = "80"
+    for method in ("s-cat-aka", "s-cat-aka.s1", "s-cat-aka.chosen"):
+        assert examined(study, {cell(method): first(40)}, **{method: rows})[method] == ("accuracy", "")
+        stuck = [rows[0], rows[1] | {"train_accuracy1": "10"}]
+        assert "did not rise" in examined(study, {cell(method): first(40)}, **{method: stuck})[method][1]
+
+
 def test_members_of_an_average_are_compared_each_with_itself(study: Study) -> None:
     """The last epoch of one member isn't compared with the first epoch of another."""
     rows = [{"member": "0", "loss": "9"}, {"member": "0", "loss": "8"}, {"member": "1", "loss": "1"}]
