@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from ataka.files.records import write_json, write_rows
 from ataka.files.resume import State, States
@@ -304,3 +305,14 @@ def test_results_of_other_code_are_made_again_only_after_the_user_has_decided(
     message = capsys.readouterr().err
     assert PATH in message
     assert message.endswith("--config other_code=make-again 'seeds=[0]'\n")
+
+
+def test_the_numbers_in_htcondors_profile_are_those_of_the_papers_scale() -> None:
+    """That profile can't read them from the scale."""
+    profile = yaml.safe_load((config.HOME / "profiles/htcondor/config.yaml").read_text(encoding="utf-8"))
+    limits = config.load("paper").resources
+    for rule, asked in profile["set-resources"].items():
+        stage = limits["evaluate" if rule == "shard" else rule]
+        assert asked["htcondor_request_mem_mb"] == f"{stage.mem_mb} * 2 ** (attempt - 1)", rule
+        assert asked.get("request_gpus", 0) == stage.gpu, rule
+    assert {*profile["set-resources"]} == {*limits, "shard"}

@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.slurm.cluster import Cluster
@@ -28,9 +28,9 @@ rows:
 class OnCluster(Checkout):
     """A checkout on ``cluster``'s login node, with the plug-in in the folder ``plugin``."""
 
-    def __init__(self, folder: Path, cluster: Cluster, plugin: Path) -> None:
+    def __init__(self, folder: Path, cluster: Cluster, plugin: Path, profile: Sequence[str] = PROFILE) -> None:
         super().__init__(folder)
-        self.cluster, self.plugin = cluster, plugin
+        self.cluster, self.plugin, self.profile = cluster, plugin, profile
 
     @property
     def environment(self) -> dict[str, str]:
@@ -38,10 +38,10 @@ class OnCluster(Checkout):
 
     def begin(self, *arguments: str, log: Path) -> subprocess.Popen[bytes]:
         """Snakemake on the cluster, in the background."""
-        return self.start(*PROFILE, *arguments, log=log)
+        return self.start(*self.profile, *arguments, log=log)
 
     def on_cluster(self, *arguments: str, timeout: float = 600) -> Answer:
-        return self.run("snakemake", *PROFILE, *arguments, timeout=timeout)
+        return self.run("snakemake", *self.profile, *arguments, timeout=timeout)
 
     def held(self) -> Mapping[str, tuple[str, str]]:
         """Each queued or running job's state and comment, by its id; the comment names rule and wildcards."""

@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.long]
 Local = Callable[[Callable[[Checkout], list[str]]], Checkout]
 RUN = "results/smoke/runs/digits/resnet10-w8/natural/seed0"
 MODEL = f"{RUN}/model.safetensors"
+CELL = "results/smoke/cells/digits/resnet10-w8/natural/seed0/aa.csv"
 
 
 def whole_table(_checkout: Checkout) -> list[str]:
@@ -28,6 +29,11 @@ def long_training(_checkout: Checkout) -> list[str]:
     """A training of some minutes on two busy cores."""
     setups = {"natural": {"epochs": 400, "batch_size": 8, "milestones": []}}
     return [MODEL, "--config", f"setups={json.dumps(setups)}", 'data={"train": 160, "validation": 16, "test": 16}']
+
+
+def shared_cell(_checkout: Checkout) -> list[str]:
+    """AutoAttack on a cell of two chunks."""
+    return [CELL, "--config", 'attacks={"aa": {"chunk": 8}}']
 
 
 def equal(study: OnCluster, local: Checkout) -> None:
@@ -61,6 +67,26 @@ def test_a_time_limit_cuts_a_long_job_into_short_ones(study: OnCluster, locally:
     resumed = json.loads((study.folder / RUN / "run.json").read_text(encoding="utf-8"))["resumed"]
     assert resumed
     equal(study, locally(long_training))
+
+
+def test_jobs_share_a_cell_and_one_of_them_is_cancelled(study: OnCluster, locally: Local, tmp_path: Path) -> None:
+    log = tmp_path / "terminal"
+    cancelled: list[str] = []
+
+    def cancel_a_shard() -> bool:
+        held = study.held().items()
+        cancelled.extend([name for name, (state, what) in held if state == "RUNNING" and "rule_shard" in what][:1])
+        if cancelled:
+            study.cluster.ask("scancel", *cancelled)
+        return bool(cancelled)
+
+    process = study.begin(*shared_cell(study), 'shards={"aa": 2}', log=log)
+    until(cancel_a_shard, process, log)
+    answer = finished(process, log)
+    assert answer.code == 0, answer.text
+    assert f"SLURM-job '{cancelled[0]}' failed, SLURM status is: 'CANCELLED'" in answer.text
+    assert len(re.findall(r"submitted with SLURM jobid \d+ \(log: \S+/rule_shard/", answer.text)) == 3
+    equal(study, locally(shared_cell))
 
 
 def test_a_killed_job_gets_more_memory(study: OnCluster) -> None:
