@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ataka.errors import UserError, remedied
+from ataka.files.provenance import commits
 from ataka.plan import commands
 from ataka.study import Study
 from ataka.study.config import DEFAULT_SCALE
@@ -81,7 +82,7 @@ def of(
         describe(table, study, measurements, layout, beside_published=beside_published),
         Path(f"{collected}.published") if beside_published else collected,
         collected,
-        _commits(measurements),
+        commits(row for one in measurements for row in one.rows),
         [],
     )
 
@@ -102,12 +103,3 @@ def _notes(collection: collect.Collection, study: Study, target: str) -> list[st
     if collection.missing:
         notes.append(f"missing: {len(collection.missing)} files, the first is {collection.missing[0]}")
     return [*notes, *filter(None, [collection.remedy(study, target)])]
-
-
-def _commits(measurements: Sequence[Any]) -> str:
-    commits = {
-        row["git_commit"][:12] + (" (edited)" if row["git_dirty"].lower() == "true" else "")
-        for one in measurements
-        for row in one.rows
-    }
-    return ", ".join(sorted(commits)) or "unknown"

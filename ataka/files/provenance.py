@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -29,6 +30,16 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(terse=True),
         "versions": {name: _version(name) for name in PACKAGES},
     }
+
+
+def commit(record: Mapping[str, str]) -> str:
+    """The commit that a record states, as pages print it: 12 digits, and whether the checkout was edited."""
+    return record["git_commit"][:12] + (" (edited)" if record["git_dirty"].lower() == "true" else "")
+
+
+def commits(records: Iterable[Mapping[str, str]]) -> str:
+    """The commits of several records, each once; ``unknown`` where no record states one."""
+    return ", ".join(sorted({commit(record) for record in records if record["git_commit"]})) or "unknown"
 
 
 def _version(package: str) -> str | None:

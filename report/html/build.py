@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ataka import plan
+from ataka.files.provenance import commits
 from ataka.study import Study, words
 from report import caption, catalogue, cost, names, pictures
 from report.accuracies.accuracy_table import AccuracyTable
@@ -127,7 +128,7 @@ def text(gathered: Gathered, progress: Overview | None = None) -> str:
         choices=_choices(kept, study),
         cost=cost.lines(pages.by_stage(jobs)),
         machine=pages.machine(jobs),
-        commits=_commits(kept),
+        commits=commits(kept.jobs.values()),
         data=provenance.content(kept, study, shown),
     )
 
@@ -210,15 +211,6 @@ def _choices(kept: Kept, study: Study) -> list[dict[str, str]]:
     """The candidates for alpha behind all tables, each once."""
     lines = [line for table in kept.tables.values() for line in pages.choices(kept, table, study)]
     return [dict(line) for line in dict.fromkeys(tuple(line.items()) for line in lines)]
-
-
-def _commits(kept: Kept) -> str:
-    commits = {
-        job["git_commit"][:12] + (" (edited)" if job["git_dirty"].lower() == "true" else "")
-        for job in kept.jobs.values()
-        if job["git_commit"]
-    }
-    return ", ".join(sorted(commits)) or "unknown"
 
 
 def _sentence(reason: str) -> str:

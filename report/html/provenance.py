@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from ataka import plan
+from ataka.files.provenance import commit
 from ataka.plan import Run, Tape, commands
 from ataka.study import Study, words
 from report import names
@@ -161,11 +162,10 @@ def _facts(study: Study, one: Any) -> list[str]:
     else:
         accuracy = interval = checks = "–"
         images = f"{len(one.rows):,}, with {row['count']} particles each"
-    edited = " (edited)" if row["git_dirty"].lower() == "true" else ""
     return [
         *(row["seed"], accuracy, interval, images, checks),
         *(row["device"], row["torch"], row["threads"], row["seconds"], row["finished_at"]),
-        row["git_commit"][:12] + edited,
+        commit(row),
         *(row[name][:12] for name in _COLUMNS),
     ]
 

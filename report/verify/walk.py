@@ -49,7 +49,7 @@ def walk(at: Inspection) -> Findings:
     for path, why in unexplained.items():
         if path not in at.explained and not unfinished & {*path.parents}:
             at.note(
-                f"{path} is not part of the study: {why}. If a module of yours made it, name the module's folder in "
+                f"{path} is not part of the study ({why}). If a module of yours made it, name the module's folder in "
                 "PYTHONPATH; else it may be deleted"
             )
     for path, needed_by in sorted(at.missing.items()):

@@ -230,3 +230,10 @@ def test_times_are_in_utc() -> None:
     assert offset is not None
     assert offset.total_seconds() == 0
     assert abs((datetime.now(UTC) - moment).total_seconds()) < 5
+
+
+def test_pages_print_each_commit_once_and_none_that_is_not_stated() -> None:
+    clean, edited = {"git_commit": "a" * 40, "git_dirty": "False"}, {"git_commit": "b" * 40, "git_dirty": "true"}
+    unstated = {"git_commit": "", "git_dirty": ""}
+    assert provenance.commits([edited, unstated, clean, clean]) == f"{'a' * 12}, {'b' * 12} (edited)"
+    assert provenance.commits([unstated]) == "unknown"
