@@ -36,7 +36,7 @@ def state(job: str) -> str:
 
 
 def submit(jobscript: str) -> int:
-    """Submit the script that Snakemake wrote, with the resources that its second line names; the command's exit code."""
+    """Submit the script that Snakemake wrote, with the resources in its second line; the exit code of the command."""
     text = Path(jobscript).read_text(encoding="utf-8")
     job = json.loads(text.split("# properties = ", 1)[1].split("\n", 1)[0])
     resources = job["resources"]
