@@ -176,6 +176,11 @@ def _parser(*, audit: bool) -> argparse.ArgumentParser:
     watched.add_argument("path", metavar="RESULTS", help="a results folder, such as results/pocket, or a target in one")
     watched.add_argument("--once", action="store_true", help="print one picture; default where there is no terminal")
     watched.add_argument("--interval", metavar="SECONDS", type=float, default=5.0, help="between two looks; default: 5")
+    exported = verb(
+        "export", _export, "put a network of a study into a folder for others: weights, model card, RobustBench's entry"
+    )
+    exported.add_argument("path", metavar="RUN", help="ROOT/runs/DATASET/ARCH/METHOD/seedN")
+    exported.add_argument("folder", metavar="FOLDER", nargs="?", help="default: exports/DATASET-ARCH-METHOD-seedN")
     schema = verb("schema", _schema, "write the JSON schema of config/*.yaml, for editors")
     schema.add_argument("--check", action="store_true", help="only say whether config/schema.json is current")
     readings = verb("readings", _readings, "write docs/readings.md, the switches for the paper's open sentences")
@@ -262,6 +267,11 @@ def _plan(given: argparse.Namespace) -> None:
 def _watch(given: argparse.Namespace) -> None:
     """As a plan, it stands above the stages."""
     import_module("report.watch.command").watch(given)
+
+
+def _export(given: argparse.Namespace) -> None:
+    """A card is a page, so the export stands above the stages, too."""
+    import_module("report.export.command").export(given)
 
 
 def _schema(given: argparse.Namespace) -> None:

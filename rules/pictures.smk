@@ -8,7 +8,12 @@ rule picture:
     input:
         inputs.picture,
     output:
-        svg="{root}/pictures/{picture}.svg",
+        svg=report(
+            "{root}/pictures/{picture}.svg",
+            caption="captions/picture.rst",
+            category="Pictures",
+            labels={"picture": "{picture}"},
+        ),
         pdf="{root}/pictures/{picture}.pdf",
         caption="{root}/pictures/{picture}.txt",
     log:

@@ -9,7 +9,12 @@ rule union:
     input:
         inputs.union,
     output:
-        "{root}/union.csv",
+        report(
+            "{root}/union.csv",
+            caption="captions/union.rst",
+            category="Worst cases",
+            labels={"as": "numbers"},
+        ),
     log:
         "{root}/logs/union.log",
     retries: 0  # these fail for what a person mends
@@ -30,7 +35,12 @@ rule claims:
     output:
         csv="{root}/claims.csv",
         tex="{root}/claims.tex",
-        markdown="{root}/claims.md",
+        markdown=report(
+            "{root}/claims.md",
+            caption="captions/claims.rst",
+            category="Claims",
+            labels={"as": "Markdown"},
+        ),
     log:
         "{root}/logs/claims.log",
     retries: 0  # these fail for what a person mends
@@ -50,7 +60,12 @@ rule html:
         inputs.html,
         claims="{root}/claims.csv",
     output:
-        "{root}/report.html",
+        report(
+            "{root}/report.html",
+            caption="captions/page.rst",
+            category="Page",
+            labels={"as": "page"},
+        ),
     log:
         "{root}/logs/html.log",
     retries: 0  # these fail for what a person mends

@@ -10,7 +10,12 @@ rule collect:
         choices=inputs.choices,
         records=inputs.records,
     output:
-        table="{root}/{table}.csv",
+        table=report(
+            "{root}/{table}.csv",
+            caption="captions/table.rst",
+            category="Tables",
+            labels={"table": "{table}", "as": "numbers"},
+        ),
         choices="{root}/{table}.choices.csv",
     log:
         "{root}/logs/collect/{table}.log",
@@ -33,10 +38,20 @@ rule render:
         table="{root}/{table}.csv",
         choices="{root}/{table}.choices.csv",
     output:
-        tex="{root}/{table}.tex",
+        tex=report(
+            "{root}/{table}.tex",
+            caption="captions/table.rst",
+            category="Tables",
+            labels={"table": "{table}", "as": "LaTeX"},
+        ),
         standalone="{root}/{table}.standalone.tex",
         numbers="{root}/{table}.numbers.tex",
-        markdown="{root}/{table}.md",
+        markdown=report(
+            "{root}/{table}.md",
+            caption="captions/table.rst",
+            category="Tables",
+            labels={"table": "{table}", "as": "Markdown"},
+        ),
     log:
         "{root}/logs/render/{table}.log",
     wildcard_constraints:

@@ -61,7 +61,7 @@ def write(audit: Audit, about: Mapping[str, Any], compared: Comparison | None) -
             worst=_worst_row(audit),
             raised=[_in_words(one, name, audit) for one in measured for name in raised[one.cell.attack]],
             checks=sum(len(_names(one, "checks")) for one in measured),
-            settings=[*filter(None, (_sentence(audit.study.attack(one.cell.attack)) for one in measured))],
+            settings=[*filter(None, (sentence(audit.study.attack(one.cell.attack)) for one in measured))],
             made=_made(measured[0]),
             compared=[_compared(one) for one in compared.differences] if compared else [],
             against=compared.root if compared else "",
@@ -144,7 +144,7 @@ def _compared(one: Difference) -> list[str]:
     ]
 
 
-def _sentence(entry: AttackEntry) -> str:
+def sentence(entry: AttackEntry) -> str:
     """The attack's own sentence, its options filled in; an empty text for an attack that has none."""
     text, values = entry.sentence, {"heading": words.read(entry.label), **entry.options}
     for field in placeholders(text):

@@ -149,3 +149,13 @@ def test_the_supplement_is_a_target_and_no_part_of_all(asked: dict[str, Answer])
     assert f"train {ARCH} mtard seed 0" in asked["supplement"].jobs
     assert not {"render supplement", f"train {ARCH} mtard seed 0"} & {*asked["all"].jobs}
     assert "render table2" not in asked["supplement"].jobs
+
+
+def test_snakemakes_own_report_has_captions_and_categories(built: Checkout, tmp_path: Path) -> None:
+    answer = built.snakemake("--report", str(tmp_path / "report.html"), TABLE)
+    assert answer.code == 0, answer.text
+    for name in ("table2.tex", "table2.md", "table2.csv"):
+        assert f"Adding {name}" in answer.text
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for words in ('"Tables"', "LaTeX", "has the whole caption"):
+        assert words in page
