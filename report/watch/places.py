@@ -9,7 +9,7 @@ from ataka import plan
 from ataka.errors import UserError, nearest
 from ataka.plan import commands
 from ataka.study import Study, config
-from report import catalogue
+from report import catalogue, targets
 from report.forecast import jobs
 from report.forecast.jobs import Job
 from report.watch import traces
@@ -40,7 +40,7 @@ def find(named: str) -> Place:
     if _is_root(Path(path)) and Path(path).is_dir():
         return Place(path, "")
     root = next((str(parent) for parent in Path(path).parents if _is_root(parent) and parent.is_dir()), "")
-    is_target = Path(path).suffix or Path(path).name == "all"
+    is_target = Path(path).suffix or Path(path).name in ("all", targets.SUPPLEMENT)
     if not root or not is_target or _is_root(Path(path)):
         raise UserError(f"there is no results folder '{named}'{nearest(path, _folders(Path(path)))}")
     return Place(root, path)
@@ -69,15 +69,15 @@ def behind(study: Study, place: Place, notes: Notes) -> tuple[list[str], dict[st
         return [place.target], every
     if not traces.holds_something(Path(place.root)) and not notes.due:
         raise UserError(_nothing(study, place))
-    targets = _asked_for(study, place, notes)
-    every = jobs.behind(study, place.root, targets)
+    asked = _asked_for(study, place, notes)
+    every = jobs.behind(study, place.root, asked)
     for target, its in _explaining(study, place, every):
-        targets.append(target)
+        asked.append(target)
         every |= its
-    if not targets:
-        targets = [f"{place.root}/all"]
-        every = jobs.behind(study, place.root, targets)
-    return targets, every
+    if not asked:
+        asked = [f"{place.root}/all"]
+        every = jobs.behind(study, place.root, asked)
+    return asked, every
 
 
 def _nothing(study: Study, place: Place) -> str:
@@ -102,8 +102,8 @@ def _asked_for(study: Study, place: Place, notes: Notes) -> list[str]:
 def _explaining(study: Study, place: Place, counted: Mapping[str, Job]) -> list[tuple[str, dict[str, Job]]]:
     """The fewest tables, the largest first, behind which lie the artifacts that are there beyond ``counted``."""
     tables, _ = catalogue.every(study, on_request=True)
-    targets = [f"{place.root}/{table.name}.tex" for table in tables]
-    every = {target: jobs.behind(study, place.root, [target]) for target in targets}
+    pages = [f"{place.root}/{table.name}.tex" for table in tables]
+    every = {page: jobs.behind(study, place.root, [page]) for page in pages}
     there = {
         name
         for its in every.values()
