@@ -17,28 +17,35 @@ _STYLES: dict[str, str] = {"running": "cyan", "queued": "blue", "failed": "bold 
 
 
 def fitting(overview: Overview, console: Console) -> Text:
-    """The overview for ``console``: as many jobs as its height has room for."""
+    """The overview for ``console``: as much as its height has room for, failures first."""
     width = min(WIDTH, console.width) if console.is_terminal else WIDTH
     plain = not console.encoding.lower().startswith("utf")
-    for most in range(MOST, -1, -1):
-        made = lines(overview, width, most, plain=plain)
+    whole = [(most, True, False) for most in range(MOST, 0, -1)]
+    shorter = [(most, stages, True) for stages in (True, False) for most in (3, 2, 1)]
+    for most, stages, brief in [*whole, *shorter, (0, False, True)]:
+        made = lines(overview, width, most, stages=stages, brief=brief, plain=plain)
         if not console.is_terminal or len(made) < console.height:
             break
     return Text("\n").join(made)
 
 
-def lines(overview: Overview, width: int, most: int, *, plain: bool = False) -> list[Text]:
-    """The lines of the overview, none wider than ``width``, with ``most`` jobs of each state; ``plain`` is ASCII."""
+def lines(
+    overview: Overview, width: int, most: int, *, stages: bool = True, brief: bool = False, plain: bool = False
+) -> list[Text]:
+    """The lines of the overview, none wider than ``width``, with ``most`` jobs of each state; ``plain`` is ASCII.
+
+    With ``stages`` the jobs are also counted by their rules; a ``brief`` job takes two lines.
+    """
     shown = [Text(line, "bold") for line in _wrapped(overview.title, width)]
     shown += [_bar(overview, width, plain=plain)]
     style = "bold green" if overview.finished else ""
     shown += [Text(line, style) for line in _wrapped(overview.status, width)]
     for sentence in overview.advice:
         shown += [Text(line) for line in _wrapped(sentence, width)]
-    if not overview.finished:
+    if stages and not overview.finished:
         shown += [Text(), *_grid(overview.rows(), width)]
     for state, jobs in overview.unfinished():
-        shown += _listed(overview, state, jobs, width, most)
+        shown += _listed(overview, state, jobs, width, most, brief=brief)
     return shown
 
 
@@ -64,14 +71,18 @@ def _grid(rows: Sequence[Sequence[str]], width: int) -> list[Text]:
     return made
 
 
-def _listed(overview: Overview, state: State, jobs: Sequence[Sight], width: int, most: int) -> list[Text]:
-    made = [Text(), Text(f"{state} ({len(jobs):,})", _STYLES[state])]
+def _listed(
+    overview: Overview, state: State, jobs: Sequence[Sight], width: int, most: int, *, brief: bool
+) -> list[Text]:
+    made = [] if brief else [Text()]
+    made.append(Text(f"{state} ({len(jobs):,})", _STYLES[state]))
     for sight in jobs[:most]:
-        made += [Text(line) for line in _wrapped(f"  {sight.name}", width, "    ")]
-        for detail in overview.details(sight):
-            made += [Text(line, "dim") for line in _wrapped(f"    {detail}", width, "      ")]
-    if len(jobs) > most:
-        made.append(Text(f"  and {len(jobs) - most:,} more" if most else "  (the screen is too low to list them)"))
+        named = _wrapped(f"  {sight.name}", width, "    ")
+        details = [line for part in overview.details(sight) for line in _wrapped(f"    {part}", width, "      ")]
+        cut = slice(1) if brief else slice(None)
+        made += [*map(Text, named[cut]), *(Text(line, "dim") for line in details[cut])]
+    if len(jobs) > most and not brief:
+        made.append(Text(f"  and {len(jobs) - most:,} more"))
     return made
 
 

@@ -44,7 +44,11 @@ def test_a_rule_says_in_one_line_what_it_does(rule: str) -> None:
     assert len(section(rule, "message").strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("rule", [name for name in RULES if name != "all"])
+def test_only_rules_that_gather_have_no_command() -> None:
+    assert {name for name in RULES if not section(name, "shell")} == {"all", "supplement", "menu"} & RULES.keys()
+
+
+@pytest.mark.parametrize("rule", [name for name in RULES if section(name, "shell")])
 def test_a_rule_runs_the_verb_of_its_own_name_and_logs_it_under_that_name(rule: str) -> None:
     command = section(rule, "shell")
     assert re.search(rf'"\$PYTHON" -m (ataka|report) {rule} ', command)
