@@ -27,15 +27,16 @@ from rules.retries import Retries
 from rules.rollback import Rollback
 from rules.scales import Scales
 from rules.shards import Shards
+from rules.signatures import all_signed
 from rules.overrides import settings_of
 from rules.targets import menu, refuse_unknown
 from rules.unrecorded import Unrecorded
 
 scales = Scales(settings_of(workflow.config_settings))
-params, retries, rollback = RuleParams(scales), Retries(workflow), Rollback()
+params, retries, rollback = all_signed(RuleParams(scales)), Retries(workflow), Rollback()
 unrecorded = Unrecorded(scales, params, workflow)
-inputs, shards = RuleInputs(scales, unrecorded), Shards(scales, workflow)
-resources = RuleResources(scales, retries, workflow)
+inputs, shards = all_signed(RuleInputs(scales, unrecorded)), Shards(scales, workflow)
+resources = all_signed(RuleResources(scales, retries, workflow))
 
 
 wildcard_constraints:

@@ -10,6 +10,7 @@ from ataka.study.resources import Limits
 from rules.mistakes import mistakes_stop
 from rules.retries import Retries
 from rules.scales import Scales, Wildcards, node_of
+from rules.signatures import signed
 
 if TYPE_CHECKING:
     from snakemake.workflow import Workflow
@@ -34,6 +35,7 @@ class RuleResources:
     def gpu(self, stage: Stage) -> Callable[[Wildcards, int], int | None]:
         """None for a job without a GPU: some clusters refuse to give 0."""
 
+        @signed
         def gpu(wildcards: Wildcards, attempt: int) -> int | None:
             in_vain = self._retries.in_vain(stage, wildcards, attempt)
             return None if in_vain else self._scales.study(wildcards).resources[stage].gpu or None
@@ -43,6 +45,7 @@ class RuleResources:
     def mem_mb(self, stage: Stage) -> Callable[[Wildcards, int], int]:
         """Memory in MB: more after an attempt that ran out of memory."""
 
+        @signed
         def mem_mb(wildcards: Wildcards, attempt: int) -> int:
             limits = self._limits(stage, wildcards, attempt)
             return limits.mem_mb * (1 if limits is _LAST_WORDS else self._retries.memory(stage, wildcards, attempt))
@@ -51,7 +54,12 @@ class RuleResources:
 
     def runtime(self, stage: Stage) -> Callable[[Wildcards, int], int]:
         """Minutes that the cluster grants an attempt."""
-        return lambda wildcards, attempt: self._limits(stage, wildcards, attempt).runtime
+
+        @signed
+        def runtime(wildcards: Wildcards, attempt: int) -> int:
+            return self._limits(stage, wildcards, attempt).runtime
+
+        return runtime
 
     def group(self, wildcards: Wildcards) -> str | None:
         """The group of an evaluation; none without `--group-components`, and for a long one."""

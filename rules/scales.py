@@ -57,6 +57,7 @@ class Scales:
         self._noted: set[str] = set()
         self._tables: dict[tuple[str, str], Table] = {}
         self._digests: dict[tuple[str, Node], str] = {}
+        self._trained: dict[tuple[str, Run], dict[str, Any]] = {}
         for scale in config.scales():
             try:
                 study = config.load(scale, overrides)
@@ -84,8 +85,16 @@ class Scales:
         """The digest of an artifact's settings; UserError if the study has no such artifact."""
         place = wildcards.root, node.cell if isinstance(node, Shard) else node
         if place not in self._digests:  # a cell's rule asks, and so do the rules of all tables that hold the cell
-            self._digests[place] = plan.digest(plan.settings_of(self.study(wildcards), node))
+            self._digests[place] = plan.digest(self._settings(wildcards.root, self.study(wildcards), place[1]))
         return self._digests[place]
+
+    def _settings(self, root: str, study: Study, node: Node) -> dict[str, Any]:
+        if not isinstance(node, Cell):
+            return plan.settings_of(study, node)
+        place = root, node.run
+        if place not in self._trained:  # a network has a cell for each attack
+            self._trained[place] = plan.run_settings(study, node.run)
+        return plan.cell_settings(study, node, self._trained[place])
 
     def table(self, wildcards: Wildcards) -> Table:
         """The table that the wildcards name; UserError if its YAML is wrong, which stops no other table."""

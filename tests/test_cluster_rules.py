@@ -1,5 +1,6 @@
 """What a start of Snakemake decides for a cluster: attempts, orphans, files without a record, resources by attack."""
 
+import inspect
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from rules import orphans
 from rules.resources import GROUP, RuleResources
 from rules.retries import MOST_SILENT, Retries
 from rules.scales import output_of
+from rules.signatures import all_signed
 from rules.unrecorded import Unrecorded
 
 RETRIES = 100
@@ -316,3 +318,22 @@ def test_the_numbers_in_htcondors_profile_are_those_of_the_papers_scale() -> Non
         assert asked["htcondor_request_mem_mb"] == f"{stage.mem_mb} * 2 ** (attempt - 1)", rule
         assert asked.get("request_gpus", 0) == stage.gpu, rule
     assert {*profile["set-resources"]} == {*limits, "shard"}
+
+
+def test_a_signed_method_answers_as_the_method_and_shows_its_signature() -> None:
+    class Functions:
+        def __init__(self) -> None:
+            self.asked: list[str] = []
+
+        def threads(self, wildcards: str, attempt: int = 1) -> int:
+            self.asked.append(wildcards)
+            return attempt
+
+        def _private(self) -> None: ...
+
+    functions = all_signed(Functions())
+    assert inspect.signature(functions.threads) == inspect.signature(Functions().threads)
+    assert functions.threads("a", attempt=3) == 3
+    assert functions.threads("b") == 1
+    assert functions.asked == ["a", "b"]
+    assert inspect.ismethod(functions._private)

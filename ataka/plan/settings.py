@@ -153,11 +153,11 @@ def selection_settings(study: Study, method: str) -> dict[str, Any]:
     return settings
 
 
-def cell_settings(study: Study, cell: Cell) -> dict[str, Any]:
-    """The settings that decide a cell: the run, the test images and the attack."""
+def cell_settings(study: Study, cell: Cell, run: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The settings that decide a cell: the run, the test images and the attack; ``run`` are those of its run."""
     method = study.method(cell.method)
     settings = {
-        "run": run_settings(study, cell.run),
+        "run": run or run_settings(study, cell.run),
         "test": data_settings(study, cell.dataset, "test"),
         "attack": plain(study.attack(cell.attack)),
         **speed_settings(study),

@@ -9,7 +9,8 @@ from ataka.study import AttackEntry, Study
 
 def shards_of(study: Study, cell: Cell) -> list[Shard]:
     """The shards of ``cell``, at most one for each chunk; none where one job makes the whole cell."""
-    of = min(study.shards.get(cell.attack, 1), _chunks(study, cell))
+    asked = study.shards.get(cell.attack, 1)
+    of = min(asked, _chunks(study, cell)) if asked > 1 else 1
     return [Shard(*_names(cell), index, of) for index in range(1, of + 1)] if of > 1 else []
 
 
