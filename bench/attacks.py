@@ -38,8 +38,8 @@ def _compare(
     standing = {name: _standing(network, attack(), y) for name, attack in contestants.items()}
     ours = standing["ours"]
     notes = {
-        name: f"{int(found.sum())} of {len(y)} images stand; {int((found != ours).sum())} verdicts differ from ours"
-        for name, found in standing.items()
+        name: f"{int(correct.sum())} of {len(y)} images stand; {int((correct != ours).sum())} verdicts differ from ours"
+        for name, correct in standing.items()
     }
     yield from rows(title, in_turn(contestants, rounds), "ours", notes)
 

@@ -70,9 +70,9 @@ def _task(task: Task, version: Mapping[str, object], count: int, rounds: int) ->
     timings = in_turn(contestants, rounds) if rounds else once
     plain = verdicts["pyautoattack"]
     notes = {
-        name: f"{int(found.sum())} of {count} images stand; {int((found != plain).sum())} verdicts differ from "
+        name: f"{int(correct.sum())} of {count} images stand; {int((correct != plain).sum())} verdicts differ from "
         f"pyautoattack's; {shown[name] / count:.0f} forwards an image"
-        for name, found in verdicts.items()
+        for name, correct in verdicts.items()
     }
     cut = "".join(f", {value} {name.replace('_', ' ')}" for name, value in version.items() if name != "version")
     yield from rows(f"AutoAttack{cut}, {count} images in chunks: {task}", timings, "pyautoattack", notes)

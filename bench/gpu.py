@@ -95,8 +95,8 @@ class Bench:
             self.out_of_memory,
             self.two_jobs,
             self.matrix_product,
-            *(partial(self.recording, *one) for one in self.sizes.teachers),
-            *(partial(self.replay, *one) for one in self.sizes.students),
+            *(partial(self.recording, *teacher) for teacher in self.sizes.teachers),
+            *(partial(self.replay, *student) for student in self.sizes.students),
             self.pgd,
             self.autoattack,
         ]
@@ -119,14 +119,14 @@ class Bench:
         network, split = self._trained(self.device), self._split(self.sizes.images)
         attack: dict[str, object] = {"kind": "pgd", "images": None, "eps": "1/255", "step_size": "0.25/255"}
         attack |= {"steps": 10, "clamp_start": False}
-        found = {}
+        verdicts = {}
         for device in (self.device, torch.device("cpu")):
             there = Split(split.images.to(device), split.labels.to(device))
-            found[device.type] = evaluation.evaluate(network.to(device), attack, there, seed=0).correct
+            verdicts[device.type] = evaluation.evaluate(network.to(device), attack, there, seed=0).correct
         with switched(FAST):
             there = Split(split.images.to(self.device), split.labels.to(self.device))
             fast = evaluation.evaluate(network.to(self.device), attack, there, seed=0).correct
-        first, last = found[self.device.type], found["cpu"]
+        first, last = verdicts[self.device.type], verdicts["cpu"]
         note = f"of {len(split)} images; {int(first.sum())} stand here"
         yield Line(
             "correctness", "verdicts that differ from the CPU's", str(int((first != last).sum())), "images", note=note

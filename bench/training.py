@@ -151,8 +151,8 @@ def _sat(network: nn.Module, _teacher: nn.Module, x: Tensor, y: Tensor) -> Tenso
 def _trades(network: nn.Module, _teacher: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     network.eval()
     with torch.no_grad():
-        told = network(x)
-    x_adv = _pgd(x, _gaussian(x), lambda each: _kl(told, network(each)))
+        target = network(x)
+    x_adv = _pgd(x, _gaussian(x), lambda each: _kl(target, network(each)))
     network.train()
     logits, adversarial_logits = network(x), network(x_adv)
     with torch.no_grad():

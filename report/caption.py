@@ -67,7 +67,7 @@ def selection(table: Table, study: Study, headings: Mapping[str, str] | None = N
 
 def versions(table: Table, measurements: Sequence[Any]) -> Iterator[str]:
     """With which versions of torch the numbers were measured, where these are several."""
-    counts = Counter(row["torch"].partition("+")[0] for one in measurements for row in one.rows[:1])
+    counts = Counter(row["torch"].partition("+")[0] for measurement in measurements for row in measurement.rows[:1])
     if len(counts) > 1:
         parts = names.listed([f"{version} ({count} {table.noun})" for version, count in sorted(counts.items())])
         yield f"Measured under several versions of torch, whose gradients differ: {parts}."

@@ -30,11 +30,11 @@ _GIVEN = ("name", "path")
 
 def folders(study: Study) -> tuple[Path, ...]:
     """The folders that hold a study's tables, the paper's first; UserError if one is not there."""
-    own = [config.HOME / expanded(folder) for folder in study.tables]
-    for folder in own:
+    added = [config.HOME / expanded(folder) for folder in study.tables]
+    for folder in added:
         if not folder.is_dir():
             raise UserError(f"config ({study.scale}): tables: there is no folder {folder}")
-    return (FOLDER, *own)
+    return (FOLDER, *added)
 
 
 def names(folders: Sequence[Path] = (FOLDER,)) -> list[str]:

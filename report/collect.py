@@ -54,7 +54,7 @@ def target(table: Table, root: str) -> str:
 def write(collection: Collection, table: Table, stem: Path) -> tuple[Path, Path]:
     """``{stem}.csv``, unless there is nothing to write, and ``{stem}.choices.csv``."""
     path, chosen = Path(f"{stem}.csv"), Path(f"{stem}.choices.csv")
-    rows = [row for one in collection.measurements for row in one.rows]
+    rows = [row for measurement in collection.measurements for row in measurement.rows]
     if rows:
         write_rows(path, collected(rows), table.csv_columns)
     else:

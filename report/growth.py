@@ -33,9 +33,9 @@ def work(study: Study, nodes: Iterable[Tape | Run]) -> float:
 
 def tape(study: Study) -> Tape:
     """The tape that the students of docs/growth.md replay."""
-    found = plan.tape_of(study, Run(DATASET, STUDENT, METHOD, 0))
-    assert found is not None
-    return found
+    node = plan.tape_of(study, Run(DATASET, STUDENT, METHOD, 0))
+    assert node is not None
+    return node
 
 
 def students(study: Study, amalgamations: Sequence[str], alphas: int, archs: Sequence[str] = (STUDENT,)) -> list[Run]:

@@ -82,7 +82,7 @@ def of(
         describe(table, study, measurements, layout, beside_published=beside_published),
         Path(f"{collected}.published") if beside_published else collected,
         collected,
-        commits(row for one in measurements for row in one.rows),
+        commits(row for measurement in measurements for row in measurement.rows),
         [],
     )
 

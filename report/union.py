@@ -38,9 +38,9 @@ def sources(study: Study) -> list[Cell]:
 
 def write(study: Study, root: str, *, partial: bool = False) -> tuple[Path, int]:
     """``{root}/union.csv``, a network a row, and its number of rows; ``partial``: of the cells that exist now."""
-    path, found = Path(root, "union.partial.csv" if partial else "union.csv"), rows(study, root, partial=partial)
-    write_rows(path, collected(found), COLUMNS)
-    return path, len(found)
+    path, lines = Path(root, "union.partial.csv" if partial else "union.csv"), rows(study, root, partial=partial)
+    write_rows(path, collected(lines), COLUMNS)
+    return path, len(lines)
 
 
 def rows(study: Study, root: str, *, partial: bool = False) -> list[dict[str, object]]:
@@ -66,7 +66,7 @@ def _verdicts(study: Study, root: str, cell: Cell) -> tuple[Measurement, Bits]:
 def worst(attacks: Sequence[Bits]) -> Bits:
     """Whether an image is right under every attack, for the images that all attacks have in common."""
     common = min(map(len, attacks))
-    right: Bits = numpy.logical_and.reduce([one[:common] for one in attacks])
+    right: Bits = numpy.logical_and.reduce([attack[:common] for attack in attacks])
     return right
 
 

@@ -187,7 +187,7 @@ def trainings_of(study: Study, nodes: Iterable[Node]) -> list[Tape | Run]:
     there: dict[Tape | Run, None] = {}
     waiting = list(nodes)
     while waiting:
-        needed = [one for one in needs(study, waiting.pop()) if one not in there]
+        needed = [need for need in needs(study, waiting.pop()) if need not in there]
         there |= dict.fromkeys(needed)
         waiting += needed
     return list(there)

@@ -96,7 +96,7 @@ def per_image(study: Study, run: Run) -> PerImage | None:
     if method.objective is None:
         return None
     facts, setup = config.facts(study, trained.method), study.setup(method.setup, run.dataset, run.arch)
-    own = _attacked(study, method, facts) + (method.members if method.joint else 1) * _update(setup, facts.updates)
+    passes = _attacked(study, method, facts) + (method.members if method.joint else 1) * _update(setup, facts.updates)
     asked = sum(
         study.method(teacher.method).members * facts.forwards.get(role, 1)
         for role, teacher in frozen_teachers(study, trained).items()
@@ -105,7 +105,7 @@ def per_image(study: Study, run: Run) -> PerImage | None:
         teachers = study.setup(ensemble.setup, run.dataset, study.teacher(run.dataset))
         asked += _generated(study, ensemble) + ensemble.n * _update(teachers, 1)
     count = 1 if method.joint else method.members
-    return PerImage(count * own, count * asked)
+    return PerImage(count * passes, count * asked)
 
 
 def tape_bytes(study: Study, tape: Tape) -> int:

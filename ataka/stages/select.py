@@ -98,9 +98,11 @@ def _examined(study: Study, root: str, candidate: Run, split: Split) -> Candidat
         network = load(study, root, candidate, device_of(study))
         alone = list(network.members) if isinstance(network, Mixture) else [network]
         with naming(candidate.model(root)):
-            found = [selection_accuracies(study, one, split, candidate.seed) for one in alone]
-        entry.clean, entry.robust = (round(sum(one[place] for one in found) / len(found), 4) for place in (0, 1))
-        if any(constant for _, _, constant in found):
+            accuracies = [selection_accuracies(study, one, split, candidate.seed) for one in alone]
+        entry.clean, entry.robust = (
+            round(sum(accuracy[place] for accuracy in accuracies) / len(accuracies), 4) for place in (0, 1)
+        )
+        if any(constant for _, _, constant in accuracies):
             entry.status = "collapsed"
     return entry
 

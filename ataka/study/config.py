@@ -143,7 +143,7 @@ def _check_sizes(study: Study) -> None:
         if (study.data.test or 0) > testing:
             raise UserError(f"data.test: {study.data.test} images are asked for, but {dataset} has {testing}")
         tested = study.data.test or testing
-        limits = {f"attacks.{key}.images": (one.images, tested) for key, one in study.attacks.items() if one}
+        limits = {f"attacks.{key}.images": (attack.images, tested) for key, attack in study.attacks.items() if attack}
         chosen_on = tested if study.selection.split == "test" else study.data.validation
         limits["selection.attack.images"] = (study.selection.attack.images, chosen_on)
         for path, (asked_for, there) in limits.items():

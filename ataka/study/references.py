@@ -149,12 +149,12 @@ def _check_ensemble(study: "Study", name: str, method: Method, ensemble: Ensembl
 
 def _both_setups(study: "Study", student: str, teacher: str) -> Iterator[tuple[Setup, Setup]]:
     """The set-ups of teachers and student, for each data set of this scale and each network that the latter names."""
-    own = study.setups[student]
+    of_student = study.setups[student]
     for dataset, arch in study.teachers.items():
         if study.stand_in(dataset) is not None:
             theirs = study.setups[teacher].at([dataset, arch])
-            others = [name for name in own.where if name not in study.teachers]
-            yield from ((theirs, own.at([dataset, other])) for other in ("", *others))
+            others = [name for name in of_student.where if name not in study.teachers]
+            yield from ((theirs, of_student.at([dataset, other])) for other in ("", *others))
 
 
 def _check_pair(name: str, method: Method, ensemble: Ensemble, teacher: Setup, student: Setup) -> None:

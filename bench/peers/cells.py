@@ -332,8 +332,8 @@ def _ours(target: Target, cell: Cell, split: Split, more: Options) -> Tensor:
         options["chunk"] = cell.chunk
     eps = {"eps": target.eps} if cell.budget else {}
     data = (split.images, split.labels)
-    found = evaluate(target.network, cell.attack, data, images=len(split), seed=SEED, scale=SCALE, **eps, **options)
-    return found.x_adv
+    ours = evaluate(target.network, cell.attack, data, images=len(split), seed=SEED, scale=SCALE, **eps, **options)
+    return ours.x_adv
 
 
 def _faster(target: Target, cell: Cell, split: Split) -> Tensor:
@@ -353,8 +353,10 @@ def _theirs(target: Target, cell: Cell, split: Split, call: calls.Call, settings
         for index, (x, y, rows) in enumerate(
             zip(*(torch.split(each, size) for each in (split.pixels(), split.labels, start)), strict=True)
         ):
-            own = {"seed": aa_parts.chunk_seed(SEED, index), "start": rows}
-            result = call.function(target.network, x, y, **given, **{n: own[n] for n in call.needs if n in own})
+            arguments = {"seed": aa_parts.chunk_seed(SEED, index), "start": rows}
+            result = call.function(
+                target.network, x, y, **given, **{n: arguments[n] for n in call.needs if n in arguments}
+            )
             results.append(result.detach().float() if isinstance(result, Tensor) else result * len(x))
     if all(isinstance(result, Tensor) for result in results):
         return torch.cat([result for result in results if isinstance(result, Tensor)])

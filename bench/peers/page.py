@@ -138,8 +138,8 @@ def _grade(row: Line) -> int:
 
 def _surprises(lines: list[Line]) -> Iterator[str]:
     for line in lines:
-        found = f"{line['surprise']} *Seen:* {line['seen']}. *Do:* {line['advice']}"
-        yield f"- **{line['library']} {line['version']}.** {found}"
+        entry = f"{line['surprise']} *Seen:* {line['seen']}. *Do:* {line['advice']}"
+        yield f"- **{line['library']} {line['version']}.** {entry}"
     yield ""
 
 

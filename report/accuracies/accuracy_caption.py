@@ -94,7 +94,7 @@ def _columns(
     table: AccuracyTable, study: Study, measurements: Sequence[Measurement]
 ) -> Iterator[tuple[str, list[Measurement]]]:
     for attack in table.attacks(study):
-        column = [one for one in measurements if one.cell.attack == attack]
+        column = [measurement for measurement in measurements if measurement.cell.attack == attack]
         if column:
             yield table.heading_of(study, attack), column
 
@@ -110,8 +110,10 @@ def _seeds(study: Study, measurements: Sequence[Measurement]) -> Iterator[str]:
         yield f"One seed ({seeds[0]})."
         return
     per_number: dict[tuple[str, str, str, str], int] = defaultdict(int)
-    for one in measurements:
-        per_number[one.cell.dataset, one.cell.arch, one.cell.method, one.cell.attack] += 1
+    for measurement in measurements:
+        per_number[
+            measurement.cell.dataset, measurement.cell.arch, measurement.cell.method, measurement.cell.attack
+        ] += 1
     sentence = f"Mean ± sample standard deviation over {len(seeds)} seeds ({', '.join(seeds)})"
     fewest = min(per_number.values(), default=len(seeds))
     if fewest < len(seeds):
@@ -122,12 +124,12 @@ def _seeds(study: Study, measurements: Sequence[Measurement]) -> Iterator[str]:
 def _budget(table: AccuracyTable, study: Study, measurements: Sequence[Measurement]) -> Iterator[str]:
     by_budget: dict[str, list[str]] = defaultdict(list)
     others: set[str] = set()
-    for one in measurements:
-        heading, attack = table.heading_of(study, one.cell.attack), study.attack(one.cell.attack)
+    for measurement in measurements:
+        heading, attack = table.heading_of(study, measurement.cell.attack), study.attack(measurement.cell.attack)
         if attack.eps is None and attack.sentence:
             others.add(heading)  # has a measure of its own, so that each budget must name its columns
-        elif attack.eps is not None and heading not in by_budget[one.eps]:
-            by_budget[one.eps].append(heading)
+        elif attack.eps is not None and heading not in by_budget[measurement.eps]:
+            by_budget[measurement.eps].append(heading)
     parts = [f"{eps}{_only(attacks, [*by_budget, *others])}" for eps, attacks in by_budget.items()]
     if parts:
         yield f"Budget ‖ε‖∞ ≤ {names.listed(parts)}."

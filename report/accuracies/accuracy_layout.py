@@ -29,9 +29,9 @@ def lay_out(
     table: AccuracyTable, study: Study, measurements: Sequence[Measurement], *, beside_published: bool = False
 ) -> Layout:
     """The layout of ``table``, the paper's or with its published numbers beside the measured ones."""
-    accuracies = {one.cell: one.accuracy for one in measurements}
+    accuracies = {measurement.cell: measurement.accuracy for measurement in measurements}
     marks, differences = Marks(measurements, study), Differences(measurements, table.comparisons(study))
-    fields = {replace(one.cell, attack=""): one.fields for one in measurements}
+    fields = {replace(measurement.cell, attack=""): measurement.fields for measurement in measurements}
     blocks, columns = table.blocks(study), table.kept_columns(study)
     archs = [used for arch in table.archs if (used := study.stand_in(arch))]
 
@@ -74,7 +74,10 @@ def lay_out(
 
 def _counts(columns: Sequence[Column], measurements: Sequence[Measurement]) -> tuple[str, ...]:
     """The number of images that each column rests on; nothing where all columns rest on as many."""
-    by_column = [sorted({one.n for one in measurements if one.cell.attack in column.attacks}) for column in columns]
+    by_column = [
+        sorted({measurement.n for measurement in measurements if measurement.cell.attack in column.attacks})
+        for column in columns
+    ]
     if len({n for counts in by_column for n in counts}) < 2:
         return ()
     return tuple(" to ".join(f"{n:,}" for n in dict.fromkeys([*counts[:1], *counts[-1:]])) for counts in by_column)
@@ -109,14 +112,14 @@ def _measured(
     per_seed = [row.combine([of(method, seed) for method in row.methods]) for seed in study.seeds]
     summary = summarise([value for value in per_seed if value is not None])
     implemented = [method for method in row.methods if not study.method(method).planned]
-    behind = tuple(cell for method in implemented for seed in study.seeds for cell in cells(method, seed))
+    sources = tuple(cell for method in implemented for seed in study.seeds for cell in cells(method, seed))
     if summary is None:
-        return Entry(behind=behind)
+        return Entry(behind=sources)
     return Entry(
         f"{summary.mean:.2f}",
         "" if summary.spread is None else f"{summary.spread:.2f}",
-        mark=(differences.mark(behind) if column.attack and row.method else "") + marks.of(behind),
-        behind=behind,
+        mark=(differences.mark(sources) if column.attack and row.method else "") + marks.of(sources),
+        behind=sources,
         name=f"{block.dataset}/{block.arch}/{row.name}/{column.name}",
     )
 
@@ -124,21 +127,21 @@ def _measured(
 def _field(study: Study, fields: dict[Cell, dict[str, str]], block: Block, row: Row, name: str) -> Entry:
     """The cells' field ``name`` of a single method, the mean over seeds to three digits; a dash for derived rows."""
     cells = [Cell(block.dataset, block.arch, str(row.method), seed, "") for seed in study.seeds]
-    said = [float(text) for cell in cells if (text := fields.get(cell, {}).get(name))]
-    if not said:
+    values = [float(text) for cell in cells if (text := fields.get(cell, {}).get(name))]
+    if not values:
         return Entry()
-    mean = fmean(said)
+    mean = fmean(values)
     return Entry(f"{mean:,.0f}" if abs(mean) >= 999.5 else f"{mean:.3g}")
 
 
 def _published(table: AccuracyTable, columns: Sequence[Column], block: Block) -> list[list[Entry]]:
     def entry(row: Row, column: Column) -> Entry:
         place = table.number, block.paper_dataset, block.paper_arch
-        found = [[published.lookup(*place, method, attack) for attack in column.attacks] for method in row.methods]
-        value = row.combine([column.combine([one and one.value for one in numbers]) for numbers in found])
+        printed = [[published.lookup(*place, method, attack) for attack in column.attacks] for method in row.methods]
+        value = row.combine([column.combine([number and number.value for number in numbers]) for numbers in printed])
         if value is None:
             return Entry()
-        certain = all(one.certain != "no" for numbers in found for one in numbers if one)
+        certain = all(number.certain != "no" for numbers in printed for number in numbers if number)
         return Entry(f"{value:.2f}", mark="" if certain else UNCERTAIN)
 
     return [_ranked(table, [entry(row, column) for row in table.lines]) for column in columns]

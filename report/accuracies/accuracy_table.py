@@ -244,7 +244,7 @@ class AccuracyTable(Table):
         """The paired tests that the table makes."""
         made = [differences.VARIED] if self.variants else []
         if self.against:
-            made = [replace(one, words="the method that it varies") for one in made]
+            made = [replace(measurement, words="the method that it varies") for measurement in made]
             words = next((row.heading(study) for row in self.lines if row.method == self.against), self.against)
             made.append(differences.against(self.against, self.methods(study), words))
         return made
@@ -257,8 +257,8 @@ class AccuracyTable(Table):
         return list(dict.fromkeys([*curves, *stated]))
 
     def examined(self, measurements: list[Measurement], study: Study, root: str) -> list[Measurement]:
-        found = {one.cell: _bits(one, root) for one in measurements}
-        known = {cell: bits for cell, bits in found.items() if bits is not None}
+        read = {measurement.cell: _bits(measurement, root) for measurement in measurements}
+        known = {cell: bits for cell, bits in read.items() if bits is not None}
         return self.compared(measurements, study, known, Below(root))
 
     def compared(
@@ -277,7 +277,8 @@ class AccuracyTable(Table):
 
     def sound(self, measurements: list[Measurement], study: Study, root: str) -> tuple[list[Measurement], list[str]]:
         failures = sanity.failures(measurements, study, root, self.path)
-        return [one for one in measurements if one.cell.run not in failures], list(failures.values())
+        sound = [measurement for measurement in measurements if measurement.cell.run not in failures]
+        return sound, list(failures.values())
 
     @property
     def _shows_costs(self) -> bool:

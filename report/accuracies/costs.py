@@ -22,8 +22,12 @@ FIELDS = ("device_hours", "forwards", "teacher_forwards")
 
 def examine(measurements: Sequence[Measurement], study: Study, records: Records) -> list[Measurement]:
     """The same, each row with ``FIELDS``; empty where the cost is not known, as of a network that others trained."""
-    stated = {run: _of(study, run, records) for run in dict.fromkeys(one.cell.run for one in measurements)}
-    return [replace(one, fields=one.fields | stated[one.cell.run]) for one in measurements]
+    stated = {
+        run: _of(study, run, records) for run in dict.fromkeys(measurement.cell.run for measurement in measurements)
+    }
+    return [
+        replace(measurement, fields=measurement.fields | stated[measurement.cell.run]) for measurement in measurements
+    ]
 
 
 def artifacts(study: Study, run: Run) -> list[Path]:

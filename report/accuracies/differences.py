@@ -58,13 +58,16 @@ def examine(
 ) -> list[Measurement]:
     """The same, with the p-values of each comparison that has both methods on the same images and seeds."""
     groups: dict[Cell, list[Cell]] = defaultdict(list)
-    for one in measurements:
-        groups[replace(one.cell, seed=0)].append(one.cell)
+    for measurement in measurements:
+        groups[replace(measurement.cell, seed=0)].append(measurement.cell)
     examined = list(measurements)
     for comparison in comparisons:
         raw = {of: p for of, cells in groups.items() if (p := _p(cells, bits, comparison.other)) is not None}
         adjusted = dict(zip(raw, holm([*raw.values()]), strict=True))
-        examined = [replace(one, fields=one.fields | _stated(one.cell, adjusted, comparison)) for one in examined]
+        examined = [
+            replace(measurement, fields=measurement.fields | _stated(measurement.cell, adjusted, comparison))
+            for measurement in examined
+        ]
     return examined
 
 
@@ -92,10 +95,14 @@ class Differences:
 
     def __init__(self, measurements: Sequence[Measurement], comparisons: Iterable[Comparison] = (VARIED,)) -> None:
         self._p = {
-            comparison: {one.cell: float(text) for one in measurements if (text := one.fields.get(comparison.column))}
+            comparison: {
+                measurement.cell: float(text)
+                for measurement in measurements
+                if (text := measurement.fields.get(comparison.column))
+            }
             for comparison in comparisons
         }
-        self._seeds = len({one.cell.seed for one in measurements})
+        self._seeds = len({measurement.cell.seed for measurement in measurements})
 
     def mark(self, cells: Iterable[Cell]) -> str:
         """The marks of a number that comes from ``cells``, of one method under one attack; "" for none."""

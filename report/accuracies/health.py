@@ -32,17 +32,17 @@ def examine(measurements: Sequence[Measurement], study: Study, bits: Mapping[Cel
     for cell, verdicts in bits.items():
         by_kind[cell.run].setdefault(study.attack(cell.attack).kind, verdicts)  # of one kind, the table's first
     examined = []
-    for one in measurements:
-        attack, others = study.attack(one.cell.attack), by_kind[one.cell.run]
-        made = dict(_ordered(attack, bits.get(one.cell), others))
+    for measurement in measurements:
+        attack, others = study.attack(measurement.cell.attack), by_kind[measurement.cell.run]
+        made = dict(_ordered(attack, bits.get(measurement.cell), others))
         for check in attack.checks:
-            quantity = _quantity(check, one, bits.get(one.cell), others)
-            limit = _number(one, check.above) if isinstance(check.above, str) else check.above
+            quantity = _quantity(check, measurement, bits.get(measurement.cell), others)
+            limit = _number(measurement, check.above) if isinstance(check.above, str) else check.above
             if quantity is not None and limit is not None:
                 # written so that NaN raises it
-                made[check.name] = not quantity <= limit and (check.at_zero or one.fields["correct"] != "0")
+                made[check.name] = not quantity <= limit and (check.at_zero or measurement.fields["correct"] != "0")
         columns = {"checks": ";".join(made), "health": ";".join(name for name, raised in made.items() if raised)}
-        examined.append(replace(one, fields=one.fields | columns))
+        examined.append(replace(measurement, fields=measurement.fields | columns))
     return examined
 
 
@@ -54,10 +54,12 @@ def _ordered(attack: AttackEntry, verdicts: Bits | None, others: Mapping[str, Bi
         yield "order", mcnemar(int((stronger & ~weaker).sum()), int((weaker & ~stronger).sum())) < LEVEL
 
 
-def _quantity(check: Check, one: Measurement, verdicts: Bits | None, others: Mapping[str, Bits]) -> float | None:
+def _quantity(
+    check: Check, measurement: Measurement, verdicts: Bits | None, others: Mapping[str, Bits]
+) -> float | None:
     """The number that a check compares with its limit; None where what it needs is not there."""
     if not check.against:
-        return _number(one, check.quantity)
+        return _number(measurement, check.quantity)
     if verdicts is None or check.against not in others:
         return None
     right, other = common(verdicts, others[check.against])
@@ -65,9 +67,9 @@ def _quantity(check: Check, one: Measurement, verdicts: Bits | None, others: Map
     return float(alone) if check.quantity == "images" else 100 * (int(right.sum()) - int(other.sum())) / len(right)
 
 
-def _number(one: Measurement, column: str) -> float | None:
+def _number(measurement: Measurement, column: str) -> float | None:
     """A column of a cell; None where the cell has none, or states nothing there."""
-    return float(one.fields[column]) if one.fields.get(column) else None
+    return float(measurement.fields[column]) if measurement.fields.get(column) else None
 
 
 def common(one: Bits, other: Bits) -> tuple[Bits, Bits]:
@@ -84,8 +86,8 @@ class Marks:
 
     def __init__(self, measurements: Sequence[Measurement], study: Study) -> None:
         self._meanings = meanings(study)
-        self._raised = {one.cell: self._names(one, "health") for one in measurements}
-        self.made = sum(len(self._names(one, "checks")) for one in measurements)
+        self._raised = {measurement.cell: self._names(measurement, "health") for measurement in measurements}
+        self.made = sum(len(self._names(measurement, "checks")) for measurement in measurements)
         names = [name for name in self._meanings if any(name in raised for raised in self._raised.values())]
         self._letters = dict(zip(names, LETTERS, strict=False))
 
@@ -105,5 +107,5 @@ class Marks:
             meanings = [f"{letter}: {self._meanings[name]}" for name, letter in self._letters.items()]
             yield f"Health checks: {count:,} raised of {self.made:,}. {'; '.join(meanings)}."
 
-    def _names(self, one: Measurement, column: str) -> list[str]:
-        return [name for name in one.fields.get(column, "").split(";") if name in self._meanings]
+    def _names(self, measurement: Measurement, column: str) -> list[str]:
+        return [name for name in measurement.fields.get(column, "").split(";") if name in self._meanings]

@@ -44,8 +44,8 @@ def examine(
 ) -> list[Measurement]:
     """The same, with ``MADE`` and ``FAILED`` in each row; ``undefended`` is the method of natural training."""
     cells: dict[Run, list[Cell]] = defaultdict(list)
-    for one in measurements:
-        cells[one.cell.run].append(one.cell)
+    for measurement in measurements:
+        cells[measurement.cell.run].append(measurement.cell)
     signs = {run: _sign(study, run) for run in cells}
     curves = {run: _curves(records, run, sign) for run, sign in signs.items()}
 
@@ -63,7 +63,9 @@ def examine(
         made = list(checks(run))
         failed = " and ".join(clause for _, clause in made if clause)
         stated[run] = {MADE: ";".join(dict.fromkeys(name for name, _ in made)), FAILED: failed}
-    return [replace(one, fields=one.fields | stated[one.cell.run]) for one in measurements]
+    return [
+        replace(measurement, fields=measurement.fields | stated[measurement.cell.run]) for measurement in measurements
+    ]
 
 
 def _sign(study: Study, run: Run) -> Sign:
@@ -103,7 +105,11 @@ def _robust(study: Study, bits: Mapping[Cell, Bits], cell: Cell, natural: Cell) 
 
 def failures(measurements: Sequence[Measurement], study: Study, root: str, table: str) -> dict[Run, str]:
     """A message for each network that failed; ``table`` is the path of the table's YAML."""
-    failed = {one.cell.run: one.fields[FAILED] for one in measurements if one.fields.get(FAILED)}
+    failed = {
+        measurement.cell.run: measurement.fields[FAILED]
+        for measurement in measurements
+        if measurement.fields.get(FAILED)
+    }
     return {
         run: (
             f"{run.folder(root)}: {names.told_apart(run.method, study)} fails a sanity check, since {clause}. Look at "
@@ -116,9 +122,13 @@ def failures(measurements: Sequence[Measurement], study: Study, root: str, table
 
 def notes(measurements: Sequence[Measurement], study: Study, undefended: str) -> Iterator[str]:
     """The number of networks that were checked."""
-    made = {one.cell.run: one.fields[MADE].split(";") for one in measurements if one.fields.get(MADE)}
-    failed = {one.cell.run for one in measurements if one.fields.get(FAILED)}
-    count = len({one.cell.run for one in measurements})
+    made = {
+        measurement.cell.run: measurement.fields[MADE].split(";")
+        for measurement in measurements
+        if measurement.fields.get(MADE)
+    }
+    failed = {measurement.cell.run for measurement in measurements if measurement.fields.get(FAILED)}
+    count = len({measurement.cell.run for measurement in measurements})
     if not made:
         yield "Sanity checks: none could be made; a training of one epoch has none."
         return

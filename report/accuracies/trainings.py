@@ -38,8 +38,8 @@ class Below:
         return read_rows(path) if path.exists() else []
 
     def _read(self, path: Path) -> float | None:
-        beside = path.with_name(f"{path.stem}{COST}")  # of a choice, or of a tape that points to another tape
-        for record in (path.with_name("run.json"), beside):
+        cost_file = path.with_name(f"{path.stem}{COST}")  # of a choice, or of a tape that points to another tape
+        for record in (path.with_name("run.json"), cost_file):
             if record.exists():
                 return taken(cost.record_of(record))
         return None

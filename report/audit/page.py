@@ -39,13 +39,13 @@ def write(audit: Audit, about: Mapping[str, Any], compared: Comparison | None) -
     """The page, the record and the entry, below the audit's folder."""
     root = Path(audit.root)
     measured = audit.measurements
-    raised = {one.cell.attack: _raised(one) for one in measured}
+    raised = {measurement.cell.attack: _raised(measurement) for measurement in measured}
     record = {
         **about,
         "scale": audit.study.scale,
-        "attacks": {one.cell.attack: _as_record(one, audit) for one in measured},
+        "attacks": {measurement.cell.attack: _as_record(measurement, audit) for measurement in measured},
         "worst_case": _worst(audit),
-        "against": [_difference(one) for one in compared.differences] if compared else None,
+        "against": [_difference(difference) for difference in compared.differences] if compared else None,
     }
     write_json(root / RECORD, record)
     write_entry(root / ENTRY, audit.study, about, measured)
@@ -57,13 +57,19 @@ def write(audit: Audit, about: Mapping[str, Any], compared: Comparison | None) -
             words=about["words"],
             dataset=names.dataset(about["dataset"], audit.study),
             about=audit.study.about.strip().rstrip("."),
-            rows=[_row(one, audit) for one in measured],
+            rows=[_row(measurement, audit) for measurement in measured],
             worst=_worst_row(audit),
-            raised=[_in_words(one, name, audit) for one in measured for name in raised[one.cell.attack]],
-            checks=sum(len(_names(one, "checks")) for one in measured),
-            settings=[*filter(None, (sentence(audit.study.attack(one.cell.attack)) for one in measured))],
+            raised=[
+                _in_words(measurement, name, audit)
+                for measurement in measured
+                for name in raised[measurement.cell.attack]
+            ],
+            checks=sum(len(_names(measurement, "checks")) for measurement in measured),
+            settings=[
+                *filter(None, (sentence(audit.study.attack(measurement.cell.attack)) for measurement in measured))
+            ],
             made=_made(measured[0]),
-            compared=[_compared(one) for one in compared.differences] if compared else [],
+            compared=[_compared(difference) for difference in compared.differences] if compared else [],
             against=compared.root if compared else "",
             refused=list(compared.refused) if compared else [],
             images=any(Path(root, "images").glob("*.safetensors")),
@@ -75,10 +81,15 @@ def write(audit: Audit, about: Mapping[str, Any], compared: Comparison | None) -
 def lines(audit: Audit) -> list[str]:
     """The audit in the terminal: a line for each attack, the worst case, and the number of health checks raised."""
     measured, case = audit.measurements, _worst(audit)
-    named = {one.cell.attack: summary(one.accuracy, one.ci_low, one.ci_high, one.n) for one in measured}
+    named = {
+        measurement.cell.attack: summary(measurement.accuracy, measurement.ci_low, measurement.ci_high, measurement.n)
+        for measurement in measured
+    }
     accuracy, low, high = (float(case[name]) for name in ("accuracy", "ci_low", "ci_high"))
     named["worst case"] = summary(accuracy, low, high, case["n"])
-    raised, made = (sum(len(_names(one, column)) for one in measured) for column in ("health", "checks"))
+    raised, made = (
+        sum(len(_names(measurement, column)) for measurement in measured) for column in ("health", "checks")
+    )
     width = max(map(len, named))
     return [
         *(f"{name:{width}}  {text}" for name, text in named.items()),
@@ -93,32 +104,41 @@ def _worst(audit: Audit) -> dict[str, Any]:
     return {"attacks": [cell.attack for cell in audit.bits], "n": n, "correct": correct, **numbers(correct, n)}
 
 
-def _as_record(one: Measurement, audit: Audit) -> dict[str, Any]:
-    kept = {name: one.fields[name] for name in ("n", "correct", "accuracy", "ci_low", "ci_high", "checks", "health")}
-    return {**audit.study.attack(one.cell.attack).settings, **kept}
+def _as_record(measurement: Measurement, audit: Audit) -> dict[str, Any]:
+    kept = {
+        name: measurement.fields[name] for name in ("n", "correct", "accuracy", "ci_low", "ci_high", "checks", "health")
+    }
+    return {**audit.study.attack(measurement.cell.attack).settings, **kept}
 
 
-def _difference(one: Difference) -> dict[str, Any]:
-    low, high = one.interval
+def _difference(difference: Difference) -> dict[str, Any]:
+    low, high = difference.interval
     return {
-        "attack": one.attack,
-        "network": words.plain(one.label),
-        "ours": one.ours,
-        "theirs": one.theirs,
+        "attack": difference.attack,
+        "network": words.plain(difference.label),
+        "ours": difference.ours,
+        "theirs": difference.theirs,
         "ci_low": low,
         "ci_high": high,
-        "p_holm": one.p_holm,
+        "p_holm": difference.p_holm,
     }
 
 
 # ---- cells of the page, as text
 
 
-def _row(one: Measurement, audit: Audit) -> list[str]:
-    entry = audit.study.attack(one.cell.attack)
-    healthy = "; ".join(_raised(one)) or ("none raised" if _names(one, "checks") else "none made")
-    interval = f"{one.ci_low:.2f} to {one.ci_high:.2f}"
-    return [words.read(entry.label), f"{one.accuracy:.2f}", interval, str(one.n), entry.eps or "", healthy]
+def _row(measurement: Measurement, audit: Audit) -> list[str]:
+    entry = audit.study.attack(measurement.cell.attack)
+    healthy = "; ".join(_raised(measurement)) or ("none raised" if _names(measurement, "checks") else "none made")
+    interval = f"{measurement.ci_low:.2f} to {measurement.ci_high:.2f}"
+    return [
+        words.read(entry.label),
+        f"{measurement.accuracy:.2f}",
+        interval,
+        str(measurement.n),
+        entry.eps or "",
+        healthy,
+    ]
 
 
 def _worst_row(audit: Audit) -> list[str]:
@@ -127,20 +147,20 @@ def _worst_row(audit: Audit) -> list[str]:
     return ["Worst case over all", f"{float(case['accuracy']):.2f}", interval, str(case["n"]), "", ""]
 
 
-def _in_words(one: Measurement, name: str, audit: Audit) -> str:
-    return f"{words.read(audit.study.attack(one.cell.attack).label)}, {name}: {audit.meaning(name)}."
+def _in_words(measurement: Measurement, name: str, audit: Audit) -> str:
+    return f"{words.read(audit.study.attack(measurement.cell.attack).label)}, {name}: {audit.meaning(name)}."
 
 
-def _compared(one: Difference) -> list[str]:
-    low, high = one.interval
+def _compared(difference: Difference) -> list[str]:
+    low, high = difference.interval
     return [
-        one.label,
-        one.attack,
-        f"{one.theirs:.2f}",
-        f"{one.ours:.2f}",
-        f"{one.sample.estimate:+.2f}",
+        difference.label,
+        difference.attack,
+        f"{difference.theirs:.2f}",
+        f"{difference.ours:.2f}",
+        f"{difference.sample.estimate:+.2f}",
         f"{low:+.2f} to {high:+.2f}",
-        f"{one.p_holm:.2g}",
+        f"{difference.p_holm:.2g}",
     ]
 
 
@@ -152,15 +172,15 @@ def sentence(entry: AttackEntry) -> str:
     return text
 
 
-def _made(one: Measurement) -> str:
+def _made(measurement: Measurement) -> str:
     """The machine, versions and code of the audit."""
     named = ("device", "torch", "threads", "git_commit", "model_sha256", "data_sha256")
-    return ", ".join(f"{name} {one.fields[name]}" for name in named if one.fields[name])
+    return ", ".join(f"{name} {measurement.fields[name]}" for name in named if measurement.fields[name])
 
 
-def _raised(one: Measurement) -> list[str]:
-    return _names(one, "health")
+def _raised(measurement: Measurement) -> list[str]:
+    return _names(measurement, "health")
 
 
-def _names(one: Measurement, column: str) -> list[str]:
-    return [name for name in one.fields.get(column, "").split(";") if name]
+def _names(measurement: Measurement, column: str) -> list[str]:
+    return [name for name in measurement.fields.get(column, "").split(";") if name]

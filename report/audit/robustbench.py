@@ -23,13 +23,13 @@ def write_entry(path: Path, study: Study, about: Mapping[str, Any], measured: Se
 
     accuracies: dict[str, str | None] = {_CLEAN: None, _AUTOATTACK: None}
     intervals, counts, eps = {}, {}, study.eps
-    for one in measured:
-        entry = study.attack(one.cell.attack)
+    for measurement in measured:
+        entry = study.attack(measurement.cell.attack)
         column = _KINDS.get(entry.kind)
         if column and entry.options.get("version", "standard") == "standard":
-            accuracies[column] = f"{one.accuracy:.2f}"
-            intervals[column] = [round(one.ci_low, 2), round(one.ci_high, 2)]
-            counts[column] = one.n
+            accuracies[column] = f"{measurement.accuracy:.2f}"
+            intervals[column] = [round(measurement.ci_low, 2), round(measurement.ci_high, 2)]
+            counts[column] = measurement.n
             eps = entry.eps or eps
     content = {
         "link": "",
@@ -43,7 +43,7 @@ def write_entry(path: Path, study: Study, about: Mapping[str, Any], measured: Se
         "eps": eps,
         **accuracies,
         "reported": None,
-        "unreliable": any(one.fields["health"] for one in measured),
+        "unreliable": any(measurement.fields["health"] for measurement in measured),
         "n_examples": counts,
         "intervals": intervals,
     }

@@ -71,9 +71,9 @@ def text(study: Study, verdicts: Sequence[Verdict], path: Path, *, partial: bool
 
 def head(study: Study, verdicts: Sequence[Verdict], *, partial: bool = False) -> list[str]:
     """The page's first sentences: the scale, the counts of verdicts, and the limits of these."""
-    count = Counter(one.word for one in verdicts)
+    count = Counter(verdict.word for verdict in verdicts)
     came_out = names.listed([f"{count[word]} {word}" for word in WORDS]) + " at this scale"
-    left_out = [one.claim for one in verdicts]
+    left_out = [verdict.claim for verdict in verdicts]
     datasets, archs = ([value for claim in left_out if (value := getattr(claim, key))] for key in ("dataset", "arch"))
     return [
         f"At the {study.scale} scale ({study.about.strip().rstrip('.')}), of {len(verdicts)} claims: {came_out}.",
@@ -121,13 +121,19 @@ def notes(study: Study) -> Iterator[str]:
 
 def blocks(study: Study, verdicts: Sequence[Verdict]) -> list[Block]:
     """The sentences in their order."""
-    found = []
+    made = []
     for sentence, group in groupby(verdicts, key=lambda one: one.claim.sentence):
         where = f"Table {sentence.table}, {sentence.where}"
-        found.append(
-            Block(sentence.id, where, sentence.sentence.strip(), _read(sentence), [_row(study, one) for one in group])
+        made.append(
+            Block(
+                sentence.id,
+                where,
+                sentence.sentence.strip(),
+                _read(sentence),
+                [_row(study, verdict) for verdict in group],
+            )
         )
-    return found
+    return made
 
 
 def _read(sentence: Sentence) -> str:

@@ -122,9 +122,9 @@ class Measured:
         level = ALPHA / family / (2 if self.two_sided else 1)
         required, reversals = self.claim.required, self._enough_reversed
         each = level / (len(self.cases) - required + 1)
-        hold = sorted(max(one.needed_to_hold(each) for one in case) for case in self.cases)
+        hold = sorted(max(outcome.needed_to_hold(each) for outcome in case) for case in self.cases)
         each = level / (len(self.cases) - reversals + 1)
-        reverse = sorted(min(one.needed_to_reverse(each / len(case)) for one in case) for case in self.cases)
+        reverse = sorted(min(outcome.needed_to_reverse(each / len(case)) for outcome in case) for case in self.cases)
         return min(hold[required - 1], reverse[reversals - 1])
 
     @property
@@ -134,11 +134,11 @@ class Measured:
 
     @staticmethod
     def _holds(case: Sequence[Outcome]) -> float:
-        return max(one.p_holds for one in case)
+        return max(outcome.p_holds for outcome in case)
 
     @staticmethod
     def _reversed(case: Sequence[Outcome]) -> float:
-        return min(1.0, len(case) * min(one.p_reversed for one in case))
+        return min(1.0, len(case) * min(outcome.p_reversed for outcome in case))
 
 
 @dataclass(frozen=True)
@@ -230,13 +230,13 @@ def _measured(study: Study, claim: Claim, results: Evidence) -> Measured | None:
     if not sources or not all(source in results for source in sources):
         return None
     sample = _particles if claim.sentence.network is not None else _accuracies
-    return Measured(claim, [[sample(study, claim, one, results) for one in case] for case in claim.cases])
+    return Measured(claim, [[sample(study, claim, contrast, results) for contrast in case] for case in claim.cases])
 
 
 def _accuracies(study: Study, claim: Claim, contrast: Contrast, results: Evidence) -> Outcome:
     def weigh(cells: Sequence[Source]) -> Any:
         bits = [results[cell] for cell in cells]
-        if len({len(one) for one in bits}) > 1:
+        if len({len(bit) for bit in bits}) > 1:
             raise UserError(f"{claim.id}: its cells under {contrast.under} are over different images")
         return 100 * sum(weight * one for (_, weight), one in zip(contrast.weights, bits, strict=True))
 
@@ -249,7 +249,7 @@ def paired(seeds: Sequence[Any], contrast: Contrast) -> Paired:
     from numpy import array
 
     if len(seeds) > 1:
-        return PairedT(array([one.mean() for one in seeds]))
+        return PairedT(array([seed.mean() for seed in seeds]))
     return PairedBits(seeds[0], contrast.reach, pair=len(contrast.weights) == 2)
 
 

@@ -26,7 +26,7 @@ def agreement(claim: Claim) -> Printed | None:
     if any(difference is None for case in cases for difference in case):
         return None
     held = [[_holds(claim, difference or 0.0) for difference in case] for case in cases]
-    flat = [one for case in held for one in case]
+    flat = [outcome for case in held for outcome in case]
     return Printed(sum(flat), len(flat), sum(map(all, held)) >= claim.required)
 
 
@@ -46,8 +46,8 @@ def _difference(claim: Claim, contrast: Contrast) -> float | None:
 def _number(claim: Claim, method: str, under: str) -> float | None:
     if claim.sentence.network is not None:
         statistic = STATISTICS[under].published
-        found = published.lookup(1, "cifar10", "unspecified", method, statistic) if statistic else None
+        number = published.lookup(1, "cifar10", "unspecified", method, statistic) if statistic else None
     else:  # a row that stands in two tables has the same numbers in both
         rows = (published.lookup(table, claim.dataset, claim.arch, method, under) for table in (2, 3, 4, 5))
-        found = next(filter(None, rows), None)
-    return found.value if found else None
+        number = next(filter(None, rows), None)
+    return number.value if number else None

@@ -43,7 +43,7 @@ def page(
     tables = jobs.by_table(study, every)
     if tables:
         yield ""
-        rows = [_row(name, behind, seconds, finished, tape=True) for name, behind in tables.items()]
+        rows = [_row(name, jobs_of_table, seconds, finished, tape=True) for name, jobs_of_table in tables.items()]
         yield from _grid(["table", "jobs", "done", "device-hours", "tape"], rows)
         if len(tables) > 1:
             yield "Tables share jobs: their sum is more than the whole."

@@ -42,7 +42,7 @@ def _records(path: Path, job: Job) -> list[Path]:
     """The files that may state the job's time, the likeliest first."""
     if job.rule in ("evaluate", "particles"):
         return [path]
-    beside = path.with_name(f"{path.stem}{COST}")
+    cost_file = path.with_name(f"{path.stem}{COST}")
     if job.rule == "train" or isinstance(job.node, Tape):
-        return [path.parent / "run.json", beside]
-    return [beside] if job.rule in ("prepare", "select") else []
+        return [path.parent / "run.json", cost_file]
+    return [cost_file] if job.rule in ("prepare", "select") else []

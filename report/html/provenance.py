@@ -130,7 +130,7 @@ class _Collector:
     def _curve(self, path: str, networks: Sequence[dict[str, Any]]) -> int:
         place = self._curves.place(path)
         if place == len(self._drawn):
-            networks = [one | {"epochs": self._epochs.place(tuple(one["epochs"]))} for one in networks]
+            networks = [network | {"epochs": self._epochs.place(tuple(network["epochs"]))} for network in networks]
             self._drawn.append({"file": path, "networks": networks})
         return place
 

@@ -272,14 +272,14 @@ def _students(table4: Rows) -> Fact:
     def highest(some: Sequence[Sequence[float]]) -> int:
         return sum(values[0] == max(values) for values in some)
 
-    behind = max(max(values) - values[0] for values in under)
+    lag = max(max(values) - values[0] for values in under)
     widths = [max(values) - min(values) for values in every]
     return Fact(
         "Table 4: three students",
         "Students that are trained alike, but for their random numbers, are each as likely to be the highest in a "
         f"column. CAT-AKA's first is the highest, or level with it, in {highest(every)} of {len(every)} columns (data "
         f"set, architecture, attack), in {highest(under)} of the {len(under)} under attack; elsewhere under attack it "
-        f"is at most {behind:.2f} below. The columns of one student are not independent. Within a column the three are "
+        f"is at most {lag:.2f} below. The columns of one student are not independent. Within a column the three are "
         f"up to {max(widths):.2f} points apart, {fmean(widths):.2f} on average.",
     )
 

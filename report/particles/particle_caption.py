@@ -55,12 +55,17 @@ def _readings(table: ParticleTable, study: Study) -> Iterator[str]:
     """Sentences on the generators' steps, their starts, and the kernel of each SVGD."""
     generators = _generators(table, study)
     along = {"sign": "signs", "raw": "raw gradients", "normalised": "normalised gradients"}
-    steps = {label: f"{one.steps} of {one.step_size}, along {along[one.update]}" for label, one in generators}
-    starts = {label: "Gaussian" if one.start == "gaussian" else "uniform in the ball" for label, one in generators}
-    kernels = {label: _kernel(one) for label, one in generators if one.kind == "svgd"}
-    for what, said in (("Steps", steps), ("Starts", starts), ("SVGD's kernel", kernels)):
-        if said:
-            yield f"{what}: {_alike(said)}."
+    steps = {
+        label: f"{generator.steps} of {generator.step_size}, along {along[generator.update]}"
+        for label, generator in generators
+    }
+    starts = {
+        label: "Gaussian" if generator.start == "gaussian" else "uniform in the ball" for label, generator in generators
+    }
+    kernels = {label: _kernel(generator) for label, generator in generators if generator.kind == "svgd"}
+    for what, texts in (("Steps", steps), ("Starts", starts), ("SVGD's kernel", kernels)):
+        if texts:
+            yield f"{what}: {_alike(texts)}."
 
 
 def _kernel(generator: Generator) -> str:

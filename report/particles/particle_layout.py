@@ -41,10 +41,10 @@ def lay_out(
     table: ParticleTable, study: Study, measurements: Sequence[ParticleSet], *, beside_published: bool = False
 ) -> Layout:
     """The layout of ``table``, with the published numbers if they are asked for."""
-    numbers = {one.source: one.numbers for one in measurements}
+    numbers = {measurement.source: measurement.numbers for measurement in measurements}
     columns = [STATISTICS[name] for name in table.columns]
     groups = [
-        Group(title, tuple(one.heading for one in members))
+        Group(title, tuple(member.heading for member in members))
         for title, members in groupby(columns, key=lambda one: one.group)
     ]
 
@@ -93,7 +93,7 @@ def _entry(values: Sequence[float], statistic: str) -> Entry:
 def _printed(table: ParticleTable) -> Callable[[str, str], Entry]:
     def entry(generator: str, statistic: str) -> Entry:
         name = STATISTICS[statistic].published
-        found = name and published.lookup(table.number, "cifar10", "unspecified", generator, name)
-        return Entry(found.text) if found else Entry()
+        paper = name and published.lookup(table.number, "cifar10", "unspecified", generator, name)
+        return Entry(paper.text) if paper else Entry()
 
     return entry

@@ -61,7 +61,7 @@ class ParticleTable(Table):
         return [row for group in self.rows for row in group]
 
     def methods(self, study: Study) -> list[str]:
-        return list(dict.fromkeys(one.method for one in study.particles.networks))
+        return list(dict.fromkeys(network.method for network in study.particles.networks))
 
     def networks(self, study: Study) -> list[Run]:
         """The networks whose particles are measured."""
@@ -70,7 +70,7 @@ class ParticleTable(Table):
             raise UserError(
                 f"scale '{study.scale}' leaves out {paper}, which {self.name} is measured on: see stand_ins"
             )
-        return [Run(dataset, one.arch, one.method, study.seeds[0]) for one in study.particles.networks]
+        return [Run(dataset, network.arch, network.method, study.seeds[0]) for network in study.particles.networks]
 
     def sources(self, study: Study) -> list[Source]:
         self.refuse_unknown("rows", "generator", [row.generator for row in self.lines], study.generators)

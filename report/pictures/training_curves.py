@@ -81,7 +81,7 @@ def read(file: Path, label: str) -> Curves | None:
         return None
     epochs = [int(epoch) for epoch in networks[0]["epoch"]]
     means = {
-        name: [sum(values) / len(values) for values in zip(*(one[name] for one in networks), strict=True)]
+        name: [sum(values) / len(values) for values in zip(*(network[name] for network in networks), strict=True)]
         for name in CURVES
         if name in networks[0]
     }

@@ -219,7 +219,7 @@ class Figures:
         study = self._kept.study
         if generator not in study.generators:
             raise UserError(f"no generator '{generator}' in config/{nearest(generator, study.generators)}")
-        fitting = [one for one in study.particles.networks if one.method.split(".")[0] == method]
+        fitting = [network for network in study.particles.networks if network.method.split(".")[0] == method]
         dataset = study.stand_in(study.particles.dataset) or study.particles.dataset
         for one in fitting:
             source: Source = Particles(dataset, one.arch, one.method, study.seeds[0], generator)

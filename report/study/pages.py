@@ -87,7 +87,7 @@ def verdicts(kept: Kept, number: int) -> tuple[Study, list[Verdict]]:
 
 def counted(verdicts: Sequence[Verdict]) -> str:
     """``2 supported, 1 contradicted, 3 inconclusive and 0 not measured``."""
-    count = Counter(one.word for one in verdicts)
+    count = Counter(verdict.word for verdict in verdicts)
     return names.listed([f"{count[word]} {word}" for word in claims_page.WORDS])
 
 

@@ -220,8 +220,8 @@ def _is_as_rendered(at: Inspection, path: Path, content: list[Any]) -> bool:
     elif (table := _table(at, path)) is None:
         return True
     else:
-        beside = _stem(path).endswith(".published")
-        made = page.of(table, at.study, str(at.root), content, partial=partial, beside_published=beside)
+        published = _stem(path).endswith(".published")
+        made = page.of(table, at.study, str(at.root), content, partial=partial, beside_published=published)
         text = render.text(made, render.suffix_of(path))
     return path.read_bytes() == text.encode()
 

@@ -77,10 +77,10 @@ def _cost(at: Inspection, path: Path) -> None:
 
 def choice(at: Inspection, path: Path, node: Run) -> Iterator[str]:
     """Faults of a choice of alpha: its candidates, its images and its sources."""
-    found = candidates.load(at.root, at.study, node)
-    if [candidate.alpha for candidate in found.grid] != list(at.study.selection.alphas):
+    chosen = candidates.load(at.root, at.study, node)
+    if [candidate.alpha for candidate in chosen.grid] != list(at.study.selection.alphas):
         yield f"{path}: its candidates are not those of selection.alphas"
-    yield from at.images(path, node.dataset, found.split, found.data_sha256)
-    yield from at.sources(path, found.made_from)
-    at.code(path, found.code_sha256, plan.selection_code(at.study))
+    yield from at.images(path, node.dataset, chosen.split, chosen.data_sha256)
+    yield from at.sources(path, chosen.made_from)
+    at.code(path, chosen.code_sha256, plan.selection_code(at.study))
     _cost(at, path)

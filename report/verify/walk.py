@@ -26,12 +26,12 @@ def roots(path: Path) -> list[Path]:
         raise UserError(f"'{path}' is no folder of results; such are results and results/SCALE")
     scales = sorted(path.iterdir()) if path.resolve().name == "results" else []
     candidates = [path, *(scale for scale in scales if scale.name not in (*plan.ROOMS, *_ASIDE))]
-    found = [folder for folder in candidates if any((folder / room).is_dir() for room in plan.ROOMS)]
-    if not found:
+    results = [folder for folder in candidates if any((folder / room).is_dir() for room in plan.ROOMS)]
+    if not results:
         raise UserError(
             f"'{path}' holds no results (none of {', '.join(plan.ROOMS)}); make some, or name another folder"
         )
-    return found
+    return results
 
 
 def walk(at: Inspection) -> Findings:
