@@ -16,8 +16,12 @@ from tests import small
 
 
 def pytest_configure() -> None:
-    """Nothing becomes garbage as tests are collected, and to look for some took a third of that time."""
+    """Nothing becomes garbage as tests are collected, and to look for some took a third of that time.
+
+    Workers and other processes of tests compute with one thread, as this one does (``one_thread``).
+    """
     gc.disable()
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_collection_finish() -> None:

@@ -92,8 +92,9 @@ class Checkout:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Without the user's own profile, caches and paths."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SNAKEMAKE", "ATAKA"))}
+        """Without the user's own profile, caches, paths and number of threads."""
+        others = ("SNAKEMAKE", "ATAKA", "OMP_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         kept.pop("PYTHONPATH", None)
         home = self.folder.parent / "home"
         return kept | {
