@@ -231,12 +231,12 @@ def write_history(root: Path, study: Study, training: Run | Tape, rows: Sequence
 
 def write(root: Path, study: Study, table: str = "table2") -> None:
     """Every measurement and choice of a table."""
-    for source in catalogue.load(table).sources(study):
+    for source in catalogue.load(table, catalogue.folders(study)).sources(study):
         if isinstance(source, Cell):
             write_cell(root, study, source)
         else:
             write_particles(root, source, particle_rows(study, source))
-    for run in catalogue.load(table).tuned_runs(study):
+    for run in catalogue.load(table, catalogue.folders(study)).tuned_runs(study):
         write_choice(root, study, run)
 
 
