@@ -155,6 +155,7 @@ def test_a_job_whose_process_lives_runs_with_its_last_words() -> None:
         (NOBODY, "node17", SILENT / 2, "running"),  # nobody here can ask that machine, and its log still grows
         (NOBODY, "node17", SILENT * 2, "stopped"),
     ],
+    ids=["killed", "number taken over", "elsewhere and writing", "elsewhere and silent"],
 )
 def test_a_job_whose_process_is_gone_is_stopped(process: int, host: str, ago: float, expected: State) -> None:
     write(LOG, f"{HALF}\n", ago=ago)
