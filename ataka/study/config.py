@@ -37,7 +37,7 @@ def overrides(text: str) -> dict[str, Any]:
     try:
         settings = json.loads(text, object_pairs_hook=once_each)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"""--config is no JSON: {error}; write it as --config '{{"seeds": [0, 1]}}'""") from None
+        raise UserError(f"--config is no JSON: {error}; write it as --config " + "'{\"seeds\": [0, 1]}'") from None
     if not isinstance(settings, dict):
         raise UserError('--config must be a JSON object of settings, as {"seeds": [0, 1]}')
     return settings

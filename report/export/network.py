@@ -1,31 +1,34 @@
 """The network of a run for people without this project: a program that torch alone runs, and a few words about it.
 
 The weights are plain tensors. A normalisation of images is the network's first layer, so that both files take images
-in [0, 1].
+in [0, 1]. What needs torch is imported by the function that needs it.
 """
 
 import json
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from ataka.files.disk import replacing
-from ataka.models.mixture import Mixture
-from ataka.models.normalised import MEAN, STD
 from ataka.plan import Run
-from ataka.stages import common
 from ataka.study import Study
 
+if TYPE_CHECKING:
+    from torch import nn
 
-def load(study: Study, root: str, run: Run) -> nn.Module:
+
+def load(study: Study, root: str, run: Run) -> "nn.Module":
     """The run's network on the CPU, in evaluation mode; UserError unless it is whole and of the settings in force."""
+    import torch
+
+    from ataka.stages import common
+
     return common.load(study, root, run, torch.device("cpu")).requires_grad_(False)
 
 
-def write_settings(path: Path, study: Study, run: Run, network: nn.Module) -> None:
+def write_settings(path: Path, study: Study, run: Run, network: "nn.Module") -> None:
     """Write the facts that a program needs beside the weights, as JSON."""
+    from ataka.models.mixture import Mixture
+
     facts = study.dataset(run.dataset).specification
     content: dict[str, Any] = {
         "architecture": run.arch,
@@ -41,8 +44,11 @@ def write_settings(path: Path, study: Study, run: Run, network: nn.Module) -> No
         part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def normalisation(network: nn.Module) -> dict[str, list[float]] | None:
+def normalisation(network: "nn.Module") -> dict[str, list[float]] | None:
     """The mean and deviation by which the network's first layer normalises images; None if it has no such layer."""
+    from ataka.models.mixture import Mixture
+    from ataka.models.normalised import MEAN, STD
+
     state = network.state_dict()
     prefix = "members.0." if isinstance(network, Mixture) else ""
     if f"{prefix}{MEAN}" not in state:
@@ -51,11 +57,13 @@ def normalisation(network: nn.Module) -> dict[str, list[float]] | None:
     return {name: [round(number, 6) for number in tensor.flatten().tolist()] for name, tensor in stated.items()}
 
 
-def write_program(path: Path, study: Study, run: Run, network: nn.Module) -> str:
+def write_program(path: Path, study: Study, run: Run, network: "nn.Module") -> str:
     """Write the network as torch.export's program, for batches of any size; the reason if that can't be, else "".
 
     The file is read back, and has to give the network's own logits in every bit.
     """
+    import torch
+
     facts = study.dataset(run.dataset).specification
     drawn = torch.Generator().manual_seed(0)
     images = torch.rand(5, facts.channels, facts.size, facts.size, generator=drawn)

@@ -307,8 +307,8 @@ def test_a_folder_with_images_alone_counts_for_every_table() -> None:
 
 def test_settings_of_the_last_start_count(capsys: pytest.CaptureFixture[str]) -> None:
     """A start with a method of its own: without its settings nobody knows the method's files."""
-    methods = {"methods": {"sat": {"like": "en-sat", "members": 1}}}
-    cell = CELL.replace("/natural/", "/sat/")
+    methods = {"methods": {"alone": {"like": "en-sat", "members": 1}}}
+    cell = CELL.replace("/natural/", "/alone/")
     lock(cell)
     write(f"{ROOT}/data/{D}/train.safetensors")
     command.watch(given_as())

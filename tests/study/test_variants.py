@@ -102,5 +102,7 @@ def test_steps_beyond_the_ball_are_said_on_start() -> None:
     assert said[0] == (
         "attacks.pgd.step_size: a step of 17/255 is more than 2 eps (eps 8/255), from border to border of the ball"
     )
-    assert said[1].startswith("methods.en-trades.options.step_size, methods.en-trades.t4.options.step_size")
+    assert said[1].startswith(
+        "methods.en-trades.options.step_size, methods.trades.options.step_size, methods.en-trades.t4.options.step_size"
+    )
     assert all("a step of 0.9 is more than 2 eps" in note for note in said[1:])
