@@ -43,19 +43,22 @@ def announce(scales: Scales, workflow: "Workflow") -> None:
         {str(job.output[0]): None for job in some if job.output}
         for some in (workflow.dag.jobs, workflow.dag.needrun_jobs())
     )
+    starting = []
     for root, study in scales.studies.items():
         every = jobs.each(study, root, [output for output in asked if _lies_in(output, root)])
         waiting = {name: job for name, job in every.items() if name in due}
         artifacts = sum(job.node is not None for job in waiting.values())
         if artifacts:
-            traces.note_settings(root, study.overrides)
             _require_cores(study, workflow)
             describe(study, root, every, waiting, cores=workflow.cores if workflow.local_exec else None)
+            starting.append(root)
         if artifacts > 1 and study.warm_start and workflow.local_exec and not _servers:
             stages = (f"ataka.stages.{stage}" for stage in get_args(Stage))
             _servers.append(warm.Server("ataka.cli", *stages, "report.cli"))
             os.environ |= _servers[0].environment
-    plugins.keep()  # for whoever watches this study
+    for root in starting:  # once no scale stops this start; for whoever watches it, as the facts are
+        traces.note_settings(root, scales.studies[root].overrides)
+    plugins.keep()
 
 
 def _require_cores(study: Study, workflow: "Workflow") -> None:

@@ -61,7 +61,7 @@ def test_a_study_that_runs(watched: tuple[Checkout, str]) -> None:
     assert head[:2] == [f"{ROOT}:", "cells/digits/resnet10-w8/natural/seed0/pgd.csv,"]
     assert head[2] == f"{RUNS}/en-sat/seed0/member0/model.safetensors"
     assert "2 of 5 jobs done" in seen
-    assert float(re.search(r"epoch [\d.]+/4000.*about ([\d.]+) (?:min|h) left", seen)[1]) > 1  # type: ignore[index]
+    assert float(re.search(r"epoch [\d.]+/4000.*about ([\d.]+) (?:s|min|h) left", seen)[1]) > 1  # type: ignore[index]
 
 
 def test_a_study_that_was_killed(watched: tuple[Checkout, str], monkeypatch: pytest.MonkeyPatch) -> None:
