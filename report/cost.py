@@ -51,6 +51,11 @@ def _records(folder: Path, pattern: str) -> list[Record]:
     return [record_of(path) for path in sorted(folder.rglob(pattern)) if ".resume" not in path.parts]
 
 
+def beside(artifact: Path) -> list[Path]:
+    """The files that may state what an artifact took, the likeliest first: the run's record, or a cost file."""
+    return [artifact.with_name("run.json"), artifact.with_name(f"{artifact.stem}{COST}")]
+
+
 def record_of(path: Path) -> Record:
     """Times and peaks that a record states, a JSON or a CSV; those of an empty CSV are empty."""
     if path.suffix == ".json":

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from ataka.files.records import COST, read_rows
+from ataka.files.records import read_rows
 from ataka.plan import Run
 from report import cost
 
@@ -38,8 +38,7 @@ class Below:
         return read_rows(path) if path.exists() else []
 
     def _read(self, path: Path) -> float | None:
-        cost_file = path.with_name(f"{path.stem}{COST}")  # of a choice, or of a tape that points to another tape
-        for record in (path.with_name("run.json"), cost_file):
+        for record in cost.beside(path):
             if record.exists():
                 return taken(cost.record_of(record))
         return None

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from ataka import plan
 from ataka.errors import UserError
-from ataka.files.records import COST
-from ataka.plan import Shard, Tape
+from ataka.plan import Shard
 from report import cost
 from report.forecast.jobs import Job
 
@@ -32,17 +31,7 @@ def recorded(manifest: str) -> int:
 
 def seconds(path: Path, job: Job) -> float:
     """The seconds that the record of a finished job states; 0 where it keeps none."""
-    for record in _records(path, job):
+    for record in [path] if job.rule in ("evaluate", "particles") else cost.beside(path):
         with suppress(OSError, UserError, ValueError):  # a job that is being written, or whose record is damaged
             return float(cost.record_of(record)["seconds"] or 0)
     return 0.0
-
-
-def _records(path: Path, job: Job) -> list[Path]:
-    """The files that may state the job's time, the likeliest first."""
-    if job.rule in ("evaluate", "particles"):
-        return [path]
-    cost_file = path.with_name(f"{path.stem}{COST}")
-    if job.rule == "train" or isinstance(job.node, Tape):
-        return [path.parent / "run.json", cost_file]
-    return [cost_file] if job.rule in ("prepare", "select") else []
