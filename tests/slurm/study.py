@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.slurm.cluster import Cluster
 from tests.workflow.driver import Answer, Checkout
+from tests.workflow.test_determinism import EXACT, files
 
 ROOT = "results/smoke"
 TABLE = f"{ROOT}/short.tex"
@@ -48,6 +49,13 @@ class OnCluster(Checkout):
         lines = self.cluster.ask("squeue", "--noheader", "--format", "%i|%T|%k").splitlines()
         return {name: (state, comment) for name, state, comment in (line.split("|", 2) for line in lines)}
 
+    def running(self, *words: str) -> list[str]:
+        """The ids of the running jobs whose comments have all of ``words``."""
+        held = self.held().items()
+        return [
+            name for name, (state, comment) in held if state == "RUNNING" and all(word in comment for word in words)
+        ]
+
 
 def with_table(checkout: Checkout) -> list[str]:
     """Write the short table into ``checkout``; the arguments that ask for it."""
@@ -65,6 +73,24 @@ def until(reached: Callable[[], object], process: "subprocess.Popen[bytes]", log
         assert process.poll() is None, f"Snakemake ended with code {process.returncode}:\n{text}"
         assert time.monotonic() < deadline, text
         time.sleep(0.2)
+
+
+def cancel_one(
+    running: Callable[[], Sequence[str]], study: OnCluster, process: "subprocess.Popen[bytes]", log: Path
+) -> str:
+    """Wait for a job that ``running`` names, and cancel it; its id."""
+    cancelled: list[str] = []
+    until(lambda: cancelled.extend(running()[:1]) or cancelled, process, log)
+    study.cluster.ask("scancel", *cancelled)
+    return cancelled[0]
+
+
+def equal(study: Checkout, local: Checkout, *, more_than: int = 0) -> None:
+    """Assert that the files that have to be the same, ``more_than`` so many, are those of a local run in every byte."""
+    made, expected = files(study, *EXACT), files(local, *EXACT)
+    assert len(expected) > more_than
+    assert made.keys() == expected.keys()
+    assert [name for name in expected if made[name] != expected[name]] == []
 
 
 def finished(process: "subprocess.Popen[bytes]", log: Path, seconds: float = 600) -> Answer:

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.study import OnCluster, finished, until, with_table
+from tests.slurm.study import OnCluster, cancel_one, equal, finished, until, with_table
 from tests.workflow.driver import TABLE, Checkout
-from tests.workflow.test_determinism import EXACT, files
 
 pytestmark = [pytest.mark.slurm, pytest.mark.long]
 Local = Callable[[Callable[[Checkout], list[str]]], Checkout]
@@ -36,18 +35,12 @@ def shared_cell(_checkout: Checkout) -> list[str]:
     return [CELL, "--config", 'attacks={"aa": {"chunk": 8}}']
 
 
-def equal(study: OnCluster, local: Checkout) -> None:
-    made, expected = files(study, *EXACT), files(local, *EXACT)
-    assert made.keys() == expected.keys()
-    assert [name for name in expected if made[name] != expected[name]] == []
-
-
 def test_table_2_in_groups_is_the_local_one_though_its_node_was_lost(
     study: OnCluster, locally: Local, tmp_path: Path
 ) -> None:
     log = tmp_path / "terminal"
     process = study.begin(*whole_table(study), "--group-components", "evaluations=4", log=log)
-    until(lambda: any(state == "RUNNING" and "train" in what for state, what in study.held().values()), process, log)
+    until(lambda: study.running("train"), process, log)
     study.cluster.stop_node()
     time.sleep(5)
     study.cluster.start_node()
@@ -71,20 +64,11 @@ def test_a_time_limit_cuts_a_long_job_into_short_ones(study: OnCluster, locally:
 
 def test_jobs_share_a_cell_and_one_of_them_is_cancelled(study: OnCluster, locally: Local, tmp_path: Path) -> None:
     log = tmp_path / "terminal"
-    cancelled: list[str] = []
-
-    def cancel_a_shard() -> bool:
-        held = study.held().items()
-        cancelled.extend([name for name, (state, what) in held if state == "RUNNING" and "rule_shard" in what][:1])
-        if cancelled:
-            study.cluster.ask("scancel", *cancelled)
-        return bool(cancelled)
-
     process = study.begin(*shared_cell(study), 'shards={"aa": 2}', log=log)
-    until(cancel_a_shard, process, log)
+    cancelled = cancel_one(lambda: study.running("rule_shard"), study, process, log)
     answer = finished(process, log)
     assert answer.code == 0, answer.text
-    assert f"SLURM-job '{cancelled[0]}' failed, SLURM status is: 'CANCELLED'" in answer.text
+    assert f"SLURM-job '{cancelled}' failed, SLURM status is: 'CANCELLED'" in answer.text
     assert len(re.findall(r"submitted with SLURM jobid \d+ \(log: \S+/rule_shard/", answer.text)) == 3
     equal(study, locally(shared_cell))
 
@@ -104,11 +88,7 @@ def test_a_killed_job_gets_more_memory(study: OnCluster) -> None:
 def test_after_a_kill_of_snakemake_no_work_is_done_twice(study: OnCluster, tmp_path: Path) -> None:
     log, table = tmp_path / "terminal", with_table(study)
     process = study.begin(*table, log=log)
-    until(
-        lambda: [1 for state, what in study.held().values() if state == "RUNNING" and "rule_record" in what],
-        process,
-        log,
-    )
+    until(lambda: study.running("rule_record"), process, log)
     orphans = sorted(study.held())
     study.cluster.ask("scontrol", "suspend", *orphans)  # so that it doesn't end while we ask
     os.killpg(process.pid, signal.SIGKILL)

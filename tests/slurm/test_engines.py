@@ -10,9 +10,8 @@ import pytest
 
 from tests.slurm.cluster import Cluster
 from tests.slurm.conftest import unavailable
-from tests.slurm.study import OnCluster, finished, until, with_table
+from tests.slurm.study import OnCluster, cancel_one, equal, finished, with_table
 from tests.workflow.driver import HOME, Checkout
-from tests.workflow.test_determinism import EXACT, files
 
 pytestmark = [pytest.mark.slurm, pytest.mark.long]
 Local = Callable[[Callable[[Checkout], list[str]]], Checkout]
@@ -32,13 +31,6 @@ def plugin_of(profile: str, folder: Path) -> Path:
     return folder
 
 
-def equal(study: Checkout, local: Checkout) -> None:
-    made, expected = files(study, *EXACT), files(local, *EXACT)
-    assert len(expected) > 12
-    assert made.keys() == expected.keys()
-    assert [name for name in expected if made[name] != expected[name]] == []
-
-
 @pytest.mark.parametrize("cluster", [False], ids=[""], indirect=True)
 def test_a_table_by_commands_of_ones_own_though_a_job_was_cancelled(
     code: Checkout, cluster: Cluster, locally: Local, tmp_path: Path
@@ -48,27 +40,20 @@ def test_a_table_by_commands_of_ones_own_though_a_job_was_cancelled(
     (study.folder / ".venv/bin").mkdir(parents=True)
     (study.folder / ".venv/bin/python").symlink_to(sys.executable)
     log = tmp_path / "terminal"
-    cancelled: list[str] = []
 
     def trainings() -> list[str]:
         return cluster.ask("squeue", "--noheader", "--name=train", "--states=running", "--format=%i").split()
 
-    def cancel_a_training() -> bool:
-        cancelled.extend(trainings()[:1])
-        if cancelled:
-            cluster.ask("scancel", *cancelled)
-        return bool(cancelled)
-
     process = study.begin(*with_table(study), 'resources={"train": {"gpu": 1, "runtime": 7}}', log=log)
-    until(cancel_a_training, process, log)
+    cancelled = cancel_one(trainings, study, process, log)
     answer = finished(process, log)
     assert answer.code == 0, answer.text
-    assert f"external jobid '{cancelled[0]}'" in answer.text
+    assert f"external jobid '{cancelled}'" in answer.text
     asked = cluster.ask("squeue", "--noheader", "--states=all", "--name=train", "--format=%T %l %b").splitlines()
     assert sorted(set(asked)) == ["CANCELLED 7:00 gres:gpu:1", "COMPLETED 7:00 gres:gpu:1"]
     asked = cluster.ask("squeue", "--noheader", "--states=all", "--name=evaluate", "--format=%T %b").splitlines()
     assert set(asked) == {"COMPLETED N/A"}
-    equal(study, locally(with_table))
+    equal(study, locally(with_table), more_than=12)
 
 
 def test_htcondor_is_asked_for_what_each_stage_needs(code: Checkout, locally: Local, tmp_path: Path) -> None:
@@ -89,4 +74,4 @@ def test_htcondor_is_asked_for_what_each_stage_needs(code: Checkout, locally: Lo
         "record": ("64000MB", "1", "True"),
         **dict.fromkeys(("train", "select", "evaluate"), ("16000MB", "1", "True")),
     }
-    equal(study, locally(with_table))
+    equal(study, locally(with_table), more_than=12)

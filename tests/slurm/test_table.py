@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.slurm.study import OnCluster, finished, until, with_table
+from tests.slurm.study import OnCluster, cancel_one, equal, finished, with_table
 from tests.workflow.driver import Answer, Checkout
-from tests.workflow.test_determinism import EXACT, files
 
 pytestmark = pytest.mark.slurm
 Local = Callable[[Callable[[Checkout], list[str]]], Checkout]
@@ -24,19 +23,9 @@ SETTINGS = (
 def disturbed(on_the_cluster: OnCluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[OnCluster, Answer, str]:
     """The study, what Snakemake printed, and the Slurm job of a training that was cancelled while it ran."""
     study, log = on_the_cluster, tmp_path_factory.mktemp("log") / "terminal"
-    cancelled: list[str] = []
-
-    def cancel_a_training() -> bool:
-        for name, (state, comment) in study.held().items():
-            if state == "RUNNING" and comment.startswith("rule_train") and "s-at-aka" in comment:
-                cancelled.append(name)
-                study.cluster.ask("scancel", name)
-                return True
-        return False
-
     process = study.begin(WILD, *with_table(study), *SETTINGS, log=log)
-    until(cancel_a_training, process, log)
-    return study, finished(process, log), cancelled[0]
+    cancelled = cancel_one(lambda: study.running("rule_train", "s-at-aka"), study, process, log)
+    return study, finished(process, log), cancelled
 
 
 def test_the_table_is_the_local_one_though_a_job_was_cancelled(
@@ -45,10 +34,7 @@ def test_the_table_is_the_local_one_though_a_job_was_cancelled(
     study, answer, cancelled = disturbed
     assert f"SLURM-job '{cancelled}' failed, SLURM status is: 'CANCELLED'" in answer.text
     assert "render short" in answer.jobs, answer.text
-    expected, made = files(locally(with_table), *EXACT), files(study, *EXACT)
-    assert len(expected) > 12
-    assert {name: content for name, content in made.items() if expected.get(name) != content} == {}
-    assert made.keys() == expected.keys()
+    equal(study, locally(with_table), more_than=12)
 
 
 def test_the_jobs_that_work_are_slurms_and_the_others_run_beside_snakemake(
