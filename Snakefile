@@ -33,11 +33,8 @@ from rules.targets import menu, refuse_unknown
 from rules.unrecorded import Unrecorded
 
 scales = Scales(settings_of(workflow.config_settings))
-params, retries, rollback = (
-    all_signed(RuleParams(scales)),
-    Retries(workflow),
-    Rollback(),
-)
+params = all_signed(RuleParams(scales))
+retries, rollback = Retries(workflow), Rollback()
 unrecorded = Unrecorded(scales, params, workflow)
 inputs, shards = all_signed(RuleInputs(scales, unrecorded)), Shards(scales, workflow)
 resources = all_signed(RuleResources(scales, retries, workflow))
