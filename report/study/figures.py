@@ -178,6 +178,11 @@ class Figures:
         """The largest over the images."""
         return max((float(row[statistic]) for row in self._particles(generator, method)), default=None)
 
+    def change(self, generator: str, other: str, statistic: str, method: str = "natural") -> str:
+        """The change of a statistic's mean from the generator ``other`` to ``generator``, in %."""
+        new, old = (self.particles(name, statistic, method) for name in (generator, other))
+        return MISSING if new is None or not old else f"{number(100 * (new / old - 1), '+z.0f')} %"
+
     def same_particles(self, generator: str, other: str, method: str = "natural") -> bool:
         """Whether two generators' statistics are equal in every digit for every image."""
         both = [self._particles(name, method) for name in (generator, other)]
