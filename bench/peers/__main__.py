@@ -46,15 +46,15 @@ def measure(given: argparse.Namespace, only: set[str]) -> list[str]:
     if unknown := only - set(names):
         raise SystemExit(f"there is no cell {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     few = given.images // 5 if given.natural is None else given.natural
-    natural = ("Natural ResNet-18", "pyautoattack:examples/model_test.pt", "resnet18")
-    networks: list[tuple[str, str, str | None, str, int]] = [(ROBUST, given.robust, None, "8/255", given.images)]
-    networks += [(*natural, eps, few) for eps in ("0.5/255", "1/255")]
+    robust = jobs.Job(ROBUST, given.robust, None, "8/255", given.images, "")
+    natural = jobs.Job("Natural ResNet-18", "pyautoattack:examples/model_test.pt", "resnet18", "", few, "")
+    networks = [robust, *(natural._replace(eps=eps) for eps in ("0.5/255", "1/255"))]
     wanted = [cell for cell in cells.CELLS if cell.name in only or not only]
     todo = [
-        jobs.Job(*network, cell.name)
+        network._replace(cell=cell.name, images=min(network.images, max(2, network.images // share)))
         for cell in wanted
         for network in networks
-        if network[-1] and (cell.larger or network is networks[0])
+        if network.images and (share := cell.share if network is robust else cell.larger)
     ]
     failed = []
     context = multiprocessing.get_context("spawn")  # a forked child could not back-propagate

@@ -42,11 +42,11 @@ class Cell:
     variants: Mapping[str, Options] = field(default_factory=dict)
     """Changes of our cell, by name, which the others' images are compared with, too."""
     share: int = 1
-    """The cell attacks one image of so many, the first ones, but two: some attacks take 10,000 forwards an image."""
+    """The cell attacks one image of so many, and two at least: some attacks take 10,000 forwards an image."""
     budget: bool = True
     """Whether the attack is within an l_inf ball, so that it is measured at each budget."""
-    larger: bool = False
-    """Whether the larger network is attacked, too: an hour and a half has no room for more."""
+    larger: int = 0
+    """The same share for the larger network, which other cells leave out: an hour and a half has no room for more."""
     chunk: int | None = None
     """Images a chunk, for the attacks whose results depend on it."""
     function: Callable[..., Tensor] | None = None
@@ -58,13 +58,13 @@ def _from_the_image(network: nn.Module, x: Tensor, y: Tensor, **options: Any) ->
 
 
 CELLS = (
-    Cell("clean", "clean", "No attack: the share of the images that is classified rightly.", larger=True),
+    Cell("clean", "clean", "No attack: the share of the images that is classified rightly.", larger=1),
     Cell(
         "fgsm",
         "fgsm",
         "FGSM is one step from the image; nothing is random, and every library agrees.",
         lacking="pyautoattack and robustbench have no FGSM.",
-        larger=True,
+        larger=1,
     ),
     Cell(
         "pgd",
@@ -75,7 +75,7 @@ CELLS = (
         {"step_size": "0.003", "steps": 20},
         variants={"clamp_start: true": {"clamp_start": True}},
         lacking="pyautoattack and robustbench have no PGD.",
-        larger=True,
+        larger=1,
     ),
     Cell(
         "pgd-image",
@@ -110,7 +110,7 @@ CELLS = (
         "PGD on Carlini and Wagner's margin, from a clamped start: CW in the tables of adversarial training. What "
         "other libraries call CW is the attack in l_2 (`cw-l2`).",
         {"step_size": "2/255", "steps": 30},
-        larger=True,
+        larger=1,
         lacking="torchattacks, secml-torch, pyautoattack, advex-uar and robustbench have no attack on the margin in a "
         "ball.",
     ),
@@ -140,7 +140,7 @@ CELLS = (
         share=8,
         chunk=32,
         lacking="foolbox, secml-torch and advex-uar have no APGD.",
-        larger=True,
+        larger=8,
     ),
     Cell("apgd-dlr", "apgd-dlr", "APGD on the DLR loss.", {"loss": "dlr"}, share=8, chunk=32),
     Cell("apgd-t", "apgd-t", "APGD on the targeted DLR loss, nine targets.", share=16, chunk=32),
@@ -149,8 +149,8 @@ CELLS = (
         "aa",
         "AutoAttack, the whole standard version.",
         {"version": "standard"},
-        share=100,
-        larger=True,
+        share=12,
+        larger=100,
         chunk=16,
         lacking="ART's AutoAttack runs other attacks (findings/art_autoattack_is_another_attack.sh). foolbox, adv-lib, "
         "secml-torch and advex-uar have none. robustbench's evaluation fails (see above).",
@@ -224,8 +224,7 @@ class Row:
 
 
 def beside(target: Target, cell: Cell, split: Split) -> Iterator[Row]:
-    """The rows of a ``cell`` on its share of ``split``: every call, beside our cell and each variant of it."""
-    split = split.first(min(len(split), max(2, len(split) // cell.share)))
+    """The rows of a ``cell`` on the images of ``split``: every call, beside our cell and each variant of it."""
     eps = target.eps if cell.budget and cell.name != "clean" else ""
     settings = {**cell.options, **({"eps": eps} if eps else {})}
     judge = Judge(target.network, split, settings.get("radius") if cell.name == "cw-l2" else None)
