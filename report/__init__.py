@@ -10,6 +10,7 @@ collect.py     measurements to {root}/table2.csv and {root}/table2.choices.csv
 statistics.py  several seeds to one number; paired tests, intervals, power, Holm
 evidence.py    a cell's bits and an image's particles, checked
 union.py       each network's worst case over all attacks
+sweeps.py      attacks that are PGD at other budgets, or of other numbers of steps
 export/        a network of a study in a folder for others, with a model card
 watch/         a study while it runs, from its files
 cost.py        the time and memory that jobs took; forecast/: those that a study will take, and how far it is

@@ -11,6 +11,7 @@ from dataclasses import replace
 from ataka.plan import Cell, Run
 from ataka.study import Study
 from ataka.study.attacks import AttackEntry, Check
+from ataka.study.fields import number
 from report.accuracies.measurements import Bits, Measurement
 from report.layout import LETTERS
 from report.statistics import mcnemar
@@ -28,12 +29,13 @@ def meanings(study: Study) -> dict[str, str]:
 
 def examine(measurements: Sequence[Measurement], study: Study, bits: Mapping[Cell, Bits]) -> list[Measurement]:
     """The same, each row with ``checks`` and ``health``: the names of the checks made, and of those raised."""
-    by_kind: dict[Run, dict[str, Bits]] = defaultdict(dict)
+    of_run: dict[Run, list[tuple[AttackEntry, Bits]]] = defaultdict(list)
     for cell, verdicts in bits.items():
-        by_kind[cell.run].setdefault(study.attack(cell.attack).kind, verdicts)  # of one kind, the table's first
+        of_run[cell.run].append((study.attack(cell.attack), verdicts))
     examined = []
     for measurement in measurements:
-        attack, others = study.attack(measurement.cell.attack), by_kind[measurement.cell.run]
+        attack = study.attack(measurement.cell.attack)
+        others = _comparable(attack, of_run[measurement.cell.run])
         made = dict(_ordered(attack, bits.get(measurement.cell), others))
         for check in attack.checks:
             quantity = _quantity(check, measurement, bits.get(measurement.cell), others)
@@ -44,6 +46,15 @@ def examine(measurements: Sequence[Measurement], study: Study, bits: Mapping[Cel
         columns = {"checks": ";".join(made), "health": ";".join(name for name, raised in made.items() if raised)}
         examined.append(replace(measurement, fields=measurement.fields | columns))
     return examined
+
+
+def _comparable(attack: AttackEntry, measured: Iterable[tuple[AttackEntry, Bits]]) -> dict[str, Bits]:
+    """By kind, the verdicts of the first attack that has no other budget than ``attack``."""
+    by_kind: dict[str, Bits] = {}
+    for other, verdicts in measured:
+        if None in (attack.eps, other.eps) or number(str(attack.eps)) == number(str(other.eps)):
+            by_kind.setdefault(other.kind, verdicts)
+    return by_kind
 
 
 def _ordered(attack: AttackEntry, verdicts: Bits | None, others: Mapping[str, Bits]) -> Iterator[tuple[str, bool]]:

@@ -14,7 +14,7 @@ from ataka.files.locate import expanded
 from ataka.files.records import read_json, read_rows, require_sealed
 from ataka.plan import Cell, Run
 from ataka.study import Study, config, words
-from report import names
+from report import names, sweeps
 from report.accuracies import health, measurements
 from report.accuracies.measurements import Bits, Measurement
 from report.audit.robustbench import write_entry
@@ -91,13 +91,16 @@ def _require_its_own(folder: Path, record: Mapping[str, Any]) -> None:
 
 
 def results(study: Study, root: str, run: Run, model_sha256: str) -> tuple[list[Measurement], list[str]]:
-    """The measurements of the run's network in the order of the settings, and why others can't be shown."""
+    """The measurements of the run's network in the order of the settings, and why others can't be shown.
+
+    Points of a curve are left out: an attack that is made weak on purpose would only mark the network as unreliable.
+    """
     held: dict[Cell, Measurement] = {}
     bits: dict[Cell, Bits] = {}
-    problems = []
+    problems, points = [], sweeps.points(study)
     for attack, entry in study.attacks.items():
         cell = Cell(run.dataset, run.arch, run.method, run.seed, attack)
-        if entry is None or run.part or not cell.csv(root).exists():
+        if entry is None or attack in points or run.part or not cell.csv(root).exists():
             continue
         try:
             held[cell], bits[cell] = _read(study, root, cell, model_sha256)

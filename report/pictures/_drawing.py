@@ -57,11 +57,15 @@ MARKERS = "osv^D<>p"
 
 
 def look(number: int) -> dict[str, Any]:
-    """Colour, dashes and marker of the ``number``-th of several lines, the same in every panel."""
+    """Colour, dashes and marker of the ``number``-th of several lines, the same in every panel.
+
+    Where colours and dashes come again, the markers are hollow.
+    """
     from matplotlib import rcParams
 
     looks = list(rcParams["axes.prop_cycle"])
-    return {**looks[number % len(looks)], "marker": MARKERS[number % len(MARKERS)]}
+    again = {"markerfacecolor": "white"} if number // len(looks) % 2 else {}
+    return {**looks[number % len(looks)], "marker": MARKERS[number % len(MARKERS)], **again}
 
 
 def grid(figure: "Figure", panels: int, *, columns: int, height: float, top: float = 0.3) -> list[Any]:

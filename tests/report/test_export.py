@@ -203,6 +203,16 @@ def test_a_cell_that_does_not_hold_is_left_out_with_a_note(
     assert ModelCard.load(tmp_path / "out/README.md").data.eval_results is None
 
 
+def test_points_of_a_curve_are_no_results_of_their_own(tmp_path: Path) -> None:
+    study, root = studies.study(), studies.root(tmp_path)
+    run = Run("digits", "resnet10-w8", "en-sat", 0)
+    for attack in ("pgd-steps-5", "pgd-eps-200", "pgd", "clean"):
+        studies.write_cell(root, study, command.Cell(run.dataset, run.arch, run.method, run.seed, attack))
+    measured, problems = command.results(study, str(root), run, "1e5" + "0" * 61)
+    assert [one.cell.attack for one in measured] == ["clean", "pgd"]
+    assert problems == []
+
+
 def test_a_folder_is_for_one_network(
     natural: Path, whole_study: Path, small_settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -115,6 +115,17 @@ def test_the_nearest_weaker_attack_that_there_is_counts(study: Study) -> None:
     assert examined(study, {"pgd": first(50)})["pgd"]["checks"] == ""
 
 
+def test_attacks_of_other_budgets_are_not_compared(study: Study) -> None:
+    """PGD within half the budget leaves more images right than FGSM and AutoAttack within the whole one."""
+    smaller = {"pgd-eps-50": first(70), "fgsm": first(60), "aa": first(46), "clean": first(90)}
+    found = examined(study, smaller, **{"pgd-eps-50": HEALTHY})
+    assert found["pgd-eps-50"] == {"checks": "order;zero-gradient;clamped;rising;unbounded", "health": ""}
+    assert found["aa"]["checks"] == "order;subset"
+    masked = examined(study, {"pgd-eps-200": first(95), "clean": first(60), "pgd": first(50), "aa": first(50)})
+    assert masked["pgd-eps-200"]["health"] == "order"  # clean images have no budget
+    assert masked["aa"]["health"] == ""
+
+
 def test_other_runs_do_not_meddle(study: Study) -> None:
     other = Measurement(cell("clean", "natural"), 100, 0, 0, 100, "", {"n": "100", "correct": "0"})
     mine = Measurement(cell("fgsm"), 100, 60, 0, 100, "", {"n": "100", "correct": "60"})

@@ -27,11 +27,13 @@ from ataka.files.records import read_rows
 from ataka.files.tensors import save_tensors
 from ataka.particles import distances, measure
 from ataka.plan import Cell, Run, Tape
-from ataka.study import Study, words
-from report import pictures
+from ataka.study import Study, config, layers, words
+from ataka.study.fields import number
+from report import pictures, sweeps
 from report.cli import main
 from report.pictures import (
     _drawing,
+    budget_and_steps,
     clean_against_robust,
     fog_strengths,
     particles_of_an_image,
@@ -371,6 +373,74 @@ def test_fog_at_one_strength_is_no_picture() -> None:
     assert (
         "The picture 'fog_strengths' is left out: this scale has Fog at 1 strength alone." in pictures.every(study)[1]
     )
+
+
+# ---- PGD by its budget and by its steps
+
+
+def test_a_line_is_a_method_under_pgd(complete: Path, study: Study) -> None:
+    data, figure = drawn("budget_and_steps", study, complete)
+    upper, lower = figure.axes
+    methods = {cell.method for cell in budget_and_steps.sources(study) if isinstance(cell, Cell)}
+    assert methods == {"natural", "en-sat", "n-at-aka", "l-at-aka", "s-at-aka", "p-at-aka"}  # the others are planned
+    assert len(upper.lines) == len(lower.lines) == len(methods) == len(data) / 2
+    attacks = {
+        upper: {0: "clean", 13: "pgd-eps-50", 26: "pgd", 52: "pgd-eps-200"},
+        lower: {5: "pgd-steps-5", 20: "pgd"},
+    }
+    for axes, points in attacks.items():
+        line = {line.get_label(): line for line in axes.lines}["en-SAT"]
+        assert line.get_xdata() == pytest.approx([*points])
+        cells = [Cell("digits", "resnet10-w8", "en-sat", 0, attack) for attack in points.values()]
+        assert list(line.get_ydata()) == [accuracy(complete, cell) for cell in cells]
+
+
+def of_pgd(budget: list[float], steps: list[float]) -> list[budget_and_steps.Line]:
+    amounts: dict[str, list[float]] = {"budget": [0, 26, 208], "steps": [1, 20, 50]}
+    lines = {"budget": budget, "steps": steps}
+    return [budget_and_steps.Line(name, "here", "Mine", amounts[name], lines[name]) for name in amounts]
+
+
+def test_signs_of_masked_gradients_are_in_the_caption(study: Study) -> None:
+    sound = budget_and_steps.caption(study, of_pgd([90, 50, 0], [80, 50, 48.5]))
+    assert "208/255, no method keeps an image right." in sound
+    assert "at most 1.5 points below the one before" in sound
+    assert sound.endswith("No line rises from a point to the next.")
+    masked = budget_and_steps.caption(study, of_pgd([90, 50, 7.5], [50, 49, 52.25]))
+    assert "208/255, Mine keeps most: 7.5 %. An attack without a bound leaves none unless" in masked
+    assert masked.endswith("The largest rise from a point to the next is 3.2 points, of Mine by steps.")
+
+
+@pytest.mark.parametrize("scale", config.scales())
+def test_every_scale_has_points_of_both_curves(scale: str) -> None:
+    study = config.load(scale)
+    assert budget_and_steps.sources(study)
+    assert {attack for attack in study.attacks if attack.startswith("pgd-") and study.attacks[attack]} >= (
+        sweeps.points(study)
+    )
+    if scale != "smoke":
+        of_eps = [eps / number(study.eps) for eps in sweeps.by_budget(study).values()]
+        assert of_eps == pytest.approx([0.25, 0.5, 1, 1.5, 2, 8])
+        assert [*sweeps.by_steps(study).values()] == [1, 5, 10, 20, 50]
+
+
+def test_another_stride_or_another_number_of_images_is_no_point() -> None:
+    others = {
+        "pgd-eps-50": {"step_size": "2/255"},
+        "pgd-steps-5": {"images": 16},
+        "mine": {"kind": "pgd", "eps": "39/255", "step_size": "3/255", "steps": 20},
+    }
+    study = studies.study(attacks=layers.overlay(studies.SMALL["attacks"], others))
+    assert [*sweeps.by_budget(study)] == ["pgd", "mine", "pgd-eps-200"]
+    assert [*sweeps.by_steps(study)] == ["pgd"]
+    with pytest.raises(UserError, match="this scale has PGD of one number of steps alone"):
+        budget_and_steps.sources(study)
+
+
+def test_lines_of_equal_colour_differ_otherwise() -> None:
+    looks = [_drawing.look(number) for number in range(21)]
+    told = [{key: look.get(key) for key in ("color", "linestyle", "marker", "markerfacecolor")} for look in looks]
+    assert all(told.count(look) == 1 for look in told)
 
 
 # ---- the teachers' agreement
