@@ -3,13 +3,14 @@
 Every number in a caption comes from the measurements or the settings. Plain Unicode text; each format escapes it.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ataka.study import Study, words
 from report import names
+from report.layout import Layout
 from report.table import Table
 
 
@@ -63,6 +64,27 @@ def selection(table: Table, study: Study, headings: Mapping[str, str] | None = N
             if split:
                 label = (headings or {}).get(method) or names.method(method, study)
                 yield f"That of {label} was chosen on the {split} split."
+
+
+def deviations(layout: Layout, over: str) -> Iterator[str]:
+    """The largest deviation of each column, for a table that prints none."""
+    largest: dict[str, str] = {}
+    rows = [row.entries for panel in layout.panels for section in panel.sections for row in section]
+    for heading, entries in zip(layout.headings, zip(*rows, strict=True), strict=True):
+        spreads = [*filter(None, [largest.get(heading, ""), *(entry.spread for entry in entries)])]
+        if spreads:
+            largest[heading] = max(spreads, key=float)
+    by_reach: dict[str, list[str]] = defaultdict(list)
+    for heading, reach in largest.items():
+        by_reach[reach].append(heading)
+    parts = [f"{reach}{only(headings, by_reach)}" for reach, headings in by_reach.items()]
+    if parts:
+        yield f"Sample standard deviations over {over} reach at most {names.listed(parts)}."
+
+
+def only(columns: list[str], statements: Collection[object]) -> str:
+    """The columns that a statement is about, where there are several statements."""
+    return f" ({names.listed(columns)})" if len(statements) > 1 else ""
 
 
 def versions(table: Table, measurements: Sequence[Any]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from ataka.files.disk import replacing
 from ataka.machine import terminal
 from ataka.study import Study, config
 from report import catalogue, pictures, targets
+from report.style import Style
 
 if TYPE_CHECKING:
     from report.page import Page
@@ -221,6 +222,12 @@ VERBS = (
 )
 
 
+_STYLES = {
+    Style.PUBLISHED: "show the paper's numbers beside the measured ones",
+    Style.COMPACT: "show means alone, with short notes, for a page that must hold much else",
+}
+
+
 def _page(options: argparse.Namespace) -> "Page":
     from report import page
 
@@ -230,7 +237,7 @@ def _page(options: argparse.Namespace) -> "Page":
         study,
         options.root,
         partial=options.partial,
-        beside_published=options.published,
+        style=options.style,
     )
     _note(made.notes)
     return made
@@ -270,11 +277,11 @@ def _parser() -> argparse.ArgumentParser:
                 help="use the valid measurements that exist now; the files are called *.partial.*",
             )
         if verb in (render, show):
-            sub.add_argument(
-                "--published",
-                action="store_true",
-                help="show the paper's numbers beside the measured ones; files are called TABLE.published.*",
-            )
+            sub.set_defaults(style=Style.PAPER)
+            styles = sub.add_mutually_exclusive_group()
+            for style, described in _STYLES.items():
+                text = f"{described}; files are called TABLE{style.ending}.*"
+                styles.add_argument(f"--{style}", action="store_const", const=style, dest="style", help=text)
         sub.add_argument("--config", default="{}", metavar="JSON", help="settings that replace the scale's, as JSON")
         if verb is verify:
             sub.add_argument("path", help="results (every scale), or results/SCALE")

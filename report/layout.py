@@ -90,6 +90,11 @@ class Layout:
         return [entry for panel in self.panels for entry in panel.entries]
 
     @property
+    def headings(self) -> list[str]:
+        """The name of each column, group after group."""
+        return [name for group in self.groups for name in group.columns]
+
+    @property
     def has_spread(self) -> bool:
         """Whether any number has a spread over seeds."""
         return any(entry.spread for entry in self.entries)
@@ -109,11 +114,22 @@ class Layout:
         """Whether any number is lacking."""
         return not all(entry.measured for entry in self.entries)
 
+    def without_spread(self) -> "Layout":
+        """The same table with no number's spread."""
+        return replace(self, panels=tuple(_without_spread(panel) for panel in self.panels))
+
     @property
     def spans(self) -> list[slice]:
         """The slice of each group's entries in a row."""
         ends = [sum(len(group.columns) for group in self.groups[:at]) for at in range(len(self.groups) + 1)]
         return [slice(*pair) for pair in pairwise(ends)]
+
+
+def _without_spread(panel: Panel) -> Panel:
+    def bare(row: Row) -> Row:
+        return replace(row, entries=tuple(replace(entry, spread="") for entry in row.entries))
+
+    return replace(panel, sections=tuple(tuple(map(bare, section)) for section in panel.sections))
 
 
 def mark_best(column: Sequence[Entry], may_be: Sequence[bool]) -> list[Entry]:

@@ -14,9 +14,10 @@ from report import collect
 from report.accuracies import accuracy_caption, accuracy_layout
 from report.accuracies.accuracy_table import AccuracyTable
 from report.caption import Caption
-from report.layout import Layout
+from report.layout import Entry, Layout
 from report.particles import particle_caption, particle_layout
 from report.particles.particle_table import ParticleTable
+from report.style import Style
 from report.table import Table
 
 KINDS: dict[type[Table], tuple[Callable[..., Layout], Callable[..., Caption]]] = {
@@ -30,7 +31,8 @@ class Page:
     """One table, as every format shows it.
 
     ``heading`` is the table's number; ``stem`` is the path of its files without their suffix, ``collected`` that of its
-    CSVs. ``notes`` are for the person that builds the table, not for its readers.
+    CSVs. ``numbers`` are those that prose can cite, with their deviations, which a compact layout lacks. ``notes`` are
+    for the person that builds the table, not for its readers.
     """
 
     heading: str
@@ -39,13 +41,15 @@ class Page:
     caption: Caption
     stem: Path
     collected: Path
+    style: Style
+    numbers: list[Entry]
     commits: str
     notes: list[str]
 
 
-def compose(table: Table, study: Study, root: str, *, partial: bool = False, beside_published: bool = False) -> Page:
+def compose(table: Table, study: Study, root: str, *, partial: bool = False, style: Style = Style.PAPER) -> Page:
     """The page of ``table``: from its collection, or (``partial``) from whatever valid measurements exist now."""
-    if beside_published and not table.of_the_paper:
+    if style is Style.PUBLISHED and not table.of_the_paper:
         raise UserError(f"{table.name} is no table of the paper: there are no published numbers to set beside it")
     collected = stem(table, root, partial=partial)
     if not partial:
@@ -55,10 +59,10 @@ def compose(table: Table, study: Study, root: str, *, partial: bool = False, bes
             raise UserError(f"{path} doesn't exist yet; make it: {command} (or see --partial)")
         with remedied(f"collect again: {commands.report(study, 'collect', table.name, '--root', root)}"):
             measurements = collect.read(path, table, study, root)
-        return of(table, study, root, measurements, beside_published=beside_published)
+        return of(table, study, root, measurements, style=style)
     collection = collect.gather(table, study, root)
     collect.write(collection, table, collected)
-    made = of(table, study, root, collection.measurements, partial=True, beside_published=beside_published)
+    made = of(table, study, root, collection.measurements, partial=True, style=style)
     return replace(made, notes=_notes(collection, study, collect.target(table, root)))
 
 
@@ -69,27 +73,30 @@ def of(
     measurements: Sequence[Any],
     *,
     partial: bool = False,
-    beside_published: bool = False,
+    style: Style = Style.PAPER,
 ) -> Page:
     """The page that shows these measurements."""
     collected = stem(table, root, partial=partial)
     lay_out, describe = KINDS[type(table)]
-    layout = lay_out(table, study, measurements, beside_published=beside_published)
+    layout = lay_out(table, study, measurements, style=style)
+    caption = describe(table, study, measurements, layout, style=style)
     return Page(
         table.numbered,
-        _label(table, study, partial=partial, beside_published=beside_published),
-        layout,
-        describe(table, study, measurements, layout, beside_published=beside_published),
-        Path(f"{collected}.published") if beside_published else collected,
+        _label(table, study, partial=partial, style=style),
+        layout.without_spread() if style is Style.COMPACT else layout,
+        caption,
+        Path(f"{collected}{style.ending}"),
         collected,
+        style,
+        [*{entry.name: entry for entry in layout.entries if entry.name and entry.measured}.values()],
         commits(row for measurement in measurements for row in measurement.rows),
         [],
     )
 
 
-def _label(table: Table, study: Study, *, partial: bool, beside_published: bool) -> str:
+def _label(table: Table, study: Study, *, partial: bool, style: Style) -> str:
     """LaTeX's label: another for each page of a table, so that one document may have several."""
-    parts = {study.scale: study.scale != DEFAULT_SCALE, "partial": partial, "published": beside_published}
+    parts = {study.scale: study.scale != DEFAULT_SCALE, "partial": partial, style.value: style is not Style.PAPER}
     return "-".join([table.labelled, *(part for part, there in parts.items() if there)])
 
 

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ataka.files.disk import replacing
 from report import latex, markdown
 from report.page import Page
+from report.style import Style
 from report.targets import NUMBERS, STANDALONE, SUFFIXES
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -42,7 +43,7 @@ def tex(page: Page) -> str:
     """A booktabs table as a float, to \\input into a document."""
     tabular = latex.Tabular(page.layout)
     filters = environment(tex=latex.escape, first=latex.first, cells=tabular.cells)
-    return _fill(filters, "table.tex", page, tabular=tabular)
+    return _fill(filters, "table.tex", page, tabular=tabular, compact=page.style is Style.COMPACT)
 
 
 def standalone(page: Page) -> str:
@@ -52,8 +53,7 @@ def standalone(page: Page) -> str:
 
 def numbers(page: Page) -> str:
     """A macro that gives each measured number by its name, for running text."""
-    named = {entry.name: entry for entry in page.layout.entries if entry.name and entry.measured}
-    return _fill(environment(), f"table{NUMBERS}", page, entries=named.values())
+    return _fill(environment(), f"table{NUMBERS}", page, entries=page.numbers)
 
 
 def md(page: Page, template: str = "table.md", **more: Any) -> str:

@@ -2,8 +2,8 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
-from itertools import product
+from collections.abc import Iterator, Sequence
+from itertools import chain, product
 from typing import Literal
 
 from ataka import plan
@@ -16,8 +16,9 @@ from report.accuracies.accuracy_table import AccuracyTable
 from report.accuracies.differences import Differences
 from report.accuracies.health import Marks
 from report.accuracies.measurements import Measurement
-from report.caption import Caption, opening, scale, selected_by, selection, stand_ins, versions
+from report.caption import Caption, deviations, only, opening, scale, selected_by, selection, stand_ins, versions
 from report.layout import DASH, UNCERTAIN, Layout
+from report.style import Style
 
 
 def compose(
@@ -25,14 +26,21 @@ def compose(
     study: Study,
     measurements: Sequence[Measurement],
     layout: Layout,
-    *,
-    beside_published: bool = False,
+    style: Style = Style.PAPER,
 ) -> Caption:
-    """The caption of ``layout``, which shows ``measurements``."""
+    """The caption of ``layout``, which shows ``measurements``.
+
+    A compact table leaves attacks and trainings to the paper's text, and keeps whatever limits its numbers.
+    """
+    compact = style is Style.COMPACT
+
+    def protocol(*parts: Iterator[str]) -> Iterator[str]:
+        return iter(()) if compact else chain(*parts)
+
     text = [
         *opening(table, study, len(measurements)),
         *(["Best values in bold."] if table.ranked else []),
-        *_seeds(study, measurements),
+        *_seeds(study, measurements, compact=compact),
         *_statements(table, study, "caveat"),
     ]
     notes = [
@@ -41,18 +49,17 @@ def compose(
         *_images(table, study, measurements),
         *_budget(table, study, measurements),
         *_dashes(table, study, measurements, layout),
-        *_statements(table, study, "sentence"),
-        *_derived(table, study),
+        *protocol(_statements(table, study, "sentence"), _derived(table, study)),
         *_chosen(table, study),
-        *_additions(table, study),
-        *_shared(table, study),
+        *protocol(_additions(table, study), _shared(table, study)),
+        *(deviations(layout, "seeds") if compact else ()),
         *_intervals(table, study, measurements),
         *selection(table, study, {row.method: row.heading(study) for row in table.lines if row.method}),
         *versions(table, measurements),
         *Differences(measurements, table.comparisons(study)).notes(),
         *(sanity.notes(measurements, study, table.undefended) if table.undefended else ()),
         *Marks(measurements, study).notes(),
-        *(_published(table, study, layout) if beside_published else ()),
+        *(_published(table, study, layout) if style is Style.PUBLISHED else ()),
     ]
     return Caption(text, notes)
 
@@ -71,7 +78,7 @@ def _images(table: AccuracyTable, study: Study, measurements: Sequence[Measureme
     for heading, column in _columns(table, study, measurements):
         by_count[tuple(sorted({one.n for one in column}))].append(heading)
     parts = [
-        names.listed([f"{count:,}" for count in counts], "or") + " test images" + _only(attacks, by_count)
+        names.listed([f"{count:,}" for count in counts], "or") + " test images" + only(attacks, by_count)
         for counts, attacks in by_count.items()
     ]
     if parts:
@@ -85,7 +92,7 @@ def _intervals(table: AccuracyTable, study: Study, measurements: Sequence[Measur
     for heading, column in _columns(table, study, measurements):
         reach = max(max(one.ci_high - one.accuracy, one.accuracy - one.ci_low) for one in column)
         by_reach[f"{reach:.1f}"].append(heading)
-    parts = [f"{reach}{_only(attacks, by_reach)}" for reach, attacks in by_reach.items()]
+    parts = [f"{reach}{only(attacks, by_reach)}" for reach, attacks in by_reach.items()]
     if parts:
         yield f"95% Wilson intervals of single runs reach at most {names.listed(parts)} points to a side."
 
@@ -99,12 +106,7 @@ def _columns(
             yield table.heading_of(study, attack), column
 
 
-def _only(attacks: list[str], groups: Collection[object]) -> str:
-    """The columns that a statement is about, where there are several statements."""
-    return f" ({names.listed(attacks)})" if len(groups) > 1 else ""
-
-
-def _seeds(study: Study, measurements: Sequence[Measurement]) -> Iterator[str]:
+def _seeds(study: Study, measurements: Sequence[Measurement], *, compact: bool) -> Iterator[str]:
     seeds = [str(seed) for seed in study.seeds]
     if len(seeds) == 1:
         yield f"One seed ({seeds[0]})."
@@ -114,10 +116,12 @@ def _seeds(study: Study, measurements: Sequence[Measurement]) -> Iterator[str]:
         per_number[
             measurement.cell.dataset, measurement.cell.arch, measurement.cell.method, measurement.cell.attack
         ] += 1
-    sentence = f"Mean ± sample standard deviation over {len(seeds)} seeds ({', '.join(seeds)})"
+    shown = "Mean" if compact else "Mean ± sample standard deviation"
+    sentence = f"{shown} over {len(seeds)} seeds ({', '.join(seeds)})"
     fewest = min(per_number.values(), default=len(seeds))
     if fewest < len(seeds):
-        sentence += f", of which some numbers have only {fewest} so far" + (" (no ±)" if fewest == 1 else "")
+        without = " (no ±)" if fewest == 1 and not compact else ""
+        sentence += f", of which some numbers have only {fewest} so far{without}"
     yield f"{sentence}."
 
 
@@ -130,7 +134,7 @@ def _budget(table: AccuracyTable, study: Study, measurements: Sequence[Measureme
             others.add(heading)  # has a measure of its own, so that each budget must name its columns
         elif attack.eps is not None and heading not in by_budget[measurement.eps]:
             by_budget[measurement.eps].append(heading)
-    parts = [f"{eps}{_only(attacks, [*by_budget, *others])}" for eps, attacks in by_budget.items()]
+    parts = [f"{eps}{only(attacks, [*by_budget, *others])}" for eps, attacks in by_budget.items()]
     if parts:
         yield f"Budget ‖ε‖∞ ≤ {names.listed(parts)}."
 

@@ -19,6 +19,7 @@ from report.layout import UNCERTAIN, Entry, Group, Layout, Panel, mark_best
 from report.layout import Row as Line
 from report.paper import published
 from report.statistics import summarise
+from report.style import Style
 
 PUBLISHED = "published"
 WIDEST, WIDEST_WITH_SPREAD = 10, 8
@@ -26,9 +27,10 @@ WIDEST, WIDEST_WITH_SPREAD = 10, 8
 
 
 def lay_out(
-    table: AccuracyTable, study: Study, measurements: Sequence[Measurement], *, beside_published: bool = False
+    table: AccuracyTable, study: Study, measurements: Sequence[Measurement], style: Style = Style.PAPER
 ) -> Layout:
-    """The layout of ``table``, the paper's or with its published numbers beside the measured ones."""
+    """The layout of ``table``: the paper's, also where deviations are not printed, or the published numbers beside."""
+    compact = style is Style.COMPACT
     accuracies = {measurement.cell: measurement.accuracy for measurement in measurements}
     marks, differences = Marks(measurements, study), Differences(measurements, table.comparisons(study))
     fields = {replace(measurement.cell, attack=""): measurement.fields for measurement in measurements}
@@ -54,10 +56,10 @@ def lay_out(
         sections = tuple(tuple(Line(row.heading(study), lines[row]) for row in group) for group in table.rows)
         return Panel(title, sections)
 
-    if beside_published:
+    if style is Style.PUBLISHED:
         groups = ["measured", PUBLISHED]
         panels = [panel(_both(study, block), measured(block) + _published(table, columns, block)) for block in blocks]
-    elif len(archs) * len(columns) > (WIDEST_WITH_SPREAD if len(study.seeds) > 1 else WIDEST):
+    elif len(archs) * len(columns) > (WIDEST_WITH_SPREAD if len(study.seeds) > 1 and not compact else WIDEST):
         groups = ["accuracy (%)"]
         panels = [panel(f"{_title(study, block)}, {names.arch(block.arch)}", measured(block)) for block in blocks]
     else:

@@ -10,6 +10,7 @@ from report import names, page
 from report.accuracies.accuracy_table import AccuracyTable
 from report.caption import Caption
 from report.layout import DASH, Entry, Layout, Panel, Row
+from report.style import Style
 from report.table import Table
 
 STEPS = (1.0, 3.0, 10.0, 30.0)
@@ -105,7 +106,8 @@ def of(table: Table, study: Study, root: str, rows: Sequence[Any]) -> Sheet:
     the paper names neither image nor network.
     """
     of_accuracies = isinstance(table, AccuracyTable)
-    made = page.of(table, study, root, rows, beside_published=table.of_the_paper and not of_accuracies)
+    style = Style.PUBLISHED if table.of_the_paper and not of_accuracies else Style.PAPER
+    made = page.of(table, study, root, rows, style=style)
     keys = (f"{table.name}-{count}" for count in range(len(made.layout.entries)))
     method = _of_label if of_accuracies else _of_network
     parts = tuple(_part(study, made.layout, panel, keys, method) for panel in made.layout.panels)

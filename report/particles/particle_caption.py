@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from ataka.study import Generator, Study
 from ataka.study.fields import number
 from report import names
-from report.caption import Caption, opening, scale, selection, stand_ins, versions
+from report.caption import Caption, deviations, opening, scale, selection, stand_ins, versions
 from report.layout import DASH, Layout
 from report.particles.particle_rows import ParticleSet
 from report.particles.particle_table import ParticleTable
+from report.style import Style
 
 
 def compose(
@@ -17,10 +18,13 @@ def compose(
     study: Study,
     measurements: Sequence[ParticleSet],
     layout: Layout,
-    *,
-    beside_published: bool = False,
+    style: Style = Style.PAPER,
 ) -> Caption:
-    """The caption of ``layout``, which shows ``measurements``."""
+    """The caption of ``layout``, which shows ``measurements``.
+
+    A compact table leaves the generators' settings to the paper's text.
+    """
+    compact = style is Style.COMPACT
     particles = study.particles
     unfinished = len(measurements) < len(table.sources(study))
     text = [
@@ -35,10 +39,10 @@ def compose(
         f"dist: images in [0, 1]; {_diameters(table, study)}.",
         "CE: mean, sample standard deviation and maximum over an image's particles.",
         *([f"Dashes ({DASH}): not measured yet."] if unfinished and layout.has_dash else []),
-        *_readings(table, study),
+        *(deviations(layout, "images") if compact else _readings(table, study)),
         *selection(table, study),
         *versions(table, measurements),
-        *(_published() if beside_published else ()),
+        *(_published() if style is Style.PUBLISHED else ()),
     ]
     return Caption(text, notes)
 

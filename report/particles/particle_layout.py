@@ -16,6 +16,7 @@ from report.paper import published
 from report.particles.particle_rows import ParticleSet
 from report.particles.particle_table import ParticleTable
 from report.statistics import summarise
+from report.style import Style
 
 
 class Statistic(NamedTuple):
@@ -38,9 +39,10 @@ STATISTICS = {
 
 
 def lay_out(
-    table: ParticleTable, study: Study, measurements: Sequence[ParticleSet], *, beside_published: bool = False
+    table: ParticleTable, study: Study, measurements: Sequence[ParticleSet], style: Style = Style.PAPER
 ) -> Layout:
-    """The layout of ``table``, with the published numbers if they are asked for."""
+    """The layout of ``table``; a compact one leaves out the panels of one image."""
+    compact = style is Style.COMPACT
     numbers = {measurement.source: measurement.numbers for measurement in measurements}
     columns = [STATISTICS[name] for name in table.columns]
     groups = [
@@ -60,11 +62,12 @@ def lay_out(
     panels = []
     for run in table.networks(study):
         network = _network(study, run)
-        panels.append(_panel(table, f"{network}: one image, the first", measured(run, only_first=True)))
+        if study.particles.images == 1 or not compact:
+            panels.append(_panel(table, f"{network}: one image, the first", measured(run, only_first=True)))
         if study.particles.images > 1:
-            title = f"{network}: {study.particles.images} images, mean ± standard deviation"
+            title = f"{network}: {study.particles.images} images, mean{'' if compact else ' ± standard deviation'}"
             panels.append(_panel(table, title, measured(run, only_first=False)))
-    if beside_published:
+    if style is Style.PUBLISHED:
         panels.append(_panel(table, "published (the unit of dist is not stated)", _printed(table), only_some=True))
     return Layout("Generator", tuple(groups), tuple(panels))
 

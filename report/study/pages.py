@@ -22,6 +22,7 @@ from report.particles import particle_rows
 from report.sources import Source, identity
 from report.study import files
 from report.study.files import Kept, Row
+from report.style import Style
 from report.table import Table
 
 _STATED = {
@@ -129,7 +130,7 @@ def _page(kept: Kept, table: Table) -> str:
     trainings = plan.trainings_of(kept.study, sources)
     jobs = jobs_of(kept, [*sources, *trainings])
     return render.md(
-        page.of(table, study, root, rows, beside_published=table.of_the_paper),
+        page.of(table, study, root, rows, style=Style.PUBLISHED if table.of_the_paper else Style.PAPER),
         "study.md",
         scale=study.scale,
         of_the_paper=table.of_the_paper,

@@ -17,6 +17,7 @@ from report import candidates, catalogue, collect, evidence, page, pictures, ren
 from report.claims import claims_page, judge, sentences
 from report.html import build
 from report.sources import Source
+from report.style import parted
 from report.table import Table
 from report.verify.inspection import Inspection
 
@@ -139,7 +140,7 @@ def _computed(at: Inspection, path: Path, needed: Iterable[Source], compute: Cal
 
 def shown(at: Inspection, path: Path) -> Iterator[str]:
     """Whether a page is as rendered now. A collection that doesn't hold must be mended first."""
-    numbers = path.with_name(f"{_stem(path).removesuffix('.published')}.csv")
+    numbers = path.with_name(f"{parted(_stem(path))[0]}.csv")
     if numbers.exists() and numbers not in at.collections:
         return
     if not numbers.exists() and not (_is_partial(path) and _is_as_rendered(at, path, [])):
@@ -180,12 +181,12 @@ def is_page(at: Inspection, path: Path) -> bool:
 
 def name_of(path: Path) -> str:
     """The name of the table, or of what else a file at the top of a results folder is about."""
-    return _stem(path).removesuffix(".published").removesuffix(".partial")
+    return parted(_stem(path))[0].removesuffix(".partial")
 
 
 def command(at: Inspection, path: Path) -> str | None:
-    """The command that makes a partial file, or a page beside the published numbers; None for what Snakemake makes."""
-    flags = [f"--{part}" for part in ("partial", "published") if f".{part}." in path.name]
+    """The command that makes a partial file, or a page of another style; None for what Snakemake makes."""
+    flags = [f"--{part}" for part in ("partial", "compact", "published") if f".{part}." in path.name]
     if path.parent != at.root or not flags:
         return None
     name = name_of(Path(path.name.replace(".choices.", ".")))
@@ -220,8 +221,7 @@ def _is_as_rendered(at: Inspection, path: Path, content: list[Any]) -> bool:
     elif (table := _table(at, path)) is None:
         return True
     else:
-        published = _stem(path).endswith(".published")
-        made = page.of(table, at.study, str(at.root), content, partial=partial, beside_published=published)
+        made = page.of(table, at.study, str(at.root), content, partial=partial, style=parted(_stem(path))[1])
         text = render.text(made, render.suffix_of(path))
     return path.read_bytes() == text.encode()
 

@@ -12,6 +12,7 @@ from ataka.errors import UserError
 from ataka.study import Study
 from report import catalogue, page, render
 from report.accuracies.accuracy_table import AccuracyTable
+from report.style import Style
 from tests.report import studies
 
 
@@ -188,7 +189,7 @@ def test_without_a_number_or_a_heading_it_is_called_by_its_name(tmp_path: Path, 
     table = mine(tmp_path, number=None)
     assert (table.numbered, table.labelled) == ("mine", "tab:mine")
     with pytest.raises(UserError, match="mine is no table of the paper: there are no published numbers"):
-        page.compose(table, study, str(tmp_path), beside_published=True)
+        page.compose(table, study, str(tmp_path), style=Style.PUBLISHED)
 
 
 def test_the_folders_of_a_scale_are_searched_beside_the_papers(tmp_path: Path, study: Study) -> None:

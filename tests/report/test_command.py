@@ -59,11 +59,15 @@ def test_partial_prints_what_it_leaves_out(root: Path, study: Study, capsys: pyt
     assert not (root / "table2.csv").exists()
 
 
-def test_published_has_files_of_its_own(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_styles_have_files_of_their_own(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("collect", "table2", "--root", root) == 0
     assert run("render", "table2", "--root", root, "--published") == 0
+    assert run("render", "table2", "--root", root, "--compact") == 0
     assert not (root / "table2.tex").exists()
     assert "94.60" in (root / "table2.published.md").read_text()
+    assert "94.60" not in (root / "table2.compact.md").read_text()
+    with pytest.raises(SystemExit, match="2"):
+        run("render", "table2", "--root", root, "--published", "--compact")
 
 
 def test_every_cell_by_a_command(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,9 @@ from report.accuracies.accuracy_layout import lay_out
 from report.accuracies.measurements import Measurement
 from report.layout import DASH, Entry, Layout
 from report.statistics import summarise
+from report.style import Style
 from tests.report import studies
+from tests.report.test_render import build, compose
 
 
 def measurement(method: str, accuracy: float, attack: str = "clean", seed: int = 0) -> Measurement:
@@ -104,7 +106,7 @@ def test_published_numbers_stand_beside_and_apart(study: Study) -> None:
         catalogue.load("table2"),
         study,
         [measurement("natural", 12.0), measurement("en-sat", 11.0)],
-        beside_published=True,
+        style=Style.PUBLISHED,
     )
     assert [group.title for group in made.groups] == ["measured", "published"]
     assert made.panels[0].title == "measured: digits, RN-10 (w 8); published: CIFAR-10, RN-18"
@@ -117,11 +119,11 @@ def test_published_numbers_stand_beside_and_apart(study: Study) -> None:
 
 def test_headings_say_on_how_many_images_a_column_rests_where_columns_differ(study: Study) -> None:
     few = replace(measurement("natural", 10.0, "aa"), n=32)
-    for beside in (False, True):
-        made = lay_out(catalogue.load("table2"), study, [measurement("natural", 90.0), few], beside_published=beside)
+    for style in (Style.PAPER, Style.PUBLISHED):
+        made = lay_out(catalogue.load("table2"), study, [measurement("natural", 90.0), few], style=style)
         group, *published = made.groups
         assert group.headings == (f"Clean (n = {measurement('natural', 90.0).n:,})", "FGSM", "PGD", "AA (n = 32)")
-        assert [other.headings for other in published] == [("Clean", "FGSM", "PGD", "AA")] * beside
+        assert [other.headings for other in published] == [("Clean", "FGSM", "PGD", "AA")] * (style is Style.PUBLISHED)
     alike = lay_out(catalogue.load("table2"), study, [measurement("natural", 90.0), measurement("natural", 1.0, "aa")])
     assert not alike.has_counts
     assert alike.groups[0].headings == ("Clean", "FGSM", "PGD", "AA")
@@ -199,7 +201,7 @@ def test_students_stand_below_each_other_where_side_by_side_is_too_wide() -> Non
 
 
 def test_published_numbers_of_derived_rows_are_derived_from_published_numbers(study: Study) -> None:
-    made = lay_out(catalogue.load("table4"), study, [], beside_published=True)
+    made = lay_out(catalogue.load("table4"), study, [], style=Style.PUBLISHED)
     fog = column(made, at=9)
     assert [fog[f"(S)CAT-AKA {student}"].text for student in ("S₁", "S₂", "S₃")] == ["46.79", "44.24", "45.51"]
     assert (fog["(S)CAT-AKA, mean"].text, fog["(S)CAT-AKA, range"].text) == ("45.51", "2.55")
@@ -207,5 +209,25 @@ def test_published_numbers_of_derived_rows_are_derived_from_published_numbers(st
 
 
 def test_the_published_row_of_three_teachers_is_table_5s_own(study: Study) -> None:
-    made = lay_out(catalogue.load("table5"), study, [], beside_published=True)
+    made = lay_out(catalogue.load("table5"), study, [], style=Style.PUBLISHED)
     assert column(made, at=7)["(S)AT-AKA₃"].text == "54.80"
+
+
+def test_a_compact_table_stands_side_by_side_as_the_paper_and_says_how_far_seeds_are_apart(tmp_path: Path) -> None:
+    study = studies.study(studies.PAPER)
+    whole = build(tmp_path, study, "table4")
+    compact = compose(studies.root(tmp_path), study, "table4", style=Style.COMPACT)
+    assert [group.title for group in whole.layout.groups] == ["accuracy (%)"]
+    assert [group.title for group in compact.layout.groups] == ["RN-18", "WRN-34-10"]
+    assert not compact.layout.has_spread
+    assert sorted(entry.text for entry in compact.layout.entries) == sorted(
+        entry.text for entry in whole.layout.entries
+    )
+    at = whole.layout.headings.index("CW")
+    rows = [row for panel in whole.layout.panels for section in panel.sections for row in section]
+    widest = max((row.entries[at].spread for row in rows), key=float)
+    (note,) = [note for note in compact.caption.notes if note.startswith("Sample standard deviations over seeds reach")]
+    assert f"{widest} (CW)" in note
+    assert "Mean over 3 seeds (0, 1, 2)." in compact.caption.text
+    assert set(compact.caption.notes) - {note} < set(whole.caption.notes)
+    assert not [note for note in compact.caption.notes if note.startswith("PGD: ")]

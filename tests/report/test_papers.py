@@ -12,8 +12,9 @@ from ataka.errors import UserError
 from ataka.study import words
 from report import booklet, catalogue, render
 from report.page import Page
+from report.style import Style
 from tests.report import studies
-from tests.report.test_render import build
+from tests.report.test_render import build, compose
 from tests.typesetting import ENGINES, compiled, installed
 
 ONE_COLUMN = r"\documentclass{article}\textwidth=122mm"
@@ -35,10 +36,14 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Page]:
     three = studies.study(studies.SMALL | {"seeds": [0, 1, 2]})
     made = {
         "table2": build(root / "2", studies.study(studies.PAPER)),
-        "table2.published": build(root / "published", three, beside_published=True),
+        "table2.published": build(root / "published", three, style=Style.PUBLISHED),
         "table4": build(root / "4", three, "table4"),
         "table1": build(root / "1", studies.study(studies.SMALL), "table1"),
+        "table4.compact": build(root / "4 compact", studies.study(studies.PAPER), "table4", style=Style.COMPACT),
     }
+    for name, settings in (("table2", studies.PAPER), ("table1", studies.SMALL)):
+        folder = studies.root(root / name[-1])
+        made[f"{name}.compact"] = compose(folder, studies.study(settings), name, style=Style.COMPACT)
     for one in made.values():
         render.write(one)
     return made
@@ -68,6 +73,39 @@ def test_tables_fit_the_lines_of_a_paper(name: str, engine: str, pages: dict[str
 
 
 @pytest.mark.parametrize("engine", ENGINES[:1])
+@pytest.mark.parametrize("name", ["llncs", "as large as llncs", "IEEEtran", "two columns"])
+def test_compact_tables_fit_the_pages_of_a_paper(
+    name: str, engine: str, pages: dict[str, Page], tmp_path: Path
+) -> None:
+    begin, needed = CLASSES.get(name, (ONE_COLUMN + r"\textheight=193mm", "article.cls"))
+    installed(needed)
+    document = paper(tmp_path, begin, {key: page for key, page in pages.items() if page.style is Style.COMPACT})
+    compiled(document, engine, pages="pages")
+    assert "Float too large" not in document.with_suffix(".log").read_text(encoding="utf-8", errors="replace")
+
+
+@pytest.mark.parametrize("engine", ENGINES[:1])
+def test_a_compact_table_takes_one_of_two_columns_where_it_fits(
+    engine: str, pages: dict[str, Page], tmp_path: Path
+) -> None:
+    """Whatever stands before it; a float over one column doesn't span a page."""
+    begin = CLASSES["two columns"][0] + r"\textwidth=181mm"  # IEEEtran's
+    widths = {}
+    for name in ("table2", "table2.compact", "table4.compact"):
+        document = paper(tmp_path, begin, {"table1": pages["table1"], name: pages[name]})
+        text = document.read_text(encoding="utf-8")
+        told = text.replace(
+            r"\begin{document}", r"\AtBeginEnvironment{tabular}{\typeout{[\the\linewidth]}}\begin{document}"
+        )
+        document.write_text(told, encoding="utf-8")
+        compiled(document, engine, pages="pages")
+        log = document.with_suffix(".log").read_text(encoding="utf-8", errors="replace")
+        widths[name] = re.findall(r"^\[(.*)pt\]$", log, re.MULTILINE)[-1]
+    assert float(widths["table2.compact"]) < float(widths["table2"]) / 2
+    assert widths["table4.compact"] == widths["table2"]
+
+
+@pytest.mark.parametrize("engine", ENGINES[:1])
 def test_the_kind_of_float_is_the_papers_choice(engine: str, pages: dict[str, Page], tmp_path: Path) -> None:
     own = r"\newenvironment{mine}[1][]{\begin{figure}[p]\csname @captype\endcsname}{\end{figure}}"
     begin = ONE_COLUMN + own.replace(
@@ -78,7 +116,7 @@ def test_the_kind_of_float_is_the_papers_choice(engine: str, pages: dict[str, Pa
     assert r"\contentsline {table}" not in document.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["table2", "table4", "table1"])
+@pytest.mark.parametrize("name", ["table2", "table4", "table1", "table4.compact"])
 def test_a_number_its_deviation_and_its_marks_are_one_cell(name: str, pages: dict[str, Page]) -> None:
     """Two columns that touch paint over each other under colours, and hide digits."""
     tex = render.tex(pages[name])
@@ -106,11 +144,11 @@ def test_the_cells_of_a_column_are_as_wide_as_each_other(pages: dict[str, Page])
 
 def test_pages_of_one_table_have_labels_of_their_own(pages: dict[str, Page], tmp_path: Path) -> None:
     partial = build(tmp_path, studies.study(studies.SMALL), partial=True)
-    labels = [pages["table2"].label, pages["table2.published"].label, partial.label]
-    assert labels == ["tab:table2-demo", "tab:table2-demo-published", "tab:table2-demo-partial"]
+    labels = [*(pages[name].label for name in ("table2", "table2.published", "table2.compact")), partial.label]
+    assert labels == [f"tab:table2-demo{end}" for end in ("", "-published", "-compact", "-partial")]
 
 
-@pytest.mark.parametrize("name", ["table1", "table2", "table4"])
+@pytest.mark.parametrize("name", ["table1", "table2", "table4", "table4.compact"])
 def test_what_is_printed_names_no_file_and_no_key(name: str, pages: dict[str, Page]) -> None:
     caption = pages[name].caption
     text = words.plain(" ".join(caption.text + caption.notes))
@@ -154,11 +192,18 @@ def numbers(pages: dict[str, Page], tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_cited_number_is_the_tables_own(engine: str, pages: dict[str, Page], numbers: Path) -> None:
     for name, one in pages.items():
-        entries = {entry.name: entry for entry in one.layout.entries if entry.measured and entry.name}
+        entries = {entry.name: entry for entry in one.numbers}
         assert len(entries) > 10
         types = "".join(f"\\typeout{{[\\ataka{{{key}}}|\\atakaspread{{{key}}}]}}" for key in entries)
         said = cited(numbers, types, f"{name}.numbers.tex", engine=engine)
         assert re.findall(r"^\[(.*)\]$", said, re.MULTILINE) == [f"{one.text}|{one.spread}" for one in entries.values()]
+
+
+def test_prose_cites_the_deviations_that_a_compact_table_leaves_out(pages: dict[str, Page]) -> None:
+    whole, compact = (render.numbers(pages[name]) for name in ("table2", "table2.compact"))
+    assert not pages["table2.compact"].layout.has_spread
+    assert compact == whole.replace("table2.", "table2.compact.")
+    assert re.search(r"\{\d+\.\d+\}\{\d+\.\d+\}", compact)
 
 
 def test_every_measured_number_has_a_name_and_only_equal_numbers_share_one(pages: dict[str, Page]) -> None:

@@ -15,6 +15,7 @@ from report.cli import main
 from report.layout import DASH, Entry
 from report.page import Page, compose
 from report.particles.particle_table import ParticleTable
+from report.style import Style
 from tests.report import studies
 from tests.report.test_command import CONFIG
 
@@ -36,9 +37,9 @@ def root(tmp_path: Path, study: Study) -> Path:
     return folder
 
 
-def page(table: ParticleTable, study: Study, root: Path, *, beside_published: bool = False) -> Page:
+def page(table: ParticleTable, study: Study, root: Path, style: Style = Style.PAPER) -> Page:
     collect.write(collect.gather(table, study, str(root)), table, root / "table1")
-    return compose(table, study, str(root), beside_published=beside_published)
+    return compose(table, study, str(root), style=style)
 
 
 def refusal(table: ParticleTable, study: Study, root: Path) -> str:
@@ -96,7 +97,7 @@ def test_one_image_as_printed_and_all_with_their_deviation(table: ParticleTable,
 
 
 def test_published_numbers_are_a_panel_of_their_own(table: ParticleTable, study: Study, root: Path) -> None:
-    panel = page(table, study, root, beside_published=True).layout.panels[-1]
+    panel = page(table, study, root, style=Style.PUBLISHED).layout.panels[-1]
     assert panel.title == "published (the unit of dist is not stated)"
     assert [[entry.text for entry in row.entries] for (row, *_) in [panel.sections[0], panel.sections[0][1:]]] == [
         [DASH, DASH, "17.1", "41.2", "3.4", "43.2"],

@@ -19,6 +19,7 @@ from report import catalogue, collect, latex, markdown, page, render
 from report.accuracies import accuracy_caption
 from report.accuracies.accuracy_table import AccuracyTable
 from report.page import Page
+from report.style import Style
 from tests.report import studies
 from tests.typesetting import ENGINES, compiled
 
@@ -48,12 +49,13 @@ def text_of(made: Page) -> str:
     [
         ("one_seed", studies.SMALL, {}),
         ("three_seeds", studies.PAPER, {}),
-        ("published", studies.SMALL, {"beside_published": True}),
+        ("published", studies.SMALL, {"style": Style.PUBLISHED}),
         ("table1", studies.WHOLE, {"name": "table1"}),
-        ("table1_published", studies.WHOLE, {"name": "table1", "beside_published": True}),
+        ("table1_published", studies.WHOLE, {"name": "table1", "style": Style.PUBLISHED}),
         ("table3", studies.WHOLE, {"name": "table3"}),
         ("table4", studies.PAPER, {"name": "table4"}),
-        ("table4_published", studies.WHOLE, {"name": "table4", "beside_published": True}),
+        ("table4_compact", studies.PAPER, {"name": "table4", "style": Style.COMPACT}),
+        ("table4_published", studies.WHOLE, {"name": "table4", "style": Style.PUBLISHED}),
         ("table4-fog", studies.WHOLE, {"name": "table4-fog"}),
         ("table5", studies.PAPER, {"name": "table5"}),
     ],
@@ -232,7 +234,7 @@ def test_frozen_teachers_are_stand_ins_too(tmp_path: Path) -> None:
 
 def test_a_supplement_has_nothing_published_beside_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="table4-fog is no table of the paper"):
-        build(tmp_path, studies.study(), "table4-fog", beside_published=True)
+        build(tmp_path, studies.study(), "table4-fog", style=Style.PUBLISHED)
 
 
 NASTY = {
@@ -337,10 +339,11 @@ def test_what_latex_would_not_set_is_refused_when_a_table_is_read(key: str, text
     [
         (studies.SMALL | {"about": 'a "test" of 50% & more_of #these {braces} \\ ~ ^ $ <>|'}, {}),
         (studies.PAPER, {}),
-        (studies.PAPER, {"beside_published": True}),
+        (studies.PAPER, {"style": Style.PUBLISHED}),
         *[(studies.PAPER, {"name": name}) for name in catalogue.names() if name != "table2"],
-        (studies.PAPER, {"name": "table4", "beside_published": True}),
-        (studies.SMALL, {"name": "table1", "beside_published": True}),
+        (studies.PAPER, {"name": "table4", "style": Style.PUBLISHED}),
+        (studies.SMALL, {"name": "table1", "style": Style.PUBLISHED}),
+        (studies.SMALL, {"name": "table1", "style": Style.COMPACT}),
         (studies.PAPER | {"seeds": [0]}, {"name": "table4"}),
     ],
 )

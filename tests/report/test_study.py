@@ -25,6 +25,7 @@ from report.cli import main
 from report.study import alike, figures, files, pages, take, texts
 from report.study.figures import Figures
 from report.study.files import Kept
+from report.style import Style
 from tests.report import studies
 from tests.report.test_command import CONFIG
 
@@ -291,7 +292,7 @@ def test_other_training_code_is_refused(tmp_path: Path, study: Study) -> None:
 def test_a_page_shows_the_table_that_the_results_give(root: Path, study: Study) -> None:
     table = catalogue.load("table2")
     collect.write(collect.gather(table, study, str(root)), table, root / "table2")
-    shown = render.md(page.compose(table, study, str(root), beside_published=True))
+    shown = render.md(page.compose(table, study, str(root), style=Style.PUBLISHED))
     text = pages.pages(keep(root, study))["table2"]
     assert shown.partition("\n[LaTeX]")[0].rstrip() in text
     row = next(line for line in text.splitlines() if line.startswith("| digits | RN-10 (w 8) | en-SAT | PGD | 0 |"))

@@ -24,6 +24,7 @@ from ataka.plan.digests import code_digest
 from ataka.study import config, layers
 from report import targets, verify
 from report.cli import main as report
+from report.style import Style
 from report.verify.walk import roots
 from tests.small import CELLS, DATA, MADE, ROOT, RUNS, TAPE, A, D, the
 
@@ -458,22 +459,23 @@ def test_a_page_that_shows_older_numbers_is_told_whatever_its_time(touched: bool
         assert line.startswith(f"{page} is not what {ROOT}/table2.partial.csv gives now: it is older, was edited or is")
 
 
-@pytest.mark.parametrize("published", [(), ("--published",)], ids=["plain", "published"])
+@pytest.mark.parametrize("style", [*Style])
 @pytest.mark.parametrize("measured", [True, False])
 def test_what_render_writes_of_an_unfinished_table_holds(
-    measured: bool, published: tuple[str, ...], root: Path, found: Verify
+    measured: bool, style: Style, root: Path, found: Verify
 ) -> None:
     if not measured:
         shutil.rmtree(root / "cells")
         for path in root.glob("*.*"):
             path.unlink()
     settings = json.dumps(found.settings)
-    assert report(["render", "table2", "--root", ROOT, "--partial", *published, "--config", settings]) == 0
+    options = [f"--{style}"] if style.ending else []
+    assert report(["render", "table2", "--root", ROOT, "--partial", *options, "--config", settings]) == 0
     assert (root / "table2.partial.csv").exists() == measured
-    assert (root / f"table2.partial{'.published' if published else ''}.tex").exists()
+    assert (root / f"table2.partial{style.ending}.tex").exists()
     assert not found().problems
     if not measured:
-        page = root / f"table2.partial{'.published' if published else ''}.md"
+        page = root / f"table2.partial{style.ending}.md"
         page.write_text(page.read_text() + "more")
         assert [line for line in found().problems if line.startswith(f"{root}/table2.partial.csv is missing, though")]
 
