@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ataka.study import Study, words
+from ataka.study.config import DEFAULT_SCALE
 from report import names
 from report.layout import Layout
+from report.style import Style
 from report.table import Table
 
 
@@ -30,6 +32,12 @@ def opening(table: Table, study: Study, measured: int) -> Iterator[str]:
         yield words.read(table.caption)
     if measured < expected:
         yield f"Unfinished: {measured} of {expected} {table.noun} measured so far."
+
+
+def label(name: str, study: Study, *, partial: bool, style: Style = Style.PAPER) -> str:
+    """LaTeX's label: another for each scale and page of a table, so that one document may have several."""
+    parts = {study.scale: study.scale != DEFAULT_SCALE, "partial": partial, style.value: style is not Style.PAPER}
+    return "-".join([name, *(part for part, there in parts.items() if there)])
 
 
 def scale(study: Study) -> str:

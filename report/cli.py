@@ -138,7 +138,7 @@ def union(options: argparse.Namespace) -> None:
 
 
 def claims(options: argparse.Namespace) -> None:
-    """Write verdicts on the paper's claims to {root}/claims.csv, claims.tex and claims.md."""
+    """Write verdicts on the paper's claims to {root}/claims.csv, claims.tex, .standalone.tex and .md."""
     from report.claims import claims_page, judge, sentences
 
     study, every = _study(options), sentences.load()

@@ -1,6 +1,7 @@
 """Text and numbers in LaTeX: escaping, and the cells of a layout's tabular, each padded to the width of its column."""
 
 import re
+from collections.abc import Sequence
 
 from ataka.errors import UserError
 from ataka.study import words
@@ -21,6 +22,11 @@ def escape(text: str) -> str:
 def first(text: str) -> str:
     """``escape`` for the first words of a row: to the end of the row before, [ and * would belong."""
     return re.sub(r"^(?=[\[*])", "{}", escape(text))
+
+
+def longest(texts: Sequence[str]) -> list[str]:
+    """The texts that may be the widest, by an estimate: in which font they will be set is not known here."""
+    return sorted(texts, key=_length, reverse=True)[:3]
 
 
 class Tabular:
@@ -53,9 +59,8 @@ class Tabular:
 
     @property
     def longest(self) -> list[str]:
-        """The labels that may be the widest, by an estimate: in which font they will be set is not known here."""
-        labels = [self._layout.corner, *dict.fromkeys(row.label for row in self._rows)]
-        return sorted(labels, key=_length, reverse=True)[:3]
+        """The labels that may be the widest."""
+        return longest([self._layout.corner, *dict.fromkeys(row.label for row in self._rows)])
 
     @property
     def widest(self) -> list[str]:

@@ -9,11 +9,10 @@ from ataka.errors import UserError, remedied
 from ataka.files.provenance import commits
 from ataka.plan import commands
 from ataka.study import Study
-from ataka.study.config import DEFAULT_SCALE
 from report import collect
 from report.accuracies import accuracy_caption, accuracy_layout
 from report.accuracies.accuracy_table import AccuracyTable
-from report.caption import Caption
+from report.caption import Caption, label
 from report.layout import Entry, Layout
 from report.particles import particle_caption, particle_layout
 from report.particles.particle_table import ParticleTable
@@ -82,7 +81,7 @@ def of(
     caption = describe(table, study, measurements, layout, style=style)
     return Page(
         table.numbered,
-        _label(table, study, partial=partial, style=style),
+        label(table.labelled, study, partial=partial, style=style),
         layout.without_spread() if style is Style.COMPACT else layout,
         caption,
         Path(f"{collected}{style.ending}"),
@@ -92,12 +91,6 @@ def of(
         commits(row for measurement in measurements for row in measurement.rows),
         [],
     )
-
-
-def _label(table: Table, study: Study, *, partial: bool, style: Style) -> str:
-    """LaTeX's label: another for each page of a table, so that one document may have several."""
-    parts = {study.scale: study.scale != DEFAULT_SCALE, "partial": partial, style.value: style is not Style.PAPER}
-    return "-".join([table.labelled, *(part for part, there in parts.items() if there)])
 
 
 def stem(table: Table, root: str, *, partial: bool) -> Path:

@@ -53,7 +53,7 @@ def advice(path: str, tables: Sequence[str]) -> str:
     if len(names) > 1 and names[0] == pictures.FOLDER:
         return nearest(path, [str(pictures.path(root, name)) for name in pictures.names()])
     of_tables = [f"{name}{suffix}" for name in tables for suffix in (*SUFFIXES, ".csv", ".choices.csv")]
-    of_claims = [f"claims{suffix}" for suffix in (".md", ".tex", ".csv")]
+    of_claims = [f"claims{suffix}" for suffix in (".md", ".tex", STANDALONE, ".csv")]
     files = ["all", SUPPLEMENT, *of_tables, *of_claims, "union.csv", "cells.csv"]
     files += [pictures.PAGE, "report.html", "tables.pdf"]
     return nearest(path, [f"{root}/{name}" for name in files] + [f"results/{name}/all" for name in smaller])

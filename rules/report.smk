@@ -35,6 +35,7 @@ rule claims:
     output:
         csv="{root}/claims.csv",
         tex="{root}/claims.tex",
+        standalone="{root}/claims.standalone.tex",
         markdown=report(
             "{root}/claims.md",
             caption="captions/claims.rst",

@@ -1,4 +1,4 @@
-"""Verdicts to {root}/claims.csv, claims.tex and claims.md."""
+"""Verdicts to {root}/claims.csv, claims.tex, claims.standalone.tex and claims.md."""
 
 import math
 from collections import Counter
@@ -15,6 +15,7 @@ from report.claims.judge import Judged, NotMeasured, Outcome, Verdict, Word
 from report.claims.sentences import Contrast, Sentence
 from report.particles.particle_layout import STATISTICS
 from report.statistics import ALPHA, POWER, PairedBits
+from report.targets import STANDALONE
 
 # fmt: off
 COLUMNS = [
@@ -24,7 +25,7 @@ COLUMNS = [
 ]
 # fmt: on
 HEADER = ["", "verdict", "decided by", "difference", "p", "Holm", "images", "seeds", "would settle", "printed"]
-_ESCAPE: dict[str, Callable[[str], str]] = {".tex": latex.escape, ".md": markdown.escape}
+_ESCAPE: dict[str, Callable[[str], str]] = {".tex": latex.escape, STANDALONE: latex.escape, ".md": markdown.escape}
 WORDS: tuple[Word, ...] = ("supported", "contradicted", "inconclusive", "not measured")
 
 
@@ -33,6 +34,7 @@ class Block:
     """A sentence and a row of text for each of its claims."""
 
     id: str
+    table: int
     where: str
     quote: str
     reading: str
@@ -40,7 +42,7 @@ class Block:
 
 
 def write(study: Study, root: str, verdicts: Sequence[Verdict], *, partial: bool = False) -> list[Path]:
-    """All three files; ``partial`` ones have a name of their own."""
+    """All four files; ``partial`` ones have a name of their own."""
     from report.render import write_text
 
     stem = Path(root, "claims.partial" if partial else "claims")
@@ -56,16 +58,27 @@ def rows(study: Study, verdicts: Sequence[Verdict]) -> list[dict[str, object]]:
 
 def text(study: Study, verdicts: Sequence[Verdict], path: Path, *, partial: bool = False) -> str:
     """The page at ``path``, in the format of its suffix."""
-    from report.render import environment
+    from report.claims import floats
+    from report.render import environment, suffix_of
 
-    template = environment(text=_ESCAPE[path.suffix], first=latex.first).get_template(f"claims{path.suffix}")
-    return template.render(
-        stem=path.stem,
-        head=head(study, verdicts, partial=partial),
-        notes=list(notes(study)),
-        claims_header=HEADER,
-        blocks=blocks(study, verdicts),
-        level="##",
+    suffix = suffix_of(path)
+    above, in_print = head(study, verdicts, partial=partial), list(notes(study, in_print=True))
+    every = blocks(study, verdicts)
+    return (
+        environment(text=_ESCAPE[suffix], first=latex.first)
+        .get_template(f"claims{suffix}")
+        .render(
+            stem=path.name.removesuffix(suffix),
+            scale=study.scale,
+            head=above,
+            notes=in_print if suffix == ".tex" else list(notes(study)),
+            claims_header=HEADER,
+            blocks=every,
+            header=floats.HEADER,
+            floats=floats.of(every, above + in_print),
+            labels={block.table: caption.label(f"tab:claims{block.table}", study, partial=partial) for block in every},
+            level="##",
+        )
     )
 
 
@@ -84,8 +97,8 @@ def head(study: Study, verdicts: Sequence[Verdict], *, partial: bool = False) ->
     ]
 
 
-def notes(study: Study) -> Iterator[str]:
-    """Sentences on the tests behind the verdicts."""
+def notes(study: Study, *, in_print: bool = False) -> Iterator[str]:
+    """Sentences on the tests behind the verdicts, and on the columns, of which those ``in_print`` are fewer."""
     if len(study.seeds) == 1:
         yield (
             "One seed: a verdict is about the very networks that were trained, not about the methods. Two networks are "
@@ -112,10 +125,11 @@ def notes(study: Study) -> Iterator[str]:
         "Difference: in points of accuracy (particles: in the unit of Table 1), with its 95 % interval, or 90 % where "
         "there is a margin. No discordant images: no difference."
     )
-    yield (
-        f"Would settle: so much would decide the claim with a power of {100 * POWER:g} %, were all differences as "
-        "measured here."
-    )
+    if not in_print:
+        yield (
+            f"Would settle: so much would decide the claim with a power of {100 * POWER:g} %, were all differences as "
+            "measured here."
+        )
     yield "Printed: whether the paper's printed numbers agree with its sentence as read here; arithmetic, no test."
 
 
@@ -127,6 +141,7 @@ def blocks(study: Study, verdicts: Sequence[Verdict]) -> list[Block]:
         made.append(
             Block(
                 sentence.id,
+                sentence.table,
                 where,
                 sentence.sentence.strip(),
                 _read(sentence),

@@ -78,7 +78,7 @@ def _first_output(output: str, root: str) -> str:
     names = {
         r"(/(tapes|runs|cells|particles|data)/.*)\.bits\.npy": r"\1.csv",
         r"/(run\.json|history\.csv)": "/model.safetensors",
-        rf"({re.escape(root)}/claims)\.(md|tex)": r"\1.csv",
+        rf"({re.escape(root)}/claims)(\.standalone)?\.(md|tex)": r"\1.csv",
         rf"({re.escape(root)}/pictures/[^/]+)\.(pdf|txt)": r"\1.svg",
         rf"({re.escape(root)}/(?!{re.escape(pictures.PAGE)})[^/]+)({pages})": r"\1.tex",
         rf"({re.escape(root)}/[^/]+)\.choices\.csv": r"\1.csv",

@@ -18,13 +18,15 @@ from ataka.errors import UserError
 from ataka.plan import Cell, commands
 from ataka.study import Study, config
 from report import catalogue
-from report.claims import claims_page, judge, printed, sentences
+from report.claims import claims_page, floats, judge, printed, sentences
+from report.claims.floats import Float
 from report.claims.judge import Judged, Measured, Outcome, Verdict
 from report.claims.sentences import Claim, Comparison, Contrast, Sentence
 from report.cli import main
 from report.statistics import ALPHA, Floats, PairedBits, PairedT
 from tests.report import studies
-from tests.typesetting import compiled
+from tests.report.test_papers import CLASSES, ONE_COLUMN
+from tests.typesetting import ENGINES, compiled, installed
 
 CLAIMS = sentences.load()
 CONFIG = json.dumps(studies.WHOLE)
@@ -273,6 +275,7 @@ def judged(study: Study) -> dict[str, Verdict]:
 SETTINGS = studies.SMALL | {"methods": {}, "attacks": studies.SMALL["attacks"] | {"aa": {"images": 200}}}
 SETTINGS |= {"particles": {**studies.SMALL.get("particles", {}), "images": 40}}
 MANY = {"seeds": [0, 1, 2, 3]}
+PLAIN = {"stand_ins": studies.PAPER["stand_ins"]}
 EXPECTED = {
     "beats-benchmarks/cifar10/resnet18": "supported",
     "autoattack/cifar10/resnet18": "supported",
@@ -336,7 +339,9 @@ def test_from_cells_to_a_page_that_compiles(root: Path, capsys: pytest.CaptureFi
     assert run(root) == 0
     said = capsys.readouterr().out
     assert said.startswith("At the demo scale (a study for tests: 8×8 digits & small networks), of 62 claims: ")
-    assert said.endswith(f"written: {root}/claims.csv {root}/claims.tex {root}/claims.md\n")
+    assert said.endswith(
+        f"written: {root}/claims.csv {root}/claims.tex {root}/claims.standalone.tex {root}/claims.md\n"
+    )
     text = (root / "claims.md").read_text()
     assert "They say nothing about the paper's own experiments, nor about another scale." in text
     assert "Stand-ins: digits for CIFAR-10, RN-10 (w 8) for RN-18" in text
@@ -349,7 +354,52 @@ def test_from_cells_to_a_page_that_compiles(root: Path, capsys: pytest.CaptureFi
     assert "| CIFAR-100, MN | not measured | this scale leaves out CIFAR-100, MN |" in text
     assert all(one.sentence.sentence.split("[")[0].strip() in text for one in CLAIMS)
     if shutil.which("pdflatex"):
-        compiled(root / "claims.tex", pages="3 pages")
+        compiled(root / "claims.standalone.tex", pages="pages")
+
+
+@pytest.fixture(scope="module", params=[{}, MANY | PLAIN], ids=["one seed", "four seeds of the paper's networks"])
+def printed_claims(request: pytest.FixtureRequest) -> tuple[list[Float], str]:
+    """The floats of the claims, and claims.tex: most are not measured, or all by several seeds."""
+    study = studies.study(SETTINGS | request.param)
+    verdicts = judge.judge(study, CLAIMS, evidence(study))
+    blocks = claims_page.blocks(study, verdicts)
+    notes = [*claims_page.head(study, verdicts), *claims_page.notes(study, in_print=True)]
+    return floats.of(blocks, notes), claims_page.text(study, verdicts, Path("claims.tex"))
+
+
+def test_every_claim_is_in_one_float_and_a_table_goes_on_where_it_was(
+    printed_claims: tuple[list[Float], str],
+) -> None:
+    every, tex = printed_claims
+    assert [float.table for float in every if not float.continued] == [1, 2, 3, 4, 5]
+    assert any(float.continued for float in every)
+    quotes = [sentence.quote for float in every for sentence in float.sentences]
+    assert quotes == list(dict.fromkeys(one.sentence.sentence.strip() for one in CLAIMS))
+    assert sum(len(sentence.lines) for float in every for sentence in float.sentences) == len(CLAIMS)
+    counted = [re.findall(r"\d+", float.outcome) for float in every if not float.continued]
+    assert sum(int(number) for numbers in counted for number in numbers) == len(CLAIMS)
+    assert tex.count(r"\caption[]{") == tex.count(r"\addtocounter{table}{-1}") == len(every) - 5
+    assert "settle" not in tex
+
+
+@pytest.mark.parametrize("engine", ENGINES[:1])
+@pytest.mark.parametrize("name", CLASSES)
+def test_claims_fit_the_pages_of_a_paper(
+    name: str, engine: str, printed_claims: tuple[list[Float], str], tmp_path: Path
+) -> None:
+    begin, needed = CLASSES[name]
+    installed(needed)
+    _, tex = printed_claims
+    (tmp_path / "claims.tex").write_text(tex, encoding="utf-8")
+    document = tmp_path / "paper.tex"
+    begun = begin.replace(ONE_COLUMN, ONE_COLUMN + r"\textheight=193mm")  # llncs's
+    document.write_text(
+        f"{begun}\\usepackage{{booktabs}}\\begin{{document}}Before. \\input{{claims.tex}}\\end{{document}}\n"
+    )
+    compiled(document, engine, pages="pages")
+    assert "Float too large" not in document.with_suffix(".log").read_text(encoding="utf-8", errors="replace")
+    numbers = re.findall(r"newlabel\{tab:claims\d-demo\}\{\{(\w+)\}", document.with_suffix(".aux").read_text())
+    assert numbers in (["1", "2", "3", "4", "5"], ["I", "II", "III", "IV", "V"])
 
 
 def test_every_number_stands_in_the_csv(root: Path) -> None:

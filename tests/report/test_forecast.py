@@ -83,6 +83,7 @@ def test_other_files_of_a_job_are_the_same_job() -> None:
         ("table2.tex", "table2.numbers.tex"),
         ("table2.csv", "table2.choices.csv"),
         ("claims.csv", "claims.md"),
+        ("claims.csv", "claims.standalone.tex"),
         (f"cells/{D}/{A}/natural/seed0/pgd.csv", f"cells/{D}/{A}/natural/seed0/pgd.bits.npy"),
         (f"runs/{D}/{A}/natural/seed0/model.safetensors", f"runs/{D}/{A}/natural/seed0/run.json"),
     ):

@@ -52,7 +52,7 @@ def found(root: Path, small_settings: dict[str, Any]) -> Verify:
     return Verify(root, small_settings)
 
 
-CONCLUDED = 17
+CONCLUDED = 18
 """The CSVs and pages of two tables, the claims', every cell's, and the union's."""
 
 
