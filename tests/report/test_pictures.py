@@ -35,6 +35,7 @@ from report.pictures import (
     _drawing,
     budget_and_steps,
     clean_against_robust,
+    decision_boundaries,
     fog_strengths,
     particles_of_an_image,
     teacher_agreement,
@@ -102,6 +103,15 @@ def write_images(root: Path, study: Study, source: pictures.Images) -> None:
     )
     path = plan.data_file(root, source.dataset, source.part)
     save_splits(path, {source.part: part}, plan.data_settings(study, source.dataset, source.part))
+
+
+WHOLE = decision_boundaries.SETUP
+
+
+@pytest.fixture(autouse=True)
+def _briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The networks in the plane train for two epochs."""
+    monkeypatch.setattr(decision_boundaries, "SETUP", WHOLE | {"epochs": 2, "milestones": [1]})
 
 
 def drawn(name: str, study: Study, root: Path) -> tuple[Any, Any]:
@@ -196,7 +206,11 @@ def _not_drawn(axes: Any) -> Iterator[Any]:
 
 @pytest.mark.parametrize("name", pictures.names())
 def test_a_missing_file_is_named_with_the_command_that_makes_it(name: str, complete: Path, study: Study) -> None:
-    needed = pictures.files(study, str(complete), name)[-1]
+    files = pictures.files(study, str(complete), name)
+    if not files:
+        assert pictures.write(study, str(complete / "elsewhere"), name)  # it needs none
+        return
+    needed = files[-1]
     needed.unlink()
     with pytest.raises(UserError, match=re.escape(f"{needed} is missing; make it: snakemake")):
         pictures.write(study, str(complete), name)
@@ -373,6 +387,71 @@ def test_fog_at_one_strength_is_no_picture() -> None:
     assert (
         "The picture 'fog_strengths' is left out: this scale has Fog at 1 strength alone." in pictures.every(study)[1]
     )
+
+
+# ---- decision boundaries
+
+
+def test_a_panel_shows_its_network_at_each_point_of_the_plane(complete: Path, study: Study) -> None:
+    """Right of the plane's middle, in the lower half: a network that looks at one coordinate says where up is."""
+    points = decision_boundaries._grid()
+    for coordinate, rising in ((0, [False, True]), (1, [True, False])):
+        logits = torch.tensor(numpy.stack([0 * points[:, coordinate], points[:, coordinate]], 1))
+        shown = decision_boundaries._second(logits)
+        assert shown.shape == decision_boundaries.GRID[::-1]
+        assert [bool((numpy.diff(shown, axis=axis) > 0).all()) for axis in (0, 1)] == rising
+        assert_allclose(numpy.log(shown / (1 - shown)).ravel(), points[:, coordinate], atol=1e-12)
+    (plane,), figure = drawn("decision_boundaries", study, complete)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [panel.name for panel in plane.panels]
+    assert [axes.get_title(loc="right") for axes in figure.axes] == [
+        "" if panel.robust is None else f"{panel.robust:.1f}" for panel in plane.panels
+    ]
+    first = figure.axes[0]
+    for label, line in enumerate(first.lines[:2]):
+        assert_allclose(line.get_xydata(), plane.points[plane.labels == label])
+    corners = [patch.get_xy() for patch in first.patches]
+    assert_allclose(corners, plane.points[plane.chosen] - 18 / 255)
+
+
+def test_adversarial_points_lie_in_the_balls_and_each_teachers_are_its_own(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decision_boundaries, "SETUP", WHOLE | {"epochs": 10, "milestones": [5]})  # till teachers differ
+    (plane,) = decision_boundaries.gather(study, "nowhere", [])
+    panels = {panel.name: panel for panel in plane.panels}
+    around = plane.points[plane.chosen]
+    for name in ("SAT", "teacher 1", "teacher 2"):
+        distance = numpy.abs(panels[name].adversarial - around).max(1)
+        assert (distance <= 18 / 255 + 1e-6).all()
+        assert (distance > 0).all()
+    assert not numpy.array_equal(panels["teacher 1"].adversarial, panels["teacher 2"].adversarial)
+    both = numpy.concatenate([panels["teacher 1"].adversarial, panels["teacher 2"].adversarial])
+    assert_allclose(panels["amalgam"].adversarial, both)
+    assert len(panels["Natural"].adversarial) == len(panels["student"].adversarial) == 0
+
+
+def test_balls_are_those_nearest_to_the_other_class_and_do_not_overlap(complete: Path, study: Study) -> None:
+    (plane,), _ = drawn("decision_boundaries", study, complete)
+    x, y, eps = plane.points.tolist(), plane.labels.tolist(), 18 / 255
+
+    def apart(one: int, other: int) -> float:
+        return max(abs(a - b) for a, b in zip(x[one], x[other], strict=True))
+
+    gaps = [min(apart(i, j) for j in range(len(x)) if y[j] != y[i]) for i in range(len(x))]
+    assert gaps[plane.chosen[0]] == min(gaps)
+    for nearer, place in zip(plane.chosen, plane.chosen[1:], strict=False):
+        assert gaps[nearer] <= gaps[place]
+    overlapping = [(i, j) for i in plane.chosen for j in plane.chosen if i < j and apart(i, j) <= 2 * eps]
+    assert overlapping == []
+    rest = [i for i in range(len(x)) if i not in plane.chosen and gaps[i] < gaps[plane.chosen[-1]]]
+    assert all(any(apart(i, j) <= 2 * eps for j in plane.chosen) for i in rest)
+
+
+def test_other_seeds_are_other_points_and_networks(study: Study) -> None:
+    planes = [decision_boundaries.gather(studies.study(seeds=[seed]), "nowhere", [])[0] for seed in (0, 1)]
+    assert not numpy.array_equal(planes[0].points, planes[1].points)
+    for one, other in zip(*(plane.panels for plane in planes), strict=True):
+        assert not numpy.allclose(one.probabilities, other.probabilities)
 
 
 # ---- PGD by its budget and by its steps
