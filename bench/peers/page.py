@@ -152,7 +152,7 @@ def _cell(name: str, rows: list[Line]) -> Iterator[str]:
         "library",
         "our cell",
         "images",
-        "stand: ours, theirs",
+        "stand: clean, ours, theirs",
         "verdicts differ",
         "largest difference",
     )
