@@ -550,7 +550,11 @@ def _(net: nn.Module, x: Tensor, y: Tensor, eps: float, seed: int) -> Result:
     return torchattacks.APGDT(net, eps=eps, steps=100, seed=seed)(x, y)
 
 
-@peer("adv-lib", "apgd-t", remark="It attacks misclassified images, too.")
+@peer(
+    "adv-lib",
+    "apgd-t",
+    remark="An image falls only where the target itself is reached. Misclassified images are attacked, too.",
+)
 def _(net: nn.Module, x: Tensor, y: Tensor, eps: float, seed: int) -> Result:
     from adv_lib.attacks import apgd_targeted
 

@@ -153,6 +153,24 @@ def _(net: nn.Module, x: Tensor, y: Tensor) -> str:
     return f"of {len(x)} images a single step of ε changes {first}, two steps {second}"
 
 
+@of("adv-lib")
+def _(net: nn.Module, x: Tensor, y: Tensor) -> str:
+    """apgd_targeted attacks an image that the network has wrong towards its own label, and makes it right.
+
+    Give it the images alone that the network has right. It also counts an image as fallen only where it reaches the
+    target, and leaves images standing that AutoAttack's APGD-T fells.
+    """
+    from adv_lib.attacks import apgd, apgd_targeted
+
+    label = net(x).argsort(1, descending=True)[:, 1]  # the network has every image wrong
+    untargeted, targeted = (
+        int((net(attack(net, x, label, EPS, norm=float("inf"), n_iter=20)).argmax(1) == label).sum())
+        for attack in (apgd, apgd_targeted)
+    )
+    assert untargeted == 0 < targeted
+    return f"of {len(x)} images with the label of the second class it makes {targeted} right, apgd {untargeted}"
+
+
 @of("secml-torch")
 def _(net: nn.Module, x: Tensor, y: Tensor) -> str:
     """Its own PGD (backend "native") never looks at its last step either.
