@@ -43,6 +43,7 @@ check: $(READY)  ## formatting, lint, types, the workflow's lint, and whether ge
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/python -m ataka schema --check
 	$(BIN)/python -m ataka readings --check
+	$(BIN)/python -m ataka api --check
 	$(BIN)/python -m report published --check
 	$(BIN)/python -m report study --check
 	$(BIN)/python -m report growth --check

@@ -185,6 +185,8 @@ def _parser(*, audit: bool) -> argparse.ArgumentParser:
     schema.add_argument("--check", action="store_true", help="only say whether config/schema.json is current")
     readings = verb("readings", _readings, "write docs/readings.md, the switches for the paper's open sentences")
     readings.add_argument("--check", action="store_true", help="only say whether docs/readings.md is current")
+    api = verb("api", _api, "write docs/api.md, the functions of `import ataka` by their docstrings")
+    api.add_argument("--check", action="store_true", help="only say whether docs/api.md is current")
     return parser
 
 
@@ -282,6 +284,12 @@ def _readings(given: argparse.Namespace) -> None:
     from ataka.study import switches
 
     _generate("docs/readings.md", switches.document(config.load()), "readings", check=given.check)
+
+
+def _api(given: argparse.Namespace) -> None:
+    from ataka.library import api
+
+    _generate("docs/api.md", api.document(), "api", check=given.check)
 
 
 def _generate(name: str, content: str, verb: str, *, check: bool) -> None:
