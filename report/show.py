@@ -20,10 +20,10 @@ def show(page: Page, files: Sequence[str], console: Console | None = None) -> No
     console.print()
     for panel in page.layout.panels:
         for group, span in zip(page.layout.groups, page.layout.spans, strict=True):
-            console.print(Text(words.plain(f"{group.title} | {panel.title}"), style="italic"))
+            console.print(_plain(f"{group.title} | {panel.title}", "italic"))
             console.print(_grid(page.layout.corner, panel, group, span, stars=not console.is_terminal))
-    console.print(Text(words.plain(f"Table {page.heading}. {' '.join(page.caption.text)}")))
-    console.print(Text(words.plain(" ".join(page.caption.notes)), style="dim"))
+    console.print(_plain(f"Table {page.heading}. {' '.join(page.caption.text)}"))
+    console.print(_plain(" ".join(page.caption.notes), "dim"))
     if not console.is_terminal:
         console.print("* in bold where there is bold")
     console.print()
@@ -39,14 +39,19 @@ def _console() -> Console:
 
 def _grid(corner: str, panel: Panel, group: Group, span: slice, *, stars: bool) -> Grid:
     grid = Grid(box=SIMPLE_HEAD, pad_edge=False)
-    grid.add_column(corner)
+    grid.add_column(Text(corner))
     for name in group.headings:
-        grid.add_column(words.plain(name), justify="right")
+        grid.add_column(_plain(name), justify="right")
     for section in panel.sections:
         for row in section:
-            grid.add_row(words.plain(row.label), *(_text(entry, stars) for entry in row.entries[span]))
+            grid.add_row(_plain(row.label), *(_text(entry, stars) for entry in row.entries[span]))
         grid.add_section()
     return grid
+
+
+def _plain(read: str, style: str = "") -> Text:
+    """Words as they are: rich takes a string for markup, in which ``[b]`` is bold and ``:smile:`` a picture."""
+    return Text(words.plain(read), style)
 
 
 def _text(entry: Entry, stars: bool) -> Text:

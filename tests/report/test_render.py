@@ -5,12 +5,15 @@ After a change that is meant: ATAKA_UPDATE_GOLDEN=1 pytest tests/report, then re
 
 import os
 import re
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pytest
 import yaml
+from rich.console import Console
 
 from ataka.errors import UserError
 from ataka.plan import Cell
@@ -19,6 +22,7 @@ from report import catalogue, collect, latex, markdown, page, render
 from report.accuracies import accuracy_caption
 from report.accuracies.accuracy_table import AccuracyTable
 from report.page import Page
+from report.show import show
 from report.style import Style
 from tests.report import studies
 from tests.typesetting import ENGINES, compiled
@@ -322,6 +326,33 @@ def test_notes_and_titles_hold_the_latex_that_labels_may(nasty: Page) -> None:
 def test_nasty_labels_compile(nasty: Page, engine: str) -> None:
     _, standalone, *_ = render.write(nasty)
     compiled(standalone, engine)
+
+
+MARKUP = {
+    "natural": "[/b] x",
+    "en-sat": "[b]",
+    "n-at-aka": "[bold]x",
+    "l-at-aka": ":smile: [link=x]y",
+    "s-at-aka": "\\textbackslash{}[b]",
+}
+"""Labels, by their methods, that rich would take for its own."""
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_a_terminal_shows_labels_as_they_are(tmp_path: Path, is_terminal: bool) -> None:
+    methods = studies.SMALL["methods"]
+    study = studies.study(methods=methods | {name: methods.get(name, {}) | {"label": MARKUP[name]} for name in MARKUP})
+    made = build(tmp_path, study)
+    (group,) = {group.columns: group for group in made.layout.groups}.values()
+    headed = replace(group, title="[i]t[/i]", columns=("[c] 50%", *group.columns[1:]))
+    groups = (headed,) * len(made.layout.groups)
+    panels = tuple(replace(panel, title="[u]p") for panel in made.layout.panels)
+    made = replace(made, heading="[h]", layout=replace(made.layout, groups=groups, panels=panels))
+    console = Console(file=StringIO(), width=100, force_terminal=is_terminal, color_system=None)
+    show(made, ["[f].tex"], console)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    for text in (*map(words.plain, map(words.read, MARKUP.values())), "[c] 50%", "[i]t[/i] | [u]p", "[h]", "[f].tex"):
+        assert text in shown
 
 
 @pytest.mark.parametrize("key", ["title", "heading", "caption"])
