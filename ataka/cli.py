@@ -10,6 +10,7 @@ import argparse
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -20,7 +21,7 @@ from typing import Any
 from ataka import plan
 from ataka.errors import UserError
 from ataka.files import provenance
-from ataka.machine import attempts, terminal
+from ataka.machine import attempts, terminal, torchrun
 from ataka.plan import digests
 from ataka.study import Study, config
 
@@ -41,8 +42,13 @@ def main(arguments: list[str] | None = None) -> int:
         code, words = _run(given)
     except Exception as error:
         note.end(1, f"{type(error).__name__}: {error}")
+        if torchrun.is_rank():
+            torchrun.leave(1, traceback.format_exc())
         raise
-    note.end(code, words.removeprefix("error: "))
+    if code != torchrun.KILLED:
+        note.end(code, words.removeprefix("error: "))
+    if code and torchrun.is_rank():
+        torchrun.leave(code, words)
     if words:
         print(words, file=sys.stderr)
     return code
@@ -64,6 +70,10 @@ def _run(given: argparse.Namespace) -> tuple[int, str]:
             given.verb(given)
     except UserError as error:
         return attempts.MISTAKE, f"error: {error}"
+    except torchrun.Lost as error:
+        return 1, f"error: {error}"
+    except torchrun.Killed as error:
+        return torchrun.KILLED, f"error: {error}"
     except RuntimeError as error:
         from ataka.machine.memory import out_of_memory  # torch is there, as the error is
 

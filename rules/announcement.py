@@ -4,7 +4,7 @@ import os
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, get_args
 
@@ -49,7 +49,7 @@ def announce(scales: Scales, workflow: "Workflow") -> None:
         waiting = {name: job for name, job in every.items() if name in due}
         artifacts = sum(job.node is not None for job in waiting.values())
         if artifacts:
-            _require_cores(study, workflow)
+            _require_cores(study, workflow, waiting.values())
             describe(study, root, every, waiting, cores=workflow.cores if workflow.local_exec else None)
             starting.append(root)
         if artifacts > 1 and study.warm_start and workflow.local_exec and not _servers:
@@ -61,13 +61,16 @@ def announce(scales: Scales, workflow: "Workflow") -> None:
     plugins.keep()
 
 
-def _require_cores(study: Study, workflow: "Workflow") -> None:
+def _require_cores(study: Study, workflow: "Workflow", due: Iterable[Job]) -> None:
     """UserError where a cluster's jobs would compute with more threads than they ask for CPUs."""
     cores = workflow.resource_settings.cores
-    if not workflow.local_exec and cores is not None and cores < study.threads:
+    processes = max((plan.processes(study, job.node) for job in due if isinstance(job.node, plan.Tape)), default=1)
+    needed = study.threads * processes
+    if not workflow.local_exec and cores is not None and cores < needed:
         raise UserError(
-            f"scale {study.scale} computes with {study.threads} threads a job (threads:), but a job would get {cores} "
-            f"of the cluster's CPUs: --cores {study.threads}"
+            f"scale {study.scale} computes with {study.threads} threads a job (threads:)"
+            f"{f' and {processes} processes a recording (processes:)' if processes > 1 else ''}, but a job would get "
+            f"{cores} of the cluster's CPUs: --cores {needed}"
         )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ataka import plan
-from ataka.plan import Cell, Shard
+from ataka.plan import Cell, Shard, Tape
 from ataka.study import Stage
 from ataka.study.resources import Limits
 from rules.mistakes import mistakes_stop
@@ -29,8 +29,13 @@ class RuleResources:
 
     @mistakes_stop()
     def threads(self, wildcards: Wildcards) -> int:
-        """Threads of torch, which change bits and are a setting."""
-        return self._scales.study(wildcards).threads
+        """Threads of torch, which change bits and are a setting, in all processes of a job."""
+        return self._scales.study(wildcards).threads * self._processes(wildcards)
+
+    @mistakes_stop()
+    def nodes(self, wildcards: Wildcards) -> int | None:
+        """One for a job of several processes, whose GPUs a cluster might else look for on several nodes."""
+        return 1 if self._processes(wildcards) > 1 else None
 
     def gpu(self, stage: Stage) -> Callable[[Wildcards, int], int | None]:
         """None for a job without a GPU: some clusters refuse to give 0."""
@@ -38,7 +43,8 @@ class RuleResources:
         @signed
         def gpu(wildcards: Wildcards, attempt: int) -> int | None:
             in_vain = self._retries.in_vain(stage, wildcards, attempt)
-            return None if in_vain else self._scales.study(wildcards).resources[stage].gpu or None
+            asked = self._scales.study(wildcards).resources[stage].gpu * self._processes(wildcards)
+            return None if in_vain else asked or None
 
         return gpu
 
@@ -48,7 +54,9 @@ class RuleResources:
         @signed
         def mem_mb(wildcards: Wildcards, attempt: int) -> int:
             limits = self._limits(stage, wildcards, attempt)
-            return limits.mem_mb * (1 if limits is _LAST_WORDS else self._retries.memory(stage, wildcards, attempt))
+            if limits is _LAST_WORDS:
+                return limits.mem_mb
+            return limits.mem_mb * self._processes(wildcards) * self._retries.memory(stage, wildcards, attempt)
 
         return mem_mb
 
@@ -68,6 +76,11 @@ class RuleResources:
         many = self._workflow.group_settings.group_components.get(GROUP, 1) > 1
         light = self._of_stage("evaluate", wildcards) == study.resources["evaluate"].light
         return GROUP if many and light and not plan.shards_of(study, cell) else None
+
+    def _processes(self, wildcards: Wildcards) -> int:
+        """The processes of a recording; any other job is one."""
+        node = node_of(wildcards) if hasattr(wildcards, "ensemble") else None
+        return plan.processes(self._scales.study(wildcards), node) if isinstance(node, Tape) else 1
 
     def _limits(self, stage: Stage, wildcards: Wildcards, attempt: int) -> Limits:
         return _LAST_WORDS if self._retries.in_vain(stage, wildcards, attempt) else self._of_stage(stage, wildcards)

@@ -18,6 +18,7 @@ rule record:
         gpu=resources.gpu("record"),
         mem_mb=resources.mem_mb("record"),
         runtime=resources.runtime("record"),
+        nodes=resources.nodes,
     params:
         settings=params.settings,
         code=params.code,

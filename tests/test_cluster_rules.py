@@ -168,6 +168,21 @@ def test_no_job_of_the_papers_scale_asks_for_more_than_a_day() -> None:
     assert max(asked.runtime for asked in config.load("paper").resources.values()) <= 24 * 60
 
 
+def test_a_recording_asks_for_what_its_processes_take() -> None:
+    recording = SimpleNamespace(root="results", dataset="cifar10", ensemble="wrn34-10-x3-svgd", seed="0")
+    one = resources(Workflow([]))
+    for processes, there in ((2, 2), (3, 3), (8, 3)):
+        asked = resources(Workflow([]), processes=processes)
+        assert asked.gpu("record")(recording, 1) == there
+        assert asked.threads(recording) == there * one.threads(recording)
+        assert asked.mem_mb("record")(recording, 1) == there * one.mem_mb("record")(recording, 1)
+        assert asked.runtime("record")(recording, 1) == one.runtime("record")(recording, 1)
+        assert asked.nodes(recording) == 1
+        assert asked.threads(CELL) == one.threads(CELL)
+        assert asked.gpu("evaluate")(CELL, 1) == 1
+    assert one.nodes(recording) is None
+
+
 def test_a_job_without_a_gpu_does_not_name_it_and_one_in_vain_waits_for_none() -> None:
     asked = resources(Workflow([Job(PATH)]))
     assert asked.gpu("prepare")(SimpleNamespace(root="results", dataset="cifar10", split="train"), 1) is None

@@ -1,5 +1,7 @@
 """Leases of a machine's GPUs, one job each: file locks, which the system frees when their holder dies.
 
+A job of several processes leases a GPU for each (machine/torchrun.py), all at once.
+
 Slurm grants GPUs itself, so that within a job of Slurm's the job's one GPU needs no lease. Where a job holds several,
 its own processes lease these from each other alone: with cgroups each job numbers its GPUs from 0.
 """
@@ -15,13 +17,13 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ataka.errors import UserError
-from ataka.machine import slurm
+from ataka.machine import slurm, torchrun
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _POLL = 1.0
 """Seconds between two looks for a free GPU."""
 _held: list[FileLock] = []
-"""This process's GPU, until the process ends."""
+"""This process's GPUs, until the process ends."""
 
 
 def gpu() -> None:
@@ -32,46 +34,76 @@ def gpu() -> None:
     """
     if _held:
         return
+    if not torchrun.is_rank():
+        several(1)
+    elif len(named := _named()) > 1:  # those that the command has leased for all of the job's processes
+        os.environ[VISIBLE] = named[torchrun.local_rank()]
+
+
+def several(count: int) -> int:
+    """Wait for ``count`` free GPUs, or all where fewer are visible, and make them the only ones that this process sees.
+
+    Returns their number, 0 without a GPU.
+    """
     if slurm.job() and not slurm.has_gpu():
         os.environ[VISIBLE] = ""
-        return
+        return 0
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # counts devices without touching them
     import torch
 
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    named = [name for name in os.environ.get(VISIBLE, "").split(",") if name]
-    devices = (named or [str(index) for index in range(count)])[:count]
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    devices = (_named() or [str(index) for index in range(there)])[:there]
     if slurm.job() and len(devices) == 1:
-        return
-    lock, device = first_free(devices, of=f"job{slurm.job()}-" if slurm.job() else "")
-    if lock:
-        _held.append(lock)
-        os.environ[VISIBLE] = device
+        return 1
+    leased = free(devices, count, of=f"job{slurm.job()}-" if slurm.job() else "")
+    if leased:
+        _held.extend(leased.values())
+        os.environ[VISIBLE] = ",".join(leased)
+    return len(leased)
 
 
-def first_free(devices: Sequence[str], *, of: str = "") -> tuple[FileLock | None, str]:
-    """A lease on the first free device of ``devices``, after waiting for it; no lease where there are no devices.
+def _named() -> list[str]:
+    """The GPUs that the environment names."""
+    return [name for name in os.environ.get(VISIBLE, "").split(",") if name]
 
-    Devices are those of the whole machine, or only those ``of`` a name: the processes that share the name share them.
-    UserError where the folder of the leases can't be used.
+
+def free(devices: Sequence[str], count: int = 1, *, of: str = "") -> dict[str, FileLock]:
+    """Leases on the first ``count`` free devices of ``devices``, or on all of fewer, by their names, after waiting.
+
+    Whoever waits holds none, so that two jobs never wait for each other. Devices are those of the whole machine, or
+    only those ``of`` a name: the processes that share the name share them. UserError where the folder of the leases
+    can't be used.
     """
     if not devices:
-        return None, ""
+        return {}
     folder, announced = _folder(), False
     while True:
-        for device in devices:
-            lock = FileLock(folder / f"{of}{re.sub(r'[^A-Za-z0-9-]', '_', device)}.lock")
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                continue
-            except OSError as error:
-                raise UserError(_message(folder, error.strerror or str(error))) from None
-            return lock, device
+        leased = _free_now(folder, devices, count, of)
+        if len(leased) == min(count, len(devices)):
+            return leased
+        for lock in leased.values():
+            lock.release()
         if not announced:
             print(f"waiting for a GPU: other jobs hold {', '.join(devices)}", file=sys.stderr, flush=True)
             announced = True
         time.sleep(_POLL)
+
+
+def _free_now(folder: Path, devices: Sequence[str], count: int, of: str) -> dict[str, FileLock]:
+    """Leases on those of the ``devices`` that are free now, ``count`` at most."""
+    leased: dict[str, FileLock] = {}
+    for device in devices:
+        lock = FileLock(folder / f"{of}{re.sub(r'[^A-Za-z0-9-]', '_', device)}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        except OSError as error:
+            raise UserError(_message(folder, error.strerror or str(error))) from None
+        leased[device] = lock
+        if len(leased) == count:
+            break
+    return leased
 
 
 def _folder() -> Path:

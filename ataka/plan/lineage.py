@@ -65,6 +65,11 @@ def source_of(study: Study, tape: Tape) -> Tape | None:
     return Tape(tape.dataset, name, tape.seed) if name != tape.ensemble else None
 
 
+def processes(study: Study, tape: Tape) -> int:
+    """The number of processes that record a tape, at most one a teacher; decides no bit of it."""
+    return min(study.processes, ensemble_of(study, tape).n)
+
+
 def _feels_more(mine: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether particles of ``mine`` may feel each other where those of ``other`` did not: its kernel is wider."""
     if other["bandwidth"] == "median":

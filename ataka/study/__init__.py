@@ -65,6 +65,13 @@ class Study(Settings):
     )
     warm_start: bool = Field(False, description="fork jobs from a process that has loaded torch: for short ones")
     threads: int = Field(1, ge=1, le=1024, description="torch's threads in each job; changes bits, so it is recorded")
+    processes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="processes that train the teachers of a recording, at most one a teacher, each with its threads "
+        "and, where there are several, a GPU of its own. Decides no bit of the tape",
+    )
     shards: dict[str, Annotated[int, Field(ge=1, le=9999)]] = Field(
         default_factory=dict,
         description="by an attack's name: the jobs that share the chunks of one cell, at most one a chunk. Decides no "

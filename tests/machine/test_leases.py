@@ -18,8 +18,8 @@ from ataka.study.config import HOME
 HOLD = """
 import sys, time
 from ataka.machine import leases
-_, device = leases.first_free(sys.argv[1:])
-print(device, flush=True)
+leased = leases.free(sys.argv[1:])
+print(*leased, flush=True)
 time.sleep(60)
 """
 
@@ -80,7 +80,7 @@ def test_the_process_sees_its_gpu_alone(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(leases, "_held", [])
     monkeypatch.setenv(leases.VISIBLE, "3,5")
-    lock, _ = leases.first_free(["3"])
+    (lock,) = leases.free(["3"]).values()
     assert lock is not None
     leases.gpu()
     assert os.environ[leases.VISIBLE] == "5"
@@ -109,7 +109,7 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPa
 @pytest.mark.parametrize("granted", [name for name in SLURM if name != "SLURM_JOB_ID"])
 def test_the_gpu_that_slurm_granted_needs_no_lease(two_gpus: pytest.MonkeyPatch, granted: str) -> None:
     """With cgroups each job sees its own GPU as device 0: a lease of 0 would let the second job wait for the first."""
-    lock, _ = leases.first_free(["0"])
+    (lock,) = leases.free(["0"]).values()
     assert lock is not None
     for name, value in {"SLURM_JOB_ID": "12", granted: "1", leases.VISIBLE: "0"}.items():
         two_gpus.setenv(name, value)
@@ -130,7 +130,7 @@ def test_a_job_of_slurms_without_a_granted_gpu_sees_none(two_gpus: pytest.Monkey
 
 
 def test_the_processes_of_a_slurm_job_share_its_gpus_with_each_other_alone(two_gpus: pytest.MonkeyPatch) -> None:
-    locks = [leases.first_free([device], of=of)[0] for device, of in (("0", ""), ("1", ""), ("0", "job12-"))]
+    locks = [leases.free([device], of=of)[device] for device, of in (("0", ""), ("1", ""), ("0", "job12-"))]
     for name, value in {"SLURM_JOB_ID": "12", "SLURM_JOB_GPUS": "4,5", leases.VISIBLE: "0,1"}.items():
         two_gpus.setenv(name, value)
     leases.gpu()
@@ -173,7 +173,7 @@ def test_a_folder_that_cannot_hold_leases_is_named_with_the_way_out(
 
         monkeypatch.setattr(leases.FileLock, "acquire", refuse)
     with pytest.raises(UserError) as caught:
-        leases.first_free(["0"])
+        leases.free(["0"])
     assert str(caught.value).startswith(f"can't lease a GPU in {place}: ")
     assert reason in str(caught.value)
     assert "set TMPDIR" in str(caught.value)
@@ -181,4 +181,4 @@ def test_a_folder_that_cannot_hold_leases_is_named_with_the_way_out(
 
 def test_a_machine_without_gpus_needs_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
-    assert leases.first_free([]) == (None, "")
+    assert leases.free([]) == {}

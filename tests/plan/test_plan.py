@@ -295,7 +295,7 @@ CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "labels": ({"methods": {name: {"label": "x"} for name in METHODS}}, set()),
     "about": ({"about": "another sentence"}, set()),
     "resources": ({"resources": {"train": {"mem_mb": 1, "runtime": 2, "gpu": 1}}}, set()),
-    "the device": ({"device": "cpu", "without_gpu": "go-on", "threads": 2}, set()),
+    "the device": ({"device": "cpu", "without_gpu": "go-on", "threads": 2, "processes": 3}, set()),
     "the folder": ({"data": {"folder": "elsewhere"}}, set()),
     "more seeds": ({"seeds": [0, 1]}, set()),
     "the order of keys": ({"methods": {"en-sat": {"options": {"steps": 2, "step_size": "13/255"}}}}, set()),
@@ -400,3 +400,8 @@ def test_code_follows_what_is_used() -> None:
 def test_an_averages_code_holds_the_average() -> None:
     codes = [plan.run_code(study(), Run(DATASET, ARCH, "en-sat", 0, part)) for part in ("", "member0")]
     assert set(codes[0]) - set(codes[1]) == {"ataka.models.mixture"}
+
+
+@pytest.mark.parametrize(("asked", "processes"), [(1, 1), (2, 2), (3, 3), (64, 3)])
+def test_a_recording_has_at_most_one_process_a_teacher(asked: int, processes: int) -> None:
+    assert plan.processes(study(processes=asked), Tape(DATASET, TAPE, 0)) == processes
