@@ -236,6 +236,9 @@ def test_several_seeds_are_a_mean_with_its_spread(tmp_path: Path) -> None:
             values.append(float(next(csv.DictReader(file))["accuracy"]))
     assert f"{sum(values) / 3:.2f} ± " in page.text["span"]
     assert command(page.data, number).count("pgd.csv") == 3
+    single = make(tmp_path / "one seed", studies.study(), "table2")
+    elements = Page(built(single, studies.study(), partial=True)).elements
+    assert len(page.elements) <= len(elements)  # of more seeds the provenance alone is larger, which waits for a click
 
 
 # ---- provenance
@@ -441,6 +444,8 @@ def test_verify_finds_an_edited_page(root: Path, whole: Study, text: str, tmp_pa
 
 STEPS = """
 const answers = {};
+answers.elements = document.getElementsByTagName("*").length;
+answers.parsed = data !== undefined;
 const shown = () => [...document.querySelectorAll("#table2 td button")].map((one) => one.innerText.trim());
 answers.ours = shown();
 document.querySelector("input[value=difference]").click();
@@ -490,6 +495,8 @@ def test_the_page_works_in_a_browser(page: Page, whole: Study, text: str, width:
     assert answer["complaints"] == []
     assert answer["requests"] == []
     result = answer["result"]
+    assert result["elements"] <= len(page.elements) + 2  # the driver's scripts: that of the page makes none by itself
+    assert not result["parsed"]
     numbers = [float(one) for one in result["printed"]]
     assert [float(one) for one in result["descending"]] == sorted(numbers, reverse=True)
     assert [float(one) for one in result["ascending"]] == sorted(numbers)
