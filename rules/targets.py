@@ -2,14 +2,15 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ataka import plan
-from ataka.errors import UserError
+from ataka.errors import UserError, nearest
 from report import pictures
-from report.targets import SUPPLEMENT, advice
+from report.targets import SUPPLEMENT, advice, plain
 from rules.mistakes import mistakes_stop
 from rules.scales import Scales
 
@@ -19,22 +20,49 @@ if TYPE_CHECKING:
 
 @mistakes_stop()
 def refuse_unknown(scales: Scales, workflow: "Workflow") -> None:
-    """Stop at a target below a results folder that no rule of ``workflow`` makes, and at a name of a rule of files."""
-    of_files = {rule.name for rule in workflow.rules if rule.has_wildcards()}
+    """Stop at a target that no rule of ``workflow`` makes, and where a rule of many files is named as a target.
 
-    def unknown(target: str) -> bool:
-        path = os.path.normpath(target)
-        below = Path(path).parts[:1] == ("results",) or Path(path).is_relative_to(Path.cwd() / "results")
-        return target in of_files or (below and not any(rule.is_producer(path) for rule in workflow.rules))
+    A workflow that includes this one may have other rules further down: a target below results/ then gets a note alone.
+    """
+    rules = {rule.name: rule for rule in workflow.rules}
+    included = len(workflow.included_stack) > 1
 
-    if any(map(unknown, sys.argv)):  # a target, or another option's value
-        for target in filter(unknown, targets(sys.argv)):
-            path = os.path.normpath(target)
-            if Path(path).is_absolute():
-                raise UserError(f"no rule makes '{target}'; name it as '{os.path.relpath(path)}'")
-            if target in of_files:
-                raise UserError(f"'{target}' is a rule of many files, and no target.\n{menu(scales)}")
-            raise UserError(f"no rule makes '{target}'{advice(path, list(scales.tables))}")
+    def is_made(path: str) -> bool:
+        return any(rule.is_producer(path) for rule in rules.values())
+
+    asked, forced = targets(sys.argv)
+    for target in (*asked, *forced):
+        if is_made(os.path.normpath(target)) or (
+            target in rules and (target in forced or not rules[target].has_wildcards())
+        ):
+            continue
+        if target in rules:
+            raise UserError(f"'{target}' is a rule of many files, and no target.\n{menu(scales)}")
+        message = f"no rule makes '{target}'{_instead(target, scales, is_made, rules if target in forced else ())}"
+        if not included:
+            raise UserError(message)
+        if _is_below_results(plain(target)):
+            print(f"note: unless a rule below the include does, {message}", file=sys.stderr)
+
+
+def _is_below_results(path: str) -> bool:
+    return Path(path).parts[:1] == ("results",)
+
+
+def _instead(target: str, scales: Scales, is_made: Callable[[str], bool], rules: Iterable[str]) -> str:
+    """The words for the target that may have been meant, or for one of ``rules``."""
+    path = plain(target)
+    if path != os.path.normpath(target) and is_made(path):
+        return f"; name it as '{path}'"
+    if _is_below_results(path):
+        return advice(path, list(scales.tables))
+    if f"results/{path.partition('/')[0]}" in scales.roots:
+        return advice(f"results/{path}", list(scales.tables))
+    if is_made(f"results/{path}"):
+        return f"; did you mean 'results/{path}'?"
+    if get_close_matches(path, rules):
+        return nearest(path, rules)
+    return f".\n{menu(scales)}"
 
 
 def menu(scales: Scales) -> str:
@@ -56,15 +84,17 @@ def menu(scales: Scales) -> str:
     )
 
 
-def targets(arguments: Sequence[str]) -> list[str]:
-    """The targets on Snakemake's command line, ``--forcerun`` included; none where Snakemake was started otherwise.
+def targets(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The targets on Snakemake's command line, and the files and rules that its other options name.
 
-    Snakemake reads the Snakefile before it tells the workflow its targets, so its own parser is asked once more.
+    None where Snakemake was started otherwise. Snakemake reads the Snakefile before it tells the workflow its targets,
+    so its own parser is asked once more.
     """
     command, *given = arguments or [""]
     if Path(command).stem != "snakemake" and Path(command).parts[-2:] != ("snakemake", "__main__.py"):
-        return []
+        return [], []
     from snakemake.cli import get_argument_parser
 
     asked, _ = get_argument_parser().parse_known_args(given)
-    return [str(target) for target in (*(asked.targets or ()), *(asked.forcerun or ()))]
+    named = (name for option in (asked.forcerun, asked.until, asked.prioritize) for name in option or ())
+    return [*map(str, asked.targets or ())], [*map(str, named)]

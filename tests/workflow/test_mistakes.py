@@ -69,7 +69,10 @@ TARGETS = {
     ),
     "a data set's images": ("results/smoke/data/digit/test.safetensors", 2, "no data set 'digit'", "'digits'"),
     "a rule's name": ("train", 2, "'train' is a rule of many files, and no target", "results/demo/all"),
-    "what is none of ours": ("table2.tex", 1, "No rule to produce table2.tex", "MissingRuleException"),
+    "a scale without its folder": ("smoke", 2, "no rule makes 'smoke'", "did you mean 'results/smoke/all'?"),
+    "a table without its folder": ("smoke/table2.tex", 2, "makes 'smoke/table2.tex'", "'results/smoke/table2.tex'?"),
+    "what is none of ours": ("README.md", 2, "no rule makes 'README.md'.", "ROOT/TABLE.tex: one table"),
+    "no name": (".", 2, "no rule makes '.'.", "Name a target:"),
 }
 
 
@@ -89,9 +92,14 @@ def refused(fresh: Checkout) -> dict[str, Answer]:
         | {
             "the second of two": lambda: fresh.snakemake("-n", TABLE, "results/smoke/tabel2.tex"),
             "to be made anew": lambda: fresh.snakemake("-n", TABLE, "--forcerun", "results/smoke/tabel2.tex"),
+            "a rule to be made anew": lambda: fresh.snakemake(
+                "-n", TABLE, "--forcerun", "train", "--until", "evaluate"
+            ),
+            "a misspelt rule": lambda: fresh.snakemake("-n", TABLE, "-R", "evalaute"),
             "another option's": lambda: fresh.snakemake("-n", TABLE, "--wrapper-prefix", "results/no/file"),
             "none": lambda: fresh.snakemake("-n"),
             "an absolute path": lambda: fresh.snakemake("-n", str(fresh.folder / TABLE)),
+            "a misspelt one": lambda: fresh.snakemake("-n", str(fresh.folder / "results/smoke/tabel2.tex")),
             "right for another": lambda: fresh.snakemake("-n", "results/demo/table2.tex", "--config", alone),
         }
     )
@@ -137,6 +145,7 @@ def test_without_a_target_there_is_a_menu(refused: dict[str, Answer]) -> None:
 def test_an_absolute_path_is_told_as_the_target_that_it_is(refused: dict[str, Answer]) -> None:
     assert refused["an absolute path"].code == 2, refused["an absolute path"].text
     assert f"{TABLE}'; name it as '{TABLE}'" in refused["an absolute path"].text
+    assert f"tabel2.tex'; did you mean '{TABLE}'?" in refused["a misspelt one"].text
 
 
 def test_one_of_several_targets_is_enough(refused: dict[str, Answer]) -> None:
@@ -144,6 +153,13 @@ def test_one_of_several_targets_is_enough(refused: dict[str, Answer]) -> None:
         assert refused[name].code == 2, refused[name].text
         assert "no rule makes 'results/smoke/tabel2.tex'; did you mean" in refused[name].text
         assert not refused[name].jobs
+
+
+def test_a_rule_can_be_made_anew_and_a_misspelt_one_is_told_the_nearest(refused: dict[str, Answer]) -> None:
+    assert refused["a rule to be made anew"].code == 0, refused["a rule to be made anew"].text
+    assert refused["a rule to be made anew"].jobs
+    assert refused["a misspelt rule"].code == 2
+    assert "no rule makes 'evalaute'; did you mean 'evaluate'?" in refused["a misspelt rule"].text
 
 
 def test_another_options_value_is_no_target(refused: dict[str, Answer]) -> None:
@@ -154,14 +170,17 @@ def test_another_options_value_is_no_target(refused: dict[str, Answer]) -> None:
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        (["/bin/snakemake", "--cores", "2", "-n", "a", "b"], ["a", "b"]),
-        (["/lib/snakemake/__main__.py", "a", "--config", "c=1", "d=2", "--forcerun", "e"], ["a", "e"]),
-        (["/bin/snakemake", "--list"], []),
-        (["/bin/pytest", "a"], []),
-        ([], []),
+        (["/bin/snakemake", "--cores", "2", "-n", "a", "b"], (["a", "b"], [])),
+        (["/lib/snakemake/__main__.py", "a", "--config", "c=1", "d=2", "--forcerun", "e"], (["a"], ["e"])),
+        (["/bin/snakemake", "a", "-R", "b", "c", "--until", "d", "--prioritize", "e"], (["a"], ["b", "c", "d", "e"])),
+        (["/bin/snakemake", "--list"], ([], [])),
+        (["/bin/pytest", "a"], ([], [])),
+        ([], ([], [])),
     ],
 )
-def test_targets_are_those_of_snakemakes_command_line(command: list[str], expected: list[str]) -> None:
+def test_targets_are_those_of_snakemakes_command_line(
+    command: list[str], expected: tuple[list[str], list[str]]
+) -> None:
     assert targets(command) == expected
 
 
