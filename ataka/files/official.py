@@ -42,7 +42,8 @@ def ensure(kind: Any, folder: Path) -> None:
             source.fetch(folder, [file for file, _ in bad])
         except Exception as error:
             raise UserError(
-                f"{kind.__name__} is not there and could not be fetched ({error}):{_message(bad)}\n"
+                f"{kind.__name__} is not there and could not be fetched ({error}):"
+                f"{_message(damaged_files(kind, folder))}\n"  # some of several files may have arrived
                 f"{source.remedy(folder)} The demo scale needs no download."
             ) from None
         if bad := damaged_files(kind, folder):

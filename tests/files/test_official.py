@@ -81,6 +81,18 @@ def test_a_single_file_that_arrives_damaged_is_not_put_in_place(single: Any, tmp
     assert [path.name for path in tmp_path.iterdir() if path.name != official.LOCK] == ["server"]
 
 
+def test_a_fetch_that_fails_half_way_names_what_is_missing_alone(single: Any, tmp_path: Path) -> None:
+    (tmp_path / "server/test.mat").unlink()
+    with pytest.raises(UserError, match="Single is not there and could not be fetched") as caught:
+        official.ensure(single, tmp_path)
+    assert f"{tmp_path / 'test.mat'} is missing" in str(caught.value)
+    assert "train.mat is" not in str(caught.value)
+    assert "damaged" not in str(caught.value)
+    (tmp_path / "server/test.mat").write_bytes(b"test" * 1000)
+    official.ensure(single, tmp_path)
+    assert official.damaged_files(single, tmp_path) == []
+
+
 JOBS = """
 import os, shutil, sys, time
 from types import SimpleNamespace
