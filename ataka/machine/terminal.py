@@ -5,6 +5,9 @@ import io
 import sys
 from typing import Any, TextIO
 
+_UNASKED = ("strict", "surrogateescape")
+"""What Python sets, the latter under ``LC_ALL=C`` without UTF-8; others are the user's (``PYTHONIOENCODING``)."""
+
 
 def print_what_is_read() -> None:
     """Let standard output and standard error lose what nobody can read.
@@ -12,7 +15,7 @@ def print_what_is_read() -> None:
     A question mark stands for each character that the encoding of standard output lacks (a Latin-1 terminal,
     ``LC_ALL=C``). Once a reader is gone (``| head``, a closed terminal), lines are dropped and the work goes on.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in _UNASKED:
         sys.stdout.reconfigure(errors="replace")
     if sys.stdout is sys.__stdout__:  # else it is no stream of the system's, but a test's
         sys.stdout = _lossy(sys.stdout)

@@ -45,6 +45,25 @@ def test_work_goes_on_without_a_reader(tmp_path: Path, pair: Callable[[], tuple[
     assert (tmp_path / "done").exists()
 
 
+@pytest.mark.parametrize(
+    "set_",
+    [
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"PYTHONIOENCODING": "latin-1"},
+        {"PYTHONIOENCODING": "ascii:backslashreplace"},
+    ],
+    ids=["C", "Latin-1", "as the user says"],
+)
+def test_a_character_that_the_encoding_lacks_ends_no_program(set_: dict[str, str]) -> None:
+    work = "from ataka.machine import terminal; terminal.print_what_is_read(); print('a \\u2192 b')"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "PYTHON"))}
+    environment |= {"PYTHONPATH": str(HOME)} | set_
+    done = subprocess.run([sys.executable, "-c", work], env=environment, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    expected = b"a \\u2192 b" if "ascii" in str(set_) else b"a ? b"
+    assert done.stdout.strip() == expected
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
 def test_a_full_disk_is_an_error(tmp_path: Path) -> None:
     with Path("/dev/full").open("wb") as full:
