@@ -91,7 +91,7 @@ def describe(
         expected = f"about {duration(seconds)} on {device.label} ({device.basis})"
     except devices.Unknown as error:
         device, expected = None, f"no estimate: {error}"
-    print(f"to do: {work}; {expected}; the rest: python -m ataka plan {_target(root, asked)}")
+    print(f"to do: {work}; {expected}; the rest: {commands.plan(study, _target(root, asked))}")
     print("open sentences of the paper are read as follows (docs/readings.md):")
     print(*_readings(study, asked), sep="\n")
     for note in notes(study):

@@ -25,8 +25,17 @@ def config(study: Study, **more: Any) -> str:
 
 def report(study: Study, *words: str) -> str:
     """A command of report, such as ``collect table2 --root results``."""
+    return _python(study, "report", *words)
+
+
+def plan(study: Study, target: str) -> str:
+    """The command for the plan of ``target``."""
+    return _python(study, "ataka", "plan", target)
+
+
+def _python(study: Study, module: str, *words: str) -> str:
     settings = ["--config", json.dumps(study.overrides)] if study.overrides else []
-    return shlex.join(["python", "-m", "report", *words, *settings])
+    return shlex.join(["python", "-m", module, *words, *settings])
 
 
 def _config(overrides: Mapping[str, Any]) -> list[str]:

@@ -1,7 +1,5 @@
 """A study at one moment: its jobs by their states, the time left, and the words that both terminal and page show."""
 
-import json
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -182,9 +180,7 @@ class Watcher:
         inner = tuple(str(Path(place.inner, Path(target).relative_to(place.root))) for target in targets)
         restart = commands.snakemake(self._study, *inner)
         target = inner[0] if len(inner) == 1 else f"{place.inner}/all"
-        overrides = self._study.overrides
-        settings = ["--config", json.dumps(overrides)] if overrides else []
-        planned = shlex.join(["python", "-m", "ataka", "plan", target, *settings])
+        planned = commands.plan(self._study, target)
         locked = not notes.due.keys().isdisjoint(every)
         return Overview(place, inner, seen, left, now, restart, planned, locked, tuple(unknown))
 

@@ -40,11 +40,12 @@ def test_snakemake_reads_the_users_settings_back(given: str) -> None:
 
 
 @pytest.mark.parametrize("given", GIVEN)
-def test_report_reads_the_users_settings_back(given: str) -> None:
+def test_report_and_plan_read_the_users_settings_back(given: str) -> None:
     study = config.load("demo", GIVEN[given])
-    *words, last = shlex.split(commands.report(study, "collect", "table2"))
-    read = config.overrides(last) if "--config" in words else {}
-    assert config.load("demo", read).model_dump() == study.model_dump()
+    for command in (commands.report(study, "collect", "table2"), commands.plan(study, "results/demo/table2.tex")):
+        *words, last = shlex.split(command)
+        read = config.overrides(last) if "--config" in words else {}
+        assert config.load("demo", read).model_dump() == study.model_dump()
 
 
 def test_targets_are_forced_or_what_they_come_from() -> None:

@@ -1,7 +1,9 @@
 """When does a study not start, and how does it stop?"""
 
+import json
 import os
 import re
+import shlex
 import signal
 import time
 from collections.abc import Iterator
@@ -84,7 +86,8 @@ def test_days_of_work_start_when(
     start(local=local, **overrides)
     printed = capsys.readouterr().out
     assert re.search(r"to do: 1 tape; about .* days on ", printed)
-    assert f"the rest: python -m ataka plan {manifest}" in printed
+    settings = f" --config {shlex.quote(json.dumps(overrides))}" if overrides else ""
+    assert f"the rest: python -m ataka plan {manifest}{settings}\n" in printed
     assert ("counted, not measured" in printed) == (not local)
 
 
