@@ -69,7 +69,7 @@ def told_apart(name: str, study: Study) -> str:
 def _read(label: str) -> str:
     """The words of a label; UserError for a module's label that LaTeX would not set."""
     try:
-        return words.read(label)
+        return words.read(words.label(label))
     except ValueError as error:
         raise UserError(f"label: {error}") from None
 

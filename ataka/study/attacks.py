@@ -179,7 +179,7 @@ def _facts(module: ModuleType, values: Mapping[str, Any], eps: str | None) -> di
         "options": options.model_dump(mode="json"),
         "plain": plain(options),
         "readings": list(readings_of(options)),
-        "label": _printed(module, "LABEL", getattr(module, "LABEL", module.__name__.rpartition(".")[2]), words.read),
+        "label": _printed(module, "LABEL", getattr(module, "LABEL", module.__name__.rpartition(".")[2]), words.label),
         "sentence": _template(module, "sentence", options),
         "caveat": _template(module, "caveat", options),
         "paper_note": _printed(module, "PAPER_NOTE", getattr(module, "PAPER_NOTE", ""), words.latex),

@@ -5,8 +5,8 @@ stands for itself: ``R&D_1 (50%)``. ``read`` turns a label into *words*, plain t
 lies between private characters, as LaTeX and as plain text. Words can be joined with any other text. ``plain`` and
 ``latex`` give them in either form, and the latter is ASCII, which sets alike under pdflatex and lualatex.
 
-ValueError, with the place, for what LaTeX would not set: a lone ``$``, an unknown command, a line's end, a character
-that its fonts lack.
+ValueError, with the place, for what LaTeX would not set: a lone ``$``, an unknown command, two exponents after each
+other, a line's end, a character that its fonts lack.
 """
 
 import re
@@ -45,13 +45,13 @@ def _pairs(text: str) -> dict[str, str]:
 
 SYMBOLS = _pairs(f"{GREEK} {SIGNS} {SAME}") | {name: name for name in NAMES.split()}
 """Commands of formulas without arguments, and the character of each."""
+_RAISED = {"°": r"\circ", "†": r"\dagger", "‡": r"\ddagger", "∗": r"\ast", "′": r"\prime"}
+"""Characters above the line, and the command of each."""
+_PRIMES = "'\"′"
 _FORMULAS = {char: rf"\{command}" for command, char in _pairs(f"{GREEK} {SIGNS}").items()} | {
     "‖": r"\|",
     "−": "-",
-    "°": r"^\circ",
-    "†": r"^\dagger",
-    "‡": r"^\ddagger",
-    "∗": r"^\ast",
+    **{char: f"^{command}" for char, command in _RAISED.items()},
     "½": r"\frac{1}{2}",
     "¼": r"\frac{1}{4}",
     "¾": r"\frac{3}{4}",
@@ -139,6 +139,8 @@ _FONTS = ("mathbf", "mathcal", "mathit", "mathrm", "mathsf", "mathtt")
 """Commands of formulas that change the look of their argument."""
 _HATS = dict(zip(("hat", "bar", "tilde", "vec", "dot", "ddot"), "\u0302\u0304\u0303\u20d7\u0307\u0308", strict=True))
 """Commands of formulas that put something above their argument, and the combining characters."""
+_ACCENTED = rf"\\({'|'.join(_HATS)})\b"
+"""One of these in LaTeX; TeX drops braces around nothing but an accent with its index and exponent."""
 _SPACES = {",": "\u2009", ";": " ", ":": " ", " ": " ", "!": "", "quad": " ", "qquad": " "}
 """Commands that are spaces, and the space in plain text."""
 _ESCAPED = "%&#_{}$"
@@ -186,23 +188,26 @@ def plain(words: str) -> str:
 # ---- reading
 
 
-def _label(text: str) -> str:
+def label(text: str) -> str:
+    """``text``, which ``read`` takes and of which something can be seen; ValueError otherwise."""
     if not _line(text):
         raise ValueError("is empty: pages print it")
-    read(text)
+    if not any(unicodedata.category(char)[0] in "LNPS" for char in plain(read(text))):
+        raise ValueError(f"'{text}': nothing of it can be seen, and pages print it")
     return text
 
 
 def _perhaps(text: str) -> str:
-    return _label(text) if text else text
+    return label(text) if text else text
 
 
 def _plainly(text: str) -> str:
+    _require_public(text)
     latex(text)
     return text
 
 
-Label = Annotated[str, AfterValidator(_label)]
+Label = Annotated[str, AfterValidator(label)]
 """A setting that ``read`` takes."""
 Perhaps = Annotated[str, AfterValidator(_perhaps)]
 """A setting that ``read`` takes, or nothing."""
@@ -213,9 +218,16 @@ Plainly = Annotated[str, AfterValidator(_plainly)]
 @cache
 def read(label: str) -> str:
     """The words of a label, a heading or a title, on one line; ValueError for what LaTeX would not set."""
+    _require_public(label)
     words = _Reader(_line(label)).words()
     latex(words)
     return words
+
+
+def _require_public(text: str) -> None:
+    """ValueError for a character that marks a part: text could pass for LaTeX."""
+    if char := next((char for char in text if char in f"{_BEGIN}{_EXACT}{_INEXACT}{_END}"), ""):
+        raise ValueError(f"LaTeX can't set {_named(char)}; leave it out")
 
 
 def _line(text: str) -> str:
@@ -333,26 +345,34 @@ class _Reader:
 
     def _row(self, end: str) -> Part:
         """A part of a formula up to ``end``."""
-        row, shifted = Part("", ""), ""
+        row, scripts = Part("", ""), ""
         while self.at < len(self.text):
             char = self._take()
             if char == end:
                 return row
-            sign = char if char in "_^" else next((sign for sign, chars in _SHIFTED.items() if char in chars), "")
-            if sign and sign in shifted:
-                raise self._error(f"two {sign} after each other; put both into braces")
-            if char in "_^":
-                argument = self._argument(char)
-                atom = _shifted(char, argument.plain, argument.exact)._replace(latex=f"{char}{argument.latex}")
-            elif sign:
-                run = char + self._next(f"[{''.join(_SHIFTED[sign])}]*")
-                line = "".join(_SHIFTED[sign][one] for one in run).replace("−", "-")
-                atom = Part(f"{sign}{{{line}}}", run)
-            else:
-                atom, shifted = self._atom(char), ""
-            shifted += "^" if char == "'" else sign
+            sign = _sign(char)
+            if sign and sign in scripts:
+                like = " (', °, † and the like are ^ too)" if sign == "^" else ""
+                raise self._error(f"two {sign} after each other{like}; put the first into braces: {{x{sign}1}}{sign}2")
+            atom = self._script(char, sign) if sign else self._atom(char)
+            if char != " ":  # after which LaTeX still knows the _ and ^ before
+                scripts = scripts + sign if sign else ""
             row = Part(_joined(row.latex, atom.latex), row.plain + atom.plain, row.exact and atom.exact)
         raise self._error("a lone $; write \\$ for a dollar" if end == "$" else "a { without its }")
+
+    def _script(self, char: str, sign: str) -> Part:
+        """Whatever LaTeX sets as an index (``sign`` _) or as an exponent (^): primes and small characters too."""
+        if char in "_^":
+            argument = self._argument(char)
+            return _shifted(char, argument.plain, argument.exact)._replace(latex=f"{char}{argument.latex}")
+        if char in _PRIMES:
+            run = char + self._next(f"[{_PRIMES}]*")
+            return Part(run.replace('"', "''").replace("′", "'"), run.replace("'", "′"))
+        if char in _RAISED:
+            return Part(_FORMULAS[char], char)
+        run = char + self._next(f"[{''.join(_SHIFTED[sign])}]*")
+        line = "".join(_SHIFTED[sign][one] for one in run).replace("−", "-")
+        return Part(f"{sign}{{{line}}}", run)
 
     def _argument(self, name: str) -> Part:
         """What a command, _ or ^ is about: one character, one command, or braces."""
@@ -360,25 +380,28 @@ class _Reader:
         if self.at == len(self.text) or self.text[self.at] in "$}_^":
             raise self._error(f"{name} stands before nothing")
         char = self._take()
+        if char in _RAISED:
+            return Part(f"{{{_RAISED[char]}}}", char)
+        if char == "~" or _sign(char):
+            raise self._error(f"{name} stands before {_named(char)}; put that into braces, or leave {name} out")
         atom = self._atom(char)
-        return atom._replace(latex=f"{{{atom.latex}}}") if char == "\\" else atom
+        return atom if char == "{" or (char.isalnum() and char.isascii()) else atom._replace(latex=f"{{{atom.latex}}}")
 
     def _atom(self, char: str) -> Part:
         if char == "\\":
             return self._formula_command()
         if char == "{":
             row = self._row("}")
-            return row._replace(latex=f"{{{row.latex}}}")
+            accented = re.search(_ACCENTED, row.latex) and re.search("[_^']", row.latex)
+            return row._replace(latex=f"{{{'{}' if accented else ''}{row.latex}}}")
         if char in "}$":
             raise self._error("a { without its }" if char == "$" else "a } without its {")
         if char in "%&#":
             return Part(f"\\{char}", char)
-        if char == '"':
-            return Part("''", char)
         if char == "~":
             return Part(char, "\u00a0")
-        if char in "-*'":
-            return Part(char, {"-": "−", "*": "∗", "'": "′"}[char])
+        if char in "-*":
+            return Part(char, {"-": "−", "*": "∗"}[char])
         if " " <= char <= "~":
             return Part(char, char)
         if char in _FORMULAS:
@@ -408,6 +431,8 @@ class _Reader:
             body = self._argument(f"\\{name}")
             return Part(f"\\{name}{_braced(body.latex)}", body.plain + _HATS[name], len(body.plain) == 1)
         if name == "sqrt":
+            if self._next(r" *\["):
+                raise self._error(r"\sqrt[...] is nothing that a label can hold; write x^{1/3}")
             body = self._argument(r"\sqrt")
             return Part(rf"\sqrt{_braced(body.latex)}", f"√{_grouped(body.plain)}", exact=False)
         if name == "frac":
@@ -418,12 +443,21 @@ class _Reader:
         raise self._unknown(name, known, " in a formula")
 
 
+def _sign(char: str) -> str:
+    """_ for what LaTeX sets as an index, ^ for what it sets as an exponent, else nothing."""
+    if char in "_^":
+        return char
+    if char in _PRIMES or char in _RAISED:
+        return "^"
+    return next((sign for sign, chars in _SHIFTED.items() if char in chars), "")
+
+
 def _shifted(sign: str, text: str, exact: bool = True) -> Part:
     """``text`` below ("_") or above ("^") the line, as plain text; no LaTeX."""
     table = _LOW if sign == "_" else _HIGH
     if sign == "_" and text == "∞":
         return Part("", text)
-    if text and all(char in table for char in text):
+    if all(char in table for char in text):
         return Part("", "".join(table[char] for char in text), exact)
     return Part("", f"{sign}{_grouped(text)}", exact=False)
 
@@ -452,43 +486,61 @@ def _named(char: str) -> str:
 
 def latex(words: str) -> str:
     """Words as LaTeX that prints them, in ASCII; ValueError for a character that it would not set."""
-    pieces: list[tuple[bool, str]] = []
-    for part in parts(unicodedata.normalize("NFC", words)):
-        if isinstance(part, Part):
-            is_formula = part.latex.startswith("$")
-            pieces.append((is_formula, part.latex[1:-1] if is_formula else part.latex))
-            continue
-        for match in re.finditer(_RUNS, part):
-            before = part[match.start() - 1 : match.start()] or (pieces[-1][1][-1:] if pieces else "")
-            pieces.append(_piece(match[0], before))
-    text, formula = "", ""
-    for is_formula, piece in [*pieces, (False, "")]:
+    text, formula, last = "", "", ""
+    for is_formula, piece in [*_pieces(words), (False, "")]:
         if is_formula:
-            between = "{}" if piece[0] in "_^" and re.search(r"[_^](\\?\w+|\{[^{}]*\}|.)$", formula) else ""
-            formula = _joined(formula, between + piece)
+            between = "{}" if piece.lstrip()[0] in "_^'" and re.search("[_^']", last) else ""
+            formula, last = _joined(formula, between + piece), piece
         else:
-            text, formula = text + (f"${formula}$" if formula else "") + piece, ""
+            text = _spelled(text + (f"${formula}$" if formula else ""), piece)
+            formula, last = "", ""
     return text
 
 
+def _pieces(words: str) -> Iterator[tuple[bool, str]]:
+    """(whether a formula, LaTeX) of each part that was LaTeX, and of each character or run of alike ones."""
+    before = ""
+    for part in parts(unicodedata.normalize("NFC", words)):
+        if isinstance(part, Part):
+            is_formula = part.latex.startswith("$")
+            yield is_formula, part.latex[1:-1] if is_formula else part.latex
+            before = part.plain[-1:] or before
+            continue
+        for match in re.finditer(_RUNS, part):
+            yield _piece(match[0], before)
+            before = before if match[0] in _STRAIGHT else match[0][-1]
+
+
 _RUNS = "|".join([*(f"[{''.join(chars)}]+" for chars in _SHIFTED.values()), "--+", "(?s:.)"])
+_STRAIGHT = {'"': ("``", "''"), "'": ("`", "'")}
+"""Quotes that open and close alike, and LaTeX's two for each."""
 
 
 def _piece(run: str, before: str) -> tuple[bool, str]:
-    """(whether a formula, LaTeX) of a character, or of a run of small ones or hyphens; ``before`` is the last."""
+    """(whether a formula, LaTeX) of a character, or of a run of small ones or hyphens.
+
+    ``before`` is the last character before, and before all straight quotes.
+    """
     for sign, chars in _SHIFTED.items():
         if run[0] in chars:
             line = "".join(chars[char] for char in run).replace("−", "-")
             return True, sign + (line if len(line) == 1 else f"{{{line}}}")
-    if run == "∞" and before.strip():
+    if run == "∞" and (before.isalnum() or before in tuple("‖|)]")):
         return True, r"_\infty"
     if run in _FORMULAS:
         return True, _FORMULAS[run]
     if run[0] == "-":
         return False, "{}".join(run)
-    if run == '"':
-        return False, "''" if before.strip(" ([{–—~") else "``"
+    if run in _STRAIGHT:
+        opens = not before.strip() or before in "([{–—“‘"
+        return False, _STRAIGHT[run][not opens]
     return False, _TEXT[run] if run in _TEXT else _letter(run)
+
+
+def _spelled(text: str, more: str) -> str:
+    """Two parts of a text, one after the other: LaTeX makes a dash of hyphens, and one sign of two quotes."""
+    apart = "{}" if re.fullmatch("--|''|``|[!?]`", text[-1:] + more[:1]) else ""
+    return text + apart + more
 
 
 def _letter(char: str) -> str:

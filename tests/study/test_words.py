@@ -1,7 +1,10 @@
 """Do labels say the same in LaTeX, in Markdown and in a terminal, and is refused what LaTeX would not set?"""
 
+import contextlib
+import random
 import re
 import unicodedata
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +51,17 @@ LABELS = {  # as LaTeX, as Markdown, in a terminal
         "50 °C × 2 ± ½ …",
         "50 °C × 2 ± ½ …",
     ),
+    "$x^†_°$, $90°$, $f′$, $f''$": (
+        r"$x^{\dagger}_{\circ}$, $90^\circ$, $f'$, $f''$",
+        r"$`x^{\dagger}_{\circ}`$, 90°, f′, f′′",
+        "x^†_°, 90°, f′, f′′",
+    ),
+    r"$x_∞^\mathrm{a}$²": (r"$x_{\infty}^{\mathrm{a}}{}^2$", "x∞ᵃ²", "x∞ᵃ²"),
+    r"${\hat{x}'}^2$": (r"${{}\hat{x}'}^2$", "x̂′²", "x̂′²"),
+    "x†‡ y′": (r"x$^\dagger{}^\ddagger$ y$^\prime$", "x†‡ y′", "x†‡ y′"),
+    "(−∞, ∞), L∞": (r"($-\infty$, $\infty$), L$_\infty$", "(−∞, ∞), L∞", "(−∞, ∞), L∞"),
+    "don't say 'x', “'y'”": ("don't say `x', ``{}`y'{}''", "don't say 'x', “'y'”", "don't say 'x', “'y'”"),
+    "!‘a": ("!{}`a", "!‘a", "!‘a"),
     "a&amp;b": (r"a\&amp;b", r"a\&amp;b", "a&amp;b"),
     "# one": (r"\# one", r"\# one", "# one"),
     "1. one": ("1. one", r"1\. one", "1. one"),
@@ -69,7 +83,18 @@ REFUSED = {
     "$x}$": "a } without its {",
     "$x_$": "_ stands before nothing",
     "$x_1_2$": "two _ after each other",
-    "$x'^2$": "two ^ after each other",
+    **dict.fromkeys(
+        ["$x'^2$", "$x^2'$", "$x'_1'$", "$x' '$", "$x^2 ^3$", "$x²'$", "$x^2†$", "$x^2°$", "$x°°$", "$†‡$", "$x'†$"],
+        "two ^ after each other (', °, † and the like are ^ too); put the first into braces: {x^1}^2",
+    ),
+    **dict.fromkeys(["$x_1'_2$", "$x_1 _2$", "$x₁_2$"], "two _ after each other; put the first into braces: {x_1}_2"),
+    "$x^'$": '^ stands before "\'" (apostrophe)',
+    "$x_'$": '_ stands before "\'" (apostrophe)',
+    '$x_"$': "_ stands before '\"' (quotation mark)",
+    "$x^~$": "^ stands before '~' (tilde)",
+    "$x^²$": "^ stands before '²' (superscript two)",
+    r"$\sqrt[3]{x}$": r"\sqrt[...] is nothing that a label can hold; write x^{1/3}",
+    "\ue000\\input{x}\ue001x\ue003": "LaTeX can't set '\\ue000'",
     "ends \\": "it ends with \\",
     "日本": "LaTeX can't set '日' (cjk unified ideograph-65e5)",
     "ок": "LaTeX can't set 'о' (cyrillic small letter o)",
@@ -78,6 +103,18 @@ REFUSED = {
     "two accents: ế": "latin small letter e with circumflex and acute",
     "$é$": "can't stand in a formula",
 }
+UNSEEN = [
+    r"\!",
+    r"\textbf{}",
+    r"$\textbf{}$",
+    r"\-",
+    "\u00ad",
+    "\u200b",
+    r"$\,$",
+    "~$~$",
+    "$_{}$",
+    r"\textsuperscript{}",
+]
 
 
 @pytest.mark.parametrize("label", LABELS)
@@ -90,6 +127,12 @@ def test_a_label_says_the_same_in_every_format(label: str) -> None:
 def test_a_label_that_latex_would_not_set_is_refused(label: str) -> None:
     with pytest.raises(ValueError, match=re.escape(REFUSED[label])):
         words.read(label)
+
+
+@pytest.mark.parametrize("label", UNSEEN)
+def test_a_label_of_which_nothing_can_be_seen_is_refused(label: str) -> None:
+    with pytest.raises(ValueError, match="nothing of it can be seen"):
+        words.label(label)
 
 
 EVERYTHING = [
@@ -131,6 +174,43 @@ def test_every_character_and_command_is_set(engine: str, tmp_path: Path) -> None
     compiled(tex, engine)
 
 
+PLAIN = [*"ab1'\"~ ^_[]|", *words._RAISED, *"½∞α‖²₁"] * 4
+PLAIN += [rf"\{name} " for name in (*words.SYMBOLS, *words._SPACES)]
+GROUPS = ["{%s}", "_{%s}", "^{%s}", "_%s", "^%s"]
+GROUPS += [rf"\{name}{{%s}}" for name in (*words._FONTS, *words._HATS, "sqrt", "textbf")]
+
+
+def formula(chance: random.Random, depth: int = 0) -> str:
+    """Up to three things after each other, right or wrong."""
+    things = ""
+    for _ in range(chance.randint(1, 3)):
+        inner = depth < 2 and chance.random() < 0.5
+        things += chance.choice(GROUPS) % formula(chance, depth + 1) if inner else chance.choice(PLAIN)
+    return things
+
+
+@cache
+def accepted() -> list[str]:
+    """LaTeX of labels drawn by chance, of two formulas and what may stand between them; most of those are refused."""
+    chance, drawn = random.Random(0), dict[str, None]()
+    while len(drawn) < 600:
+        text = f"${formula(chance)}${chance.choice(['', 'a', ' ', '²', '†'])}${formula(chance)}$"
+        with contextlib.suppress(ValueError):
+            drawn[words.latex(words.read(text))] = None
+    return [*drawn]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_any_formula_that_is_accepted_is_set(engine: str, tmp_path: Path) -> None:
+    tex = tmp_path / "formulas.tex"
+    lines = "\\par\n".join(accepted())
+    tex.write_text(
+        "\\documentclass{article}\\usepackage[margin=5mm,paperheight=5000mm]{geometry}\\begin{document}\\raggedright\n"
+        f"\\hfuzz=\\maxdimen {lines}\\end{{document}}"
+    )
+    compiled(tex, engine)
+
+
 # ---- when settings are read
 
 
@@ -140,7 +220,7 @@ def explained(**overrides: Any) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("label", [*REFUSED, "", " \n "])
+@pytest.mark.parametrize("label", ["costs $5", "日本", r"\foo", "tab\x07", UNSEEN[0], "", " \n "])
 def test_labels_are_refused_when_settings_are_read(label: str) -> None:
     said = explained(methods={"natural": {"label": label}})
     assert "methods.natural.label: " in said
