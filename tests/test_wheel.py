@@ -74,7 +74,7 @@ def test_what_it_depends_on_is_what_the_project_pins() -> None:
     modules = {"PIL": "pillow", "sklearn": "scikit_learn", "yaml": "pyyaml"}
     named = {modules.get(name, name) for room in ("ataka", "report") for name in imported(HOME / room)}
     come_with_others = {"pydantic_core", "huggingface_hub", "autoattack", "markupsafe"}
-    of_a_study_alone = {"matplotlib"}
+    of_a_study_alone = {"baselines", "matplotlib"}  # a picture trains the networks that it shows
     assert named - sys.stdlib_module_names - {"ataka", "report"} - come_with_others - of_a_study_alone <= packages
 
 
