@@ -140,6 +140,36 @@ def test_the_processes_of_a_slurm_job_share_its_gpus_with_each_other_alone(two_g
         lock.release()
 
 
+@pytest.mark.parametrize(("asked", "leased"), [(2, "0,1"), (3, "0,1"), (1, "0")])
+def test_a_job_of_several_processes_leases_a_gpu_for_each(
+    two_gpus: pytest.MonkeyPatch, asked: int, leased: str
+) -> None:
+    assert leases.several(asked) == len(leased.split(","))
+    assert os.environ[leases.VISIBLE] == leased
+    for rank, device in enumerate(leased.split(",")):
+        two_gpus.setenv("TORCHELASTIC_RUN_ID", "job")
+        two_gpus.setenv("LOCAL_RANK", str(rank))
+        two_gpus.setenv(leases.VISIBLE, leased)
+        two_gpus.setattr(leases, "_held", [])
+        for _ in range(2):
+            leases.gpu()
+            assert os.environ[leases.VISIBLE] == device
+
+
+def test_a_job_that_waits_for_several_gpus_holds_none(jobs: Jobs) -> None:
+    """Two jobs that each held a GPU, and waited for the other's, would wait for ever."""
+    single = jobs.start(HOLD, "1")
+    assert jobs.said(single) == "1"
+    several = jobs.start(HOLD.replace("(sys.argv[1:])", "(sys.argv[1:], 2)"), "0", "1")
+    assert several.stderr is not None
+    assert several.stderr.readline().startswith("waiting for a GPU")
+    third = jobs.start(HOLD, "0")
+    assert jobs.said(third) == "0"
+    for process in (single, third):
+        process.kill()
+    assert jobs.said(several) == "0 1"
+
+
 def test_without_gpus_nothing_is_leased(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(leases, "_held", [])

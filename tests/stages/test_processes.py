@@ -140,6 +140,14 @@ def test_a_signal_ends_all_processes_after_the_last_checkpoint(alone: Path, fold
     assert tape(folder) == tape(alone)
 
 
+def test_a_killed_first_process_fails_the_job(folder: Path) -> None:
+    with started(folder, processes=2) as (job, log, processes):
+        os.kill(processes[0], signal.SIGKILL)
+        assert job.wait(WITHIN) == 137
+    assert gone(processes)
+    assert "process 0 was killed without a word (SIGKILL)" in log.read_text()
+
+
 def test_no_process_outlives_a_command_that_is_killed(folder: Path) -> None:
     with started(folder, processes=2) as (job, _, processes):
         job.kill()
