@@ -59,16 +59,17 @@ def study(code: Checkout, cluster: Cluster, plugin: Path, tmp_path: Path) -> Ite
     """A checkout without results on the cluster; its jobs end with the test."""
     checkout = OnCluster(code.copy(tmp_path / "study").folder, cluster, plugin)
     yield checkout
-    if held := cluster.jobs():
-        cluster.ask("scancel", "--full", *held)
+    checkout.end()
 
 
 @pytest.fixture(scope="module")
 def on_the_cluster(
     code: Checkout, cluster: Cluster, plugin: Path, tmp_path_factory: pytest.TempPathFactory
-) -> OnCluster:
+) -> Iterator[OnCluster]:
     """As ``study``, for the tests of one module together."""
-    return OnCluster(code.copy(tmp_path_factory.mktemp("on") / "study").folder, cluster, plugin)
+    checkout = OnCluster(code.copy(tmp_path_factory.mktemp("on") / "study").folder, cluster, plugin)
+    yield checkout
+    checkout.end()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """A checkout whose Snakemake gives its jobs to a cluster with Slurm, and a table of a dozen jobs."""
 
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +34,7 @@ class OnCluster(Checkout):
     def __init__(self, folder: Path, cluster: Cluster, plugin: Path, profile: Sequence[str] = PROFILE) -> None:
         super().__init__(folder)
         self.cluster, self.plugin, self.profile = cluster, plugin, profile
+        self._begun: list[subprocess.Popen[bytes]] = []
 
     @property
     def environment(self) -> dict[str, str]:
@@ -39,7 +42,18 @@ class OnCluster(Checkout):
 
     def begin(self, *arguments: str, log: Path) -> subprocess.Popen[bytes]:
         """Snakemake on the cluster, in the background."""
-        return self.start(*self.profile, *arguments, log=log)
+        process = self.start(*self.profile, *arguments, log=log)
+        self._begun.append(process)
+        return process
+
+    def end(self) -> None:
+        """Kill what a failed test has left behind: first Snakemake, which would submit cancelled jobs again."""
+        for process in self._begun:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        if held := self.cluster.jobs():
+            self.cluster.ask("scancel", "--full", *held)
 
     def on_cluster(self, *arguments: str, timeout: float = 600) -> Answer:
         return self.run("snakemake", *self.profile, *arguments, timeout=timeout)

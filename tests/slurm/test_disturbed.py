@@ -40,11 +40,10 @@ def test_table_2_in_groups_is_the_local_one_though_its_node_was_lost(
 ) -> None:
     log = tmp_path / "terminal"
     process = study.begin(*whole_table(study), "--group-components", "evaluations=4", log=log)
-    until(lambda: study.running("train"), process, log)
+    until(lambda: study.running("rule_train"), process, log)
     study.cluster.stop_node()
     time.sleep(5)
     study.cluster.start_node()
-    study.cluster.ask("scontrol", "update", f"nodename={study.cluster.host}", "state=resume")
     answer = finished(process, log, seconds=2400)
     assert answer.code == 0, answer.text
     assert "NODE_FAIL" in answer.text
