@@ -1,6 +1,7 @@
 """Tables by their names: the paper's in report/paper/tables/NAME.yaml, your own in folders that a scale names."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ KINDS: dict[str, type[Table]] = {"accuracies": AccuracyTable, "particles": Parti
 """The kinds of tables, by the ``kind`` in their YAML; the first is the default."""
 _TAKEN = {"cells", "claims", "pictures", "union"}
 """Names of other files of a results folder, which no table may have."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+"""A table's name, which stands in paths and in LaTeX; with dots it could be a name of another table's page."""
 _GIVEN = ("name", "path")
 """The fields of a table that its place says, not its YAML."""
 
@@ -51,6 +54,8 @@ def load(name: str, folders: Sequence[Path] = (FOLDER,)) -> Table:
         places = " or ".join(f"{_shown(folder)}/" for folder in folders)
         raise UserError(f"no table '{name}' in {places}{nearest(name, known)}")
     path, *others = (path for folder in folders if (path := folder / f"{name}.yaml").exists())
+    if not _NAME.fullmatch(name):
+        raise UserError(f"{_shown(path)}: a table's name is letters, digits, '-' and '_': rename the file")
     if others:
         raise UserError(f"two tables are called '{name}', {_shown(path)} and {_shown(others[0])}: rename one")
     content = read_mapping(path)

@@ -20,6 +20,7 @@ from ataka.study.layers import inherit, overlay, spread_budget, unlike, without_
 from ataka.study.networks import check as check_networks
 from ataka.study.options import facts as facts
 from ataka.study.options import options as options
+from ataka.study.references import PRINTED
 from ataka.study.strict_yaml import once_each, read_mapping, require_plain
 
 DEFAULT_SCALE = "paper"
@@ -56,6 +57,8 @@ def load(
     """
     if scale not in scales():
         raise UserError(f"no scale '{scale}' in config/{nearest(scale, scales())}")
+    if not PRINTED.fullmatch(scale):
+        raise UserError(f"config/{scale}.yaml: a scale's name is letters, digits, '.', '-' and '_': rename the file")
     raw = read_mapping(HOME / "config/paper.yaml")
     raw["methods"] = read_mapping(HOME / "config/methods.yaml") if methods is None else deepcopy(dict(methods))
     layers = _layers(scale) or [{}]

@@ -12,6 +12,8 @@ from ataka.study.setups import Setup
 if TYPE_CHECKING:
     from ataka.study import Study
 
+PRINTED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""A name that stands in paths and, as it is, in LaTeX."""
 _ENTRY = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*(\.[a-z0-9-]+)*")
 
@@ -27,6 +29,10 @@ def check(study: "Study") -> None:
     _check_shards(study)
     for dataset, arch in study.teachers.items():
         _architecture(study.stand_ins.get(arch, arch), f"teachers.{dataset}")
+    for group, named in (("attacks", study.attacks), ("generators", study.generators)):
+        for name in named:
+            if not PRINTED.fullmatch(name):
+                raise ValueError(f"{group}.{name}: a name is letters, digits, '.', '-' and '_'")
     for name in study.datasets:
         if not _ENTRY.fullmatch(name):
             raise ValueError(f"datasets.{name}: a name is lower case, digits, '-' and '_'")

@@ -237,6 +237,20 @@ def test_a_draft_is_left_out_with_its_reason_and_takes_no_other_with_it(
     assert reason in left_out
 
 
+@pytest.mark.parametrize("name", ["50%", "x#y", "a b", "a~b", "a{b}", "ä", "-a", "table2.partial"])
+def test_a_name_that_latex_would_stop_at_is_refused_and_takes_no_other_table_with_it(
+    name: str, tmp_path: Path, study: Study
+) -> None:
+    complete, _ = catalogue.every(study)
+    write(tmp_path)
+    (tmp_path / "mine.yaml").rename(tmp_path / f"{name}.yaml")
+    named = f"{tmp_path}/{name}.yaml: a table's name is letters, digits, '-' and '_': rename the file"
+    with pytest.raises(UserError) as error:
+        catalogue.load(name, [tmp_path])
+    assert str(error.value) == named
+    assert catalogue.every(own(study, tmp_path)) == (complete, [f"table '{name}' is left out: {named}"])
+
+
 def test_a_data_set_without_teachers_leaves_out_the_tables_of_their_students(tmp_path: Path) -> None:
     study = own(studies.study(studies.PAPER), tmp_path)
     mine(tmp_path, datasets="[digits]", rows="[[natural]]")

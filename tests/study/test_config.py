@@ -485,6 +485,11 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
         "methods.s-at-aka.live.options.target: live is of the teachers' own update, logits: train_adv",
     ),
     "method's name": ({"methods": {"S AT": {"label": "SAT", "objective": None}}}, "methods.S AT: a name is lower case"),
+    "attack's name": (
+        {"attacks": {"50%": {"kind": "clean"}}},
+        "attacks.50%: a name is letters, digits, '.', '-' and '_'",
+    ),
+    "generator's name": ({"generators": {"a#b": {"like": "pgd"}}}, "generators.a#b: a name is letters, digits"),
     "name with a slash": ({"methods": {"a/b": {"label": "A", "objective": None}}}, "methods.a/b: a name is lower case"),
     "module": (
         {"methods": {"natural": {"objective": "baselines.naturl"}}},
@@ -840,6 +845,12 @@ def test_a_scale_is_like_one_that_is_there(text: str, message: str, home: Path) 
     (home / "mine.yaml").write_text(text)
     with pytest.raises(UserError, match=message):
         config.load("mine")
+
+
+def test_a_scale_has_a_name_that_latex_takes(home: Path) -> None:
+    (home / "50%.yaml").write_text("like: pocket")
+    with pytest.raises(UserError, match=r"config/50%.yaml: a scale's name is letters, .* and '_': rename the file"):
+        config.load("50%")
 
 
 def test_particles_ask_for_no_more_images_than_there_are_only_where_they_are_measured() -> None:
