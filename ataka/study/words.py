@@ -512,6 +512,8 @@ def _pieces(words: str) -> Iterator[tuple[bool, str]]:
 
 
 _RUNS = "|".join([*(f"[{''.join(chars)}]+" for chars in _SHIFTED.values()), "--+", "(?s:.)"])
+_APART = r"\/"
+"""What keeps two characters of text apart in any engine, as {} does not in lualatex."""
 _STRAIGHT = {'"': ("``", "''"), "'": ("`", "'")}
 """Quotes that open and close alike, and LaTeX's two for each."""
 
@@ -530,7 +532,7 @@ def _piece(run: str, before: str) -> tuple[bool, str]:
     if run in _FORMULAS:
         return True, _FORMULAS[run]
     if run[0] == "-":
-        return False, "{}".join(run)
+        return False, _APART.join(run)
     if run in _STRAIGHT:
         opens = not before.strip() or before in "([{–—“‘"
         return False, _STRAIGHT[run][not opens]
@@ -539,7 +541,7 @@ def _piece(run: str, before: str) -> tuple[bool, str]:
 
 def _spelled(text: str, more: str) -> str:
     """Two parts of a text, one after the other: LaTeX makes a dash of hyphens, and one sign of two quotes."""
-    apart = "{}" if re.fullmatch("--|''|``|[!?]`", text[-1:] + more[:1]) else ""
+    apart = _APART if re.fullmatch("--|,,|''|``|[!?]`", text[-1:] + more[:1]) else ""
     return text + apart + more
 
 

@@ -60,8 +60,9 @@ LABELS = {  # as LaTeX, as Markdown, in a terminal
     r"${\hat{x}'}^2$": (r"${{}\hat{x}'}^2$", "x̂′²", "x̂′²"),
     "x†‡ y′": (r"x$^\dagger{}^\ddagger$ y$^\prime$", "x†‡ y′", "x†‡ y′"),
     "(−∞, ∞), L∞": (r"($-\infty$, $\infty$), L$_\infty$", "(−∞, ∞), L∞", "(−∞, ∞), L∞"),
-    "don't say 'x', “'y'”": ("don't say `x', ``{}`y'{}''", "don't say 'x', “'y'”", "don't say 'x', “'y'”"),
-    "!‘a": ("!{}`a", "!‘a", "!‘a"),
+    "don't say 'x', “'y'”": (r"don't say `x', ``\/`y'\/''", "don't say 'x', “'y'”", "don't say 'x', “'y'”"),
+    "a,,b „c”": (r"a,\/,b ,,c''", "a,,b „c”", "a,,b „c”"),
+    "!‘a": (r"!\/`a", "!‘a", "!‘a"),
     "a&amp;b": (r"a\&amp;b", r"a\&amp;b", "a&amp;b"),
     "# one": (r"\# one", r"\# one", "# one"),
     "1. one": ("1. one", r"1\. one", "1. one"),
@@ -232,6 +233,7 @@ def test_labels_are_refused_when_settings_are_read(label: str) -> None:
 def test_the_sentence_about_a_scale_is_no_latex(tmp_path: Path) -> None:
     about = r"50% & $5 \{x} _ ^ ~"
     assert config.load("demo", {"about": about}).about == about
+    assert words.latex("a -- b --- ''c''") == r"a -\/- b -\/-\/- `\/`c'\/'"
     assert "about: LaTeX can't set '日'" in explained(about="日")
 
 
