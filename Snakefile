@@ -36,7 +36,8 @@ scales = Scales(settings_of(workflow.config_settings))
 params = all_signed(RuleParams(scales))
 retries, rollback = Retries(workflow), Rollback()
 unrecorded = Unrecorded(scales, params, workflow)
-inputs, shards = all_signed(RuleInputs(scales, unrecorded)), Shards(scales, workflow)
+inputs = all_signed(RuleInputs(scales, unrecorded))
+shards = all_signed(Shards(scales, workflow))
 resources = all_signed(RuleResources(scales, retries, workflow))
 
 

@@ -71,11 +71,12 @@ class RuleResources:
 
     def group(self, wildcards: Wildcards) -> str | None:
         """The group of an evaluation; none without `--group-components`, and for a long one."""
+        if self._workflow.group_settings.group_components.get(GROUP, 1) == 1:
+            return None
         study, cell = self._scales.study(wildcards), node_of(wildcards)
         assert isinstance(cell, Cell)
-        many = self._workflow.group_settings.group_components.get(GROUP, 1) > 1
         light = self._of_stage("evaluate", wildcards) == study.resources["evaluate"].light
-        return GROUP if many and light and not plan.shards_of(study, cell) else None
+        return GROUP if light and not plan.shards_of(study, cell) else None
 
     def _processes(self, wildcards: Wildcards) -> int:
         """The processes of a recording; any other job is one."""

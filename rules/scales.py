@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import ItemsView, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -57,7 +58,7 @@ class Scales:
         self._noted: set[str] = set()
         self._tables: dict[tuple[str, str], Table] = {}
         self._digests: dict[tuple[str, Node], str] = {}
-        self._trained: dict[tuple[str, Run], dict[str, Any]] = {}
+        self._trained = lru_cache(maxsize=1)(self._run_settings)  # a network's cells are asked for one after the other
         for scale in config.scales():
             try:
                 study = config.load(scale, overrides)
@@ -91,10 +92,10 @@ class Scales:
     def _settings(self, root: str, study: Study, node: Node) -> dict[str, Any]:
         if not isinstance(node, Cell):
             return plan.settings_of(study, node)
-        place = root, node.run
-        if place not in self._trained:  # a network has a cell for each attack
-            self._trained[place] = plan.run_settings(study, node.run)
-        return plan.cell_settings(study, node, self._trained[place])
+        return plan.cell_settings(study, node, self._trained(root, node.run))
+
+    def _run_settings(self, root: str, run: Run) -> dict[str, Any]:
+        return plan.run_settings(self.studies[root], run)
 
     def table(self, wildcards: Wildcards) -> Table:
         """The table that the wildcards name; UserError if its YAML is wrong, which stops no other table."""

@@ -13,8 +13,10 @@ T = TypeVar("T")
 
 
 def signed(function: F) -> F:
-    """``function``, with its signature as an attribute."""
-    function.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    """``function``, with its parameters as the attribute by which Snakemake is told them."""
+    from snakemake.common import overwrite_function_params
+
+    overwrite_function_params(function, inspect.signature(function).parameters)
     return function
 
 

@@ -15,7 +15,7 @@ BEFORE = ".before"
 """The folder of a results folder that keeps what is being made again, until it is made (rules/rollback.py)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Tape:
     """The logits of an ensemble of teachers for every training image in every epoch."""
 
@@ -32,7 +32,7 @@ class Tape:
         return self.folder(root) / "manifest.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Run:
     """One training. ``part`` is empty, ``member2`` of an averaged ensemble, or the candidate ``alpha0.5``."""
 
@@ -65,7 +65,7 @@ class Run:
         return float(self.part.removeprefix("alpha")) if self.part.startswith("alpha") else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Particles:
     """Measurements of one generator's particles on a network: a row of Table 1."""
 
@@ -86,7 +86,7 @@ class Particles:
         return Run(self.dataset, self.arch, self.method, self.seed)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cell:
     """One number of a table: a run under an attack."""
 
@@ -110,7 +110,7 @@ class Cell:
         return Run(self.dataset, self.arch, self.method, self.seed)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Shard:
     """Some chunks of a cell's attack, predicted by a job of their own: the ``index``-th, from 1, ``of`` so many.
 

@@ -14,7 +14,7 @@ import ast
 import hashlib
 import importlib.util
 from collections.abc import Iterable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple, TypeGuard
 
@@ -119,18 +119,23 @@ class Module:
     def __init__(self, file: Path, name: str) -> None:
         self._package = name if file.name == "__init__.py" else name.rpartition(".")[0]
         self._source = file.read_bytes()
-        self._tree = ast.parse(self._source)
+        self._tree: ast.Module | None = ast.parse(self._source)
         self.imports = tuple(_imports(self._tree, self._package))
 
     @cached_property
     def wordless(self) -> str:
         """The module's tree as text, without the words that are written for people."""
-        return text(_Wordless(self._package).visit(self._tree))  # the tree is changed and not used again
+        return text(_Wordless(self._package).visit(self._parsed()))
 
     @cached_property
     def worded(self) -> str:
         """The module's tree as text, without its docstrings alone."""
-        return text(_Undocumented().visit(ast.parse(self._source)))
+        return text(_Undocumented().visit(self._parsed()))
+
+    def _parsed(self) -> ast.Module:
+        """A tree that its caller may change. None is kept: those of all modules would take 15 MB."""
+        tree, self._tree = self._tree, None
+        return tree or ast.parse(self._source)
 
 
 def _imports(tree: ast.Module, package: str) -> Iterator[str]:
@@ -185,7 +190,7 @@ def text(node: object) -> str:
     pieces of an f-string; the text does not.
     """
     if isinstance(node, ast.AST):
-        fields = {name: getattr(node, name, None) for name in sorted(node._fields) if name not in _LOOKS}
+        fields = {name: getattr(node, name, None) for name in _kept(node._fields)}
         if isinstance(node, ast.JoinedStr):
             fields["values"] = list(_pieces(node))
         elif isinstance(node, ast.FormattedValue) and not list(_pieces(node.format_spec)):
@@ -195,6 +200,11 @@ def text(node: object) -> str:
     if isinstance(node, list):
         return f"[{' '.join(map(text, node))}]"
     return hex(node) if type(node) is int else ascii(node)
+
+
+@cache
+def _kept(fields: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in sorted(fields) if name not in _LOOKS)
 
 
 def _pieces(node: ast.expr | None) -> Iterator[ast.expr]:

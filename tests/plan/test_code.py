@@ -188,6 +188,16 @@ def test_words_and_types_are_left_out(source: str, edited: str) -> None:
     assert wordless(source) == wordless(edited)
 
 
+def test_a_module_is_the_same_text_in_whichever_way_it_is_read_first(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text('"""Words."""\nLABEL = "l"\n\ndef f(x: int) -> None:\n    "Words."\n    raise A("words", x)\n')
+    first, last = (code.Module(file, "module") for _ in range(2))
+    ways = first.wordless, first.worded
+    assert ways == (last.worded, last.wordless)[::-1]
+    assert ways[0] != ways[1]
+    assert first.wordless is ways[0]
+
+
 def wordless(source: str) -> str:
     return code.text(code._Wordless("ataka").visit(ast.parse(source)))
 

@@ -94,7 +94,12 @@ def cancel_one(
 ) -> str:
     """Wait for a job that ``running`` names, and cancel it; its id."""
     cancelled: list[str] = []
-    until(lambda: cancelled.extend(running()[:1]) or cancelled, process, log)
+
+    def begun() -> list[str]:
+        cancelled[:] = running()[:1]
+        return cancelled
+
+    until(begun, process, log)
     study.cluster.ask("scancel", *cancelled)
     return cancelled[0]
 
