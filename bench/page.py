@@ -11,7 +11,8 @@ HEAD = """# Performance
 Each table is one run of `python -m bench NAME`, which times its contestants in turn, in one process or in processes
 that wait for each other. Seconds are medians, with the quartiles of all rounds. Speed is relative to one of the
 contestants (1.00). `make bench` makes these again, in an environment of its own; `python -m bench.gpu`, on a GPU,
-makes the tables of what a GPU gives. This page is generated: `python -m bench page`.
+makes the tables of what a GPU gives, and `python -m bench.jobs` those of a cluster's jobs. This page is generated:
+`python -m bench page`.
 """
 
 Line = dict[str, str]
@@ -29,7 +30,7 @@ def _lines(folder: Path) -> Iterator[str]:
             lines = list(csv.DictReader(file))
         yield f"## {path.stem}\n"
         yield f"{(import_module(f'bench.{path.stem}').__doc__ or '').strip()}\n"
-        yield from _on_a_gpu(lines) if path.stem == "gpu" else _in_turn(lines)
+        yield from _ELSEWHERE.get(path.stem, _in_turn)(lines)
 
 
 def _in_turn(lines: list[Line]) -> Iterator[str]:
@@ -48,6 +49,26 @@ def _on_a_gpu(lines: list[Line]) -> Iterator[str]:
 
 def _measured(line: Line) -> tuple[str, ...]:
     return line["name"], f"{line['value']} {line['unit']}".strip(), line["plain"], line["peak"], line["note"]
+
+
+def _of_jobs(lines: list[Line]) -> Iterator[str]:
+    yield f"{lines[0]['machine']}; {lines[0]['versions']}.\n"
+    yield from _tables(lines, "task", ("CPU seconds", "share of CPU", "memory"), _costed)
+
+
+def _costed(line: Line) -> tuple[str, ...]:
+    seconds = f"{line['cpu_seconds']} ({line['low']} to {line['high']})"
+    return (
+        line["contestant"],
+        seconds,
+        line["cpu_share"],
+        f"{line['memory_mb']} MB",
+        f"{line['memory_share']} of the memory",
+    )
+
+
+_ELSEWHERE = {"gpu": _on_a_gpu, "jobs": _of_jobs}
+"""The measurements that aren't in turns of one process."""
 
 
 def _tables(

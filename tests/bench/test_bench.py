@@ -1,10 +1,13 @@
 """Do the measurements of speed run, and say what they measured?"""
 
 import csv
+import json
 import shutil
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +17,7 @@ from ataka import streams
 from ataka.attacks import linf
 from ataka.training import Batch
 from bench import __main__ as command
-from bench import attacks, gpu, networks, timing, training
+from bench import attacks, gpu, jobs, networks, page, timing, training
 
 
 def test_each_contestant_has_its_turn_first() -> None:
@@ -99,3 +102,43 @@ def test_the_gpu_script_runs_wherever_there_is_torch(tmp_path: Path) -> None:
     assert lines["the same bits twice, deterministic: true"]["value"] == "yes"
     assert lines["images that were worked on after memory ran out"]["value"] == "64"
     assert {"speed", "correctness"} <= {line["kind"] for line in lines.values()}
+
+
+def test_a_jobs_shares_are_those_of_the_first_contestants_medians(tmp_path: Path) -> None:
+    usages = {"before": [(8, 800), (10, 900), (90, 1000)], "now": [(4, 450), (3, 90), (2, 460)]}
+    lines = [*jobs.rows("a job", {name: [jobs.Usage(*one) for one in each] for name, each in usages.items()})]
+    assert [(line.cpu_seconds, line.cpu_share, line.memory_mb, line.memory_share) for line in lines] == [
+        ("10", "1.00", "900", "1.00"),
+        ("3", "0.30", "450", "0.50"),
+    ]
+    assert (lines[0].low, lines[0].high) == ("9", "50")
+    jobs.write(lines, tmp_path / "performance")
+    page.write(tmp_path / "performance")
+    assert "| now | 3 (2.5 to 3.5) | 0.30 | 450 MB | 0.50 of the memory |" in (tmp_path / "performance.md").read_text()
+
+
+@pytest.mark.parametrize(("clock", "seconds"), [("00:08.395", 8.395), ("01:00:01", 3601), ("02:03.5", 123.5)])
+def test_a_clock_of_slurms_is_read_in_seconds(clock: str, seconds: float) -> None:
+    assert jobs._seconds(clock) == pytest.approx(seconds)
+
+
+def test_the_usage_of_a_job_is_that_of_its_steps_once_all_of_them_are_accounted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Slurm's database hears of the end of a step before it hears of the job's, or after."""
+    steps = "COMPLETED|00:01.500|100000K", "COMPLETED|00:02.000|200000K", "COMPLETED|00:02.250|150000K"
+    ends = "COMPLETED|00:05.750|", *steps
+    answers = iter(["", "RUNNING|00:00|", "\n".join(ends[:3]), "\n".join(ends)])
+    monkeypatch.setattr(jobs.time, "sleep", lambda _seconds: None)
+    cluster = SimpleNamespace(ask=lambda *_command: next(answers))
+    usage = jobs._accounted(cluster, "7", 2)
+    assert (usage.cpu_seconds, usage.memory) == pytest.approx((5.75, 307.2))
+
+
+def test_memory_is_that_of_the_program_and_not_of_whoever_started_it() -> None:
+    here = bytearray(200_000_000)
+    here[::4096] = bytes(len(here[::4096]))
+    done = subprocess.run([sys.executable, "-c", jobs._MEASURED, sys.executable, "-S", "-c", ""], capture_output=True)
+    code, _, kilobytes = json.loads(done.stdout)
+    assert code == 0
+    assert kilobytes < 100_000
