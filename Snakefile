@@ -14,11 +14,13 @@ sys.path.insert(0, str(workflow.current_basedir))
 # Jobs stay: a fifth of a dry run went into the search for garbage among them.
 gc.set_threshold(50_000, 20, 20)
 
-from ataka.machine.modules import require
 
-require("rules", str(workflow.current_basedir))
+include: "rules/packages.smk"
+
 
 from rules.announcement import announce, note_what_a_module_lacks
+from rules.constraints import constrained
+from rules.hooks import chain_hooks
 from rules.inputs import RuleInputs
 from rules.orphans import refuse_orphans
 from rules.params import RuleParams, missing
@@ -28,20 +30,22 @@ from rules.rollback import Rollback
 from rules.scales import Scales
 from rules.shards import Shards
 from rules.signatures import all_signed
-from rules.overrides import settings_of
+from rules.overrides import settings_for
 from rules.targets import menu, refuse_unknown
 from rules.unrecorded import Unrecorded
 
-scales = Scales(settings_of(workflow.config_settings))
+chain_hooks(workflow)
+scales = Scales(settings_for(workflow, config))
 params = all_signed(RuleParams(scales))
-retries, rollback = Retries(workflow), Rollback()
+retries, rollback = Retries(workflow, scales.roots), Rollback(scales.roots)
 unrecorded = Unrecorded(scales, params, workflow)
 inputs = all_signed(RuleInputs(scales, unrecorded))
 shards = all_signed(Shards(scales, workflow))
 resources = all_signed(RuleResources(scales, retries, workflow))
 
 
-wildcard_constraints:
+with constrained(
+    workflow,
     root=scales.any_root,
     dataset=r"[^/]+",
     ensemble=r"[^/]+",
@@ -52,26 +56,25 @@ wildcard_constraints:
     attack=r"[^/]+",
     shard=r"[1-9]\d*of[1-9]\d*",
     generator=r"[^/]+",
+):
 
+    rule menu:  # where no target is named
+        message:
+            menu(scales)
 
-rule menu:  # where no target is named
-    message:
-        menu(scales)
-
-
-include: "rules/data.smk"
-include: "rules/teachers.smk"
-include: "rules/train.smk"
-include: "rules/evaluate.smk"
-include: "rules/particles.smk"
-include: "rules/tables.smk"
-include: "rules/report.smk"
-include: "rules/pictures.smk"
+    include: "rules/data.smk"
+    include: "rules/teachers.smk"
+    include: "rules/train.smk"
+    include: "rules/evaluate.smk"
+    include: "rules/particles.smk"
+    include: "rules/tables.smk"
+    include: "rules/report.smk"
+    include: "rules/pictures.smk"
 
 
 refuse_unknown(scales, workflow)
 note_what_a_module_lacks(workflow)
-rollback.recover(workflow, scales.roots)
+rollback.recover(workflow)
 
 
 onstart:

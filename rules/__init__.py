@@ -9,6 +9,9 @@ resources.py     what its jobs ask of the machine
 retries.py       further attempts of a cluster's jobs
 orphans.py       jobs of a killed Snakemake that a cluster still runs
 targets.py       a target that no rule makes, refused
+constraints.py   constraints of wildcards that bind our rules alone
+hooks.py         hooks of a workflow that includes this one, before or after ours
+packages.smk     another workflow's package that is called as ours are, refused
 announcement.py  what a start of Snakemake will make and cost
 mistakes.py      the user's mistakes, as Snakemake's terminal shows them
 rollback.py      a failed job leaves the earlier result in place

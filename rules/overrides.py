@@ -16,8 +16,16 @@ from rules.mistakes import mistakes_stop
 
 if TYPE_CHECKING:
     from snakemake.settings.types import ConfigSettings
+    from snakemake.workflow import Workflow
 
 _NULLS = ("null", "Null", "NULL", "~")
+
+
+def settings_for(workflow: "Workflow", config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the command line, or, where another workflow imports this one by `module`, its `config`."""
+    if workflow.modifier.is_main_snakefile():
+        return settings_of(workflow.config_settings)
+    return dict(with_nulls(config))
 
 
 @mistakes_stop()

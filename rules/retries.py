@@ -6,13 +6,13 @@ next attempt resumes, and wrong after a mistake, which a person has to mend.
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ataka.machine import attempts
 from ataka.study import Stage
-from rules.scales import Wildcards, output_of
+from rules.scales import Wildcards, due, output_of
 
 if TYPE_CHECKING:
     from snakemake.jobs import Job
@@ -25,8 +25,8 @@ MOST_SILENT = 3
 class Retries:
     """Each attempt's lot, by the notes of those before."""
 
-    def __init__(self, workflow: "Workflow") -> None:
-        self._workflow = workflow
+    def __init__(self, workflow: "Workflow", roots: Iterable[str]) -> None:
+        self._workflow, self._roots = workflow, tuple(roots)
         self._told: set[tuple[Path, int]] = set()
 
     def begin(self) -> None:
@@ -67,9 +67,8 @@ class Retries:
         return attempts.read(attempts.file_of(wildcards.root, output_of(stage, wildcards)), attempt)
 
     def _due(self) -> Iterator[tuple["Job", Path]]:
-        for job in self._workflow.dag.needrun_jobs():
-            if hasattr(job.wildcards, "root"):
-                yield job, attempts.file_of(job.wildcards.root, job.output[0])
+        for job in due(self._workflow, self._roots):
+            yield job, attempts.file_of(job.wildcards.root, job.output[0])
 
     def _let_be_the_last(self, output: str) -> None:
         """Count the attempt that begins as the last that the profile allows; in a group, for the whole group."""

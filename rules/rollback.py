@@ -23,6 +23,7 @@ from ataka import plan
 from ataka.errors import UserError
 from ataka.files.records import COST
 from rules.mistakes import mistakes_stop
+from rules.scales import due
 
 if TYPE_CHECKING:
     from snakemake.jobs import Job
@@ -36,7 +37,8 @@ _BESIDE = {"manifest.json": ("run.json", "history.csv", f"manifest{COST}"), "cho
 class Rollback:
     """Keeps previous files between ``begin`` and ``settle``; ``recover`` restores those that a killed process kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, roots: Iterable[str]) -> None:
+        self._roots = tuple(roots)
         self._jobs: list[Job] = []
         self._records: dict[str, Any] = {}
         self._live: dict[Path, int | None] = {}
@@ -44,7 +46,7 @@ class Rollback:
         self._stuck: dict[Path, str] = {}
         """The folders whose files can't be put back, and why: no job may start there."""
 
-    def recover(self, workflow: "Workflow", roots: Iterable[str]) -> None:
+    def recover(self, workflow: "Workflow") -> None:
         """Restore the files that a killed process kept and its jobs removed; Snakemake makes them again where needed.
 
         Snakemake may have recorded such a file as the output of a failed job, so the file gets the oldest time. A job
@@ -52,7 +54,7 @@ class Rollback:
         """
         if not workflow.is_main_process:
             return
-        for folder in (Path(root, plan.BEFORE) for root in roots):
+        for folder in (Path(root, plan.BEFORE) for root in self._roots):
             try:
                 _tell(_recover(folder))
             except OSError as error:  # other results folders are none the worse
@@ -62,7 +64,7 @@ class Rollback:
     @mistakes_stop()
     def begin(self, workflow: "Workflow") -> None:
         """Keep the files that the jobs are about to make again, but for the jobs of an outer workflow's own rules."""
-        self._jobs = [job for job in workflow.dag.needrun_jobs() if hasattr(job.wildcards, "root")]
+        self._jobs = due(workflow, self._roots)
         for folder in {Path(job.wildcards.root, plan.BEFORE) for job in self._jobs}:
             if folder in self._stuck:
                 raise UserError(
@@ -79,7 +81,7 @@ class Rollback:
                 continue  # a process died: what is kept there is from before it
             for path, aside in _places(job):
                 aside.unlink(missing_ok=True)
-                if path.exists():
+                if path.is_file():  # a folder is not kept
                     _keep(path, aside)
             if not workflow.persistence._filter_incomplete_keys(map(str, job.output)):
                 self._records |= {str(output): workflow.persistence.metadata(output) for output in job.output}

@@ -4,10 +4,10 @@ import json
 import os
 import re
 import sys
-from collections.abc import ItemsView, Mapping
+from collections.abc import ItemsView, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ataka import plan
 from ataka.errors import UserError
@@ -17,6 +17,10 @@ from ataka.study.config import HOME
 from report import catalogue, pictures
 from report.table import Table
 from rules.mistakes import mistakes_stop
+
+if TYPE_CHECKING:
+    from snakemake.jobs import Job
+    from snakemake.workflow import Workflow
 
 
 class Wildcards(Protocol):
@@ -129,6 +133,17 @@ def node_of(wildcards: Wildcards) -> Node:
     if hasattr(wildcards, "attack"):
         return Cell(*network, wildcards.attack)
     return Run(*network, wildcards.part.removeprefix("/"))
+
+
+def due(workflow: "Workflow", roots: Iterable[str]) -> list["Job"]:
+    """The jobs to run that make files in results folders, unlike an outer workflow's rules with a wildcard `root`."""
+
+    def ours(job: "Job") -> bool:
+        root = getattr(job.wildcards, "root", None)
+        return root in known and all(Path(output).is_relative_to(root) for output in job.output)
+
+    known = set(roots)
+    return [job for job in workflow.dag.needrun_jobs() if ours(job)]
 
 
 def output_of(stage: Stage, wildcards: Wildcards) -> Path:

@@ -79,7 +79,7 @@ def note(number: int, code: int | None, message: str = "") -> None:
 def test_each_kill_doubles_the_memory_and_nothing_else_does(ends: list[int | None], factor: int) -> None:
     for number, code in enumerate(ends, 1):
         note(number, code)
-    assert Retries(Workflow([])).memory("evaluate", CELL, len(ends) + 1) == factor
+    assert Retries(Workflow([]), ["results/smoke"]).memory("evaluate", CELL, len(ends) + 1) == factor
 
 
 @pytest.mark.parametrize(("code", "last"), [(2, True), (143, False), (None, False), (1, False)])
@@ -89,14 +89,14 @@ def test_after_a_mistake_the_second_attempt_is_the_last_for_its_group_too(
     job = Job(PATH)
     workflow = Workflow([Job("results/smoke/another"), job])
     note(1, code, "its logits are not finite")
-    assert Retries(workflow).in_vain("evaluate", CELL, 2) == last
+    assert Retries(workflow, ["results/smoke"]).in_vain("evaluate", CELL, 2) == last
     assert (job.attempt == RETRIES + 1) == last == (workflow.group.attempt == RETRIES + 1)
     assert f"{PATH}: attempt 1 (" in capsys.readouterr().err
 
 
 def test_what_slurm_never_begins_is_not_submitted_for_ever() -> None:
     job = Job(PATH)
-    retries = Retries(Workflow([job]))
+    retries = Retries(Workflow([job]), ["results/smoke"])
     for attempt in range(2, MOST_SILENT + 1):
         assert not retries.in_vain("evaluate", CELL, attempt)
         assert job.attempt == 1
@@ -106,14 +106,14 @@ def test_what_slurm_never_begins_is_not_submitted_for_ever() -> None:
 
 def test_attempts_of_an_earlier_start_count_no_more() -> None:
     note(1, 2, "the learning rate")
-    retries = Retries(Workflow([Job(PATH)]))
+    retries = Retries(Workflow([Job(PATH)]), ["results/smoke"])
     retries.begin()
     assert not retries.in_vain("evaluate", CELL, 2)
 
 
 def test_the_last_words_of_what_was_not_made_are_printed_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     note(1, 2, "alpha diverged; lower the learning rate")
-    Retries(Workflow([Job(PATH), Job("results/smoke/made")])).report()
+    Retries(Workflow([Job(PATH), Job("results/smoke/made")]), ["results/smoke"]).report()
     assert capsys.readouterr().err.startswith(f"not made: {PATH}: attempt 1 (")
 
 
@@ -129,7 +129,7 @@ class Scales:
 
 
 def resources(workflow: Workflow, **overrides: Any) -> RuleResources:
-    return RuleResources(Scales(**overrides), Retries(workflow), workflow)  # type: ignore[arg-type]
+    return RuleResources(Scales(**overrides), Retries(workflow, ["results/smoke"]), workflow)  # type: ignore[arg-type]
 
 
 def of_attack(name: str) -> Any:

@@ -74,18 +74,27 @@ def snakemake(root: Path) -> Any:
 def test_jobs_of_an_outer_workflow_are_left_to_it(root: Path, snakemake: Any) -> None:
     outer = root / "outer.txt"
     outer.write_text("theirs")
+    elsewhere = root / "outer"
+    elsewhere.mkdir()
+    theirs = [SimpleNamespace(), SimpleNamespace(root="out"), SimpleNamespace(root=str(root))]
+    paths = [str(outer), "out/x.txt", f"out/{root}/x.txt"]
     jobs = [
-        SimpleNamespace(output=[str(outer)], temp_output=set(), wildcards=SimpleNamespace()),
+        *(
+            SimpleNamespace(output=[path], temp_output=set(), wildcards=wildcards)
+            for path, wildcards in zip(paths, theirs, strict=True)
+        ),
+        SimpleNamespace(output=[str(elsewhere)], temp_output=set(), wildcards=SimpleNamespace(root=str(root))),
         *snakemake.dag.needrun_jobs(),
     ]
     snakemake.dag.needrun_jobs = lambda: jobs
     write(root, "before")
-    rollback = Rollback()
+    rollback = Rollback([str(root)])
     rollback.begin(snakemake)
     (root / "cells" / NAMES[0]).unlink()
     rollback.settle(snakemake)
     assert (root / "cells" / NAMES[0]).read_text() == "before"
     assert outer.read_text() == "theirs"
+    assert not Path("out").exists()
 
 
 def write(root: Path, text: str, *names: str) -> None:
@@ -108,7 +117,7 @@ def whole(text: str) -> dict[str, str]:
 def test_a_job_that_fails_is_undone(half: tuple[str, ...], root: Path, snakemake: Any) -> None:
     write(root, "old")
     time = (root / "cells/pgd.csv").stat().st_mtime_ns
-    rollback = Rollback()
+    rollback = Rollback([str(root)])
     rollback.begin(snakemake)
     for name in NAMES:
         (root / "cells" / name).unlink()
@@ -124,7 +133,7 @@ def test_a_job_that_fails_is_undone(half: tuple[str, ...], root: Path, snakemake
 
 def test_what_is_made_stays(root: Path, snakemake: Any) -> None:
     write(root, "old")
-    rollback = Rollback()
+    rollback = Rollback([str(root)])
     rollback.begin(snakemake)
     write(root, "new")
     snakemake.persistence.records = dict.fromkeys(snakemake.persistence.records, "anew")
@@ -138,7 +147,7 @@ def test_what_is_made_stays(root: Path, snakemake: Any) -> None:
 def test_a_job_that_never_began_leaves_things_as_they_are(there: tuple[str, ...], root: Path, snakemake: Any) -> None:
     if there:
         write(root, "old", *there)
-    rollback = Rollback()
+    rollback = Rollback([str(root)])
     rollback.begin(snakemake)
     rollback.settle(snakemake)
     assert read(root) == {f"cells/{name}": "old" for name in there}
@@ -148,11 +157,11 @@ def test_a_job_that_never_began_leaves_things_as_they_are(there: tuple[str, ...]
 
 def test_what_a_dead_process_kept_is_not_replaced_by_its_half_made_files(root: Path, snakemake: Any) -> None:
     write(root, "old")
-    Rollback().begin(snakemake)
+    Rollback([str(root)]).begin(snakemake)
     (root / "cells/pgd.csv").unlink()
     write(root, "half", "pgd.bits.npy")
     for _ in range(2):  # a failure more or less
-        alive = Rollback()
+        alive = Rollback([str(root)])
         alive.begin(snakemake)
         (root / "cells/pgd.bits.npy").unlink()
         alive.settle(snakemake)
@@ -162,20 +171,20 @@ def test_what_a_dead_process_kept_is_not_replaced_by_its_half_made_files(root: P
 
 def test_the_next_process_puts_back_what_a_dead_one_kept(root: Path, snakemake: Any) -> None:
     write(root, "old")
-    dead = Rollback()
+    dead = Rollback([str(root)])
     dead.begin(snakemake)
     (root / "cells/pgd.csv").unlink()
-    alive = Rollback()
-    alive.recover(snakemake, [str(root)])
+    alive = Rollback([str(root), str(root / "none")])
+    alive.recover(snakemake)
     assert not (root / "cells/pgd.csv").exists()  # the other may still be at it
     for descriptor in dead._live.values():
         assert descriptor is not None
         os.close(descriptor)
     snakemake.is_main_process = False
-    alive.recover(snakemake, [str(root)])
+    alive.recover(snakemake)
     assert not (root / "cells/pgd.csv").exists()  # a job of a cluster can't know
     snakemake.is_main_process = True
-    alive.recover(snakemake, [str(root), str(root / "none")])
+    alive.recover(snakemake)
     assert read(root) == whole("old")
     assert (root / "cells/pgd.csv").stat().st_mtime == 0  # so that Snakemake makes it again
     assert (root / "cells/pgd.bits.npy").stat().st_mtime > 0
@@ -192,7 +201,7 @@ def test_a_disk_that_can_keep_nothing_stops_before_any_job(
     monkeypatch.setattr(os, "link", full)
     monkeypatch.setattr(shutil, "copy2", full)
     with pytest.raises(SystemExit, match="2"):
-        Rollback().begin(snakemake)
+        Rollback([str(root)]).begin(snakemake)
     said = capsys.readouterr().err
     assert f"error: {root}/cells/pgd.csv is about to be made again and can't be kept meanwhile" in said
     assert "No space left on device" in said
@@ -213,21 +222,22 @@ def test_what_can_not_be_put_back_stops_its_own_results_folder_only(
     root: Path, two: Path, snakemake: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(root, "old")
-    dead = Rollback()
+    dead = Rollback([str(root)])
     dead.begin(snakemake)
     (root / "cells/pgd.csv").unlink()
     for descriptor in dead._live.values():
         assert descriptor is not None
         os.close(descriptor)
-    rollback = Rollback()
-    rollback.recover(snakemake, [str(two), str(root)])
+    rollback = Rollback([str(two), str(root)])
+    rollback.recover(snakemake)
     said = capsys.readouterr().err
     assert f"can't put back what {two}/.before keeps: " in said
     assert f"put back as it was before: {root}/cells/pgd.csv" in said
     rollback.begin(snakemake)
     rollback.settle(snakemake)
     assert read(root) == whole("old")
-    snakemake.dag.needrun_jobs()[0].wildcards.root = str(two)
+    (job,) = snakemake.dag.needrun_jobs()
+    job.wildcards.root, job.output = str(two), [str(two / "cells" / name) for name in NAMES]
     with pytest.raises(SystemExit, match="2"):
         rollback.begin(snakemake)
     assert f"error: can't put back what {two}/.before keeps: " in capsys.readouterr().err
@@ -245,7 +255,7 @@ def test_one_file_that_can_not_be_put_back_costs_no_other(
     jobs = [other, *snakemake.dag.needrun_jobs()]
     snakemake.dag.needrun_jobs = lambda: jobs
     snakemake.persistence.records[other.output[0]] = "as first made"
-    rollback = Rollback()
+    rollback = Rollback([str(root)])
     rollback.begin(snakemake)
     shutil.rmtree(root / "runs")
     (root / "runs").write_text("in the way")
@@ -255,7 +265,7 @@ def test_one_file_that_can_not_be_put_back_costs_no_other(
     assert f"can't put back what was there before {root}/runs/choice.json: " in capsys.readouterr().err
     assert read(root) == whole("old") | {"runs": "in the way", ".before/runs/choice.json": "old"}
     (root / "runs").unlink()
-    Rollback().recover(snakemake, [str(root)])
+    Rollback([str(root)]).recover(snakemake)
     assert read(root) == whole("old") | {"runs/choice.json": "old"}
 
 
@@ -264,7 +274,7 @@ def test_a_temporary_output_is_not_restored(root: Path, snakemake: Any) -> None:
     write(root, "old")
     (job,) = snakemake.dag.needrun_jobs()
     job.temp_output = {*job.output}
-    rollback = Rollback()
+    rollback = Rollback([str(root)])
     rollback.begin(snakemake)
     for name in NAMES:
         (root / "cells" / name).unlink()

@@ -1,7 +1,6 @@
 """The place of a module's source, found without importing the module."""
 
 import importlib.util
-import sys
 from pathlib import Path
 
 
@@ -31,16 +30,3 @@ def source(module: str, root: Path | None = None) -> Path | None:
     paths = [place.joinpath(*below) for place in places]
     files = [file for path in paths for file in (path / "__init__.py", path.with_suffix(".py"))]
     return next((file for file in files if file.is_file()), None)
-
-
-def require(package: str, folder: str) -> None:
-    """Exit, with a message and code 2, unless importing ``package`` would give the package in ``folder``."""
-    loaded = sys.modules.get(package)
-    places = [Path(place).resolve() for place in getattr(loaded, "__path__", ())]
-    if loaded is not None and Path(folder, package).resolve() not in places:
-        print(
-            f"error: a package '{package}' of another workflow ({places[0] if places else loaded}) was imported before "
-            f"{folder}/Snakefile, which has one of that name, too: rename yours",
-            file=sys.stderr,
-        )
-        sys.exit(2)

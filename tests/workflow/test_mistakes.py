@@ -1,11 +1,13 @@
 """A mistake stops Snakemake before any job, with a message that helps."""
 
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from rules.targets import targets
-from tests.workflow.driver import TABLE, Answer, Checkout, ask_all
+from tests.workflow.driver import HOME, TABLE, Answer, Checkout, ask_all
 
 CELLS = "results/smoke/cells/digits/resnet10-w8"
 
@@ -182,6 +184,31 @@ def test_targets_are_those_of_snakemakes_command_line(
     command: list[str], expected: tuple[list[str], list[str]]
 ) -> None:
     assert targets(command) == expected
+
+
+@pytest.mark.parametrize("name", ["ataka", "report", "rules"])
+def test_a_package_that_is_called_as_ours_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = HOME / "rules/packages.smk"
+
+    def start() -> None:
+        exec(path.read_text(), {"workflow": SimpleNamespace(current_basedir=path.parent)})
+
+    monkeypatch.chdir(tmp_path)
+    start()
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "common.py").touch()  # without an __init__.py, ours comes first
+    start()
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, name, ModuleType(name))
+        with pytest.raises(SystemExit):
+            start()
+    (tmp_path / name / "__init__.py").touch()
+    with pytest.raises(SystemExit) as stopped:
+        start()
+    assert stopped.value.code == 2
+    assert f"error: a package '{name}' of another workflow ({tmp_path / name})" in capsys.readouterr().err
 
 
 def test_a_failed_job_tells_why_in_the_terminal_and_leaves_nothing(fresh: Checkout, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Do settings on Snakemake's command line mean what they mean in a scale's file?"""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from snakemake.cli import parse_config
 from snakemake.settings.types import ConfigSettings
 
 from ataka.study import config
-from rules.overrides import settings_of
+from rules.overrides import settings_for, settings_of
 
 
 def given(*files: Path, **settings: str) -> dict[str, Any]:
@@ -66,6 +67,15 @@ def test_a_configfile_is_read_as_strictly_as_a_scales(
     told = capsys.readouterr().err
     assert said in told
     assert str(path) in told
+
+
+def test_a_module_is_set_by_its_config_and_not_by_the_command_line() -> None:
+    command_line = ConfigSettings(config={"seeds": [1]})
+    for is_main, expected in ((True, {"seeds": [1]}), (False, {"seeds": [7], "attacks": {"fog": None}})):
+        workflow: Any = SimpleNamespace(
+            modifier=SimpleNamespace(is_main_snakefile=lambda is_main=is_main: is_main), config_settings=command_line
+        )
+        assert settings_for(workflow, {"seeds": [7], "attacks": {"fog": None}}) == expected
 
 
 def test_a_template_of_snakemakes_is_read_by_it(tmp_path: Path) -> None:
