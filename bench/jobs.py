@@ -5,7 +5,7 @@ plug-in has it, then torch. In a group the first of them starts once, and the se
 and memory are those of Slurm's accounting; the memory is the first Snakemake's peak and that of the largest step beside
 it, over all processes. An evaluation in a group of eight has an eighth of the group's CPU seconds, and the group's
 memory. A dry run is `snakemake -n results/all`, with the peak of its one process. The commits take turns, with the same
-packages.
+packages. In the run on record, three rounds, other work kept both cores busy, and that costs CPU seconds, too.
 
     python -m bench.jobs                writes docs/performance/jobs.csv
 
