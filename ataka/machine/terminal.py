@@ -15,10 +15,8 @@ def print_what_is_read() -> None:
     A question mark stands for each character that the encoding of standard output lacks (a Latin-1 terminal,
     ``LC_ALL=C``). Once a reader is gone (``| head``, a closed terminal), lines are dropped and the work goes on.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in _UNASKED:
-        sys.stdout.reconfigure(errors="replace")
     if sys.stdout is sys.__stdout__:  # else it is no stream of the system's, but a test's
-        sys.stdout = _lossy(sys.stdout)
+        sys.stdout = _lossy(sys.stdout, errors="replace")
     if sys.stderr is sys.__stderr__:
         sys.stderr = _lossy(sys.stderr)
 
@@ -39,8 +37,12 @@ class _Lossy(io.FileIO):
             return memoryview(data).nbytes
 
 
-def _lossy(stream: TextIO | None) -> Any:
-    """The same stream over ``_Lossy``; what is no file is left as it is."""
+def _lossy(stream: TextIO | None, errors: str | None = None) -> Any:
+    """The same stream over ``_Lossy``, with other ``errors`` unless its own were asked for; what is no file is left.
+
+    It is a new stream, since one that began on a file can't be reconfigured once a pipe has the file's place, as in a
+    warm job.
+    """
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     stream.flush()
@@ -48,7 +50,7 @@ def _lossy(stream: TextIO | None) -> Any:
     return io.TextIOWrapper(
         raw if isinstance(stream.buffer, io.RawIOBase) else io.BufferedWriter(raw),  # python -u has no buffer
         encoding=stream.encoding,
-        errors=stream.errors,
+        errors=errors if errors and stream.errors in _UNASKED else stream.errors,
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
     )

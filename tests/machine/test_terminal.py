@@ -64,6 +64,27 @@ def test_a_character_that_the_encoding_lacks_ends_no_program(set_: dict[str, str
     assert done.stdout.strip() == expected
 
 
+def test_a_pipe_may_have_taken_the_place_of_a_file(tmp_path: Path) -> None:
+    """As in a warm job of a Snakemake whose output goes to a file."""
+    work = (
+        "import os, sys; os.dup2(int(sys.argv[1]), 1)\n"
+        "from ataka.machine import terminal; terminal.print_what_is_read(); print('a \u2192 b')"
+    )
+    reader, writer = os.pipe()
+    with (tmp_path / "log").open("wb") as log:
+        subprocess.run(
+            [sys.executable, "-c", work, str(writer)],
+            env=os.environ | {"PYTHONPATH": str(HOME), "PYTHONIOENCODING": "latin-1"},
+            stdout=log,
+            pass_fds=[writer],
+            timeout=60,
+            check=True,
+        )
+    os.close(writer)
+    assert os.read(reader, 100).strip() == b"a ? b"
+    os.close(reader)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
 def test_a_full_disk_is_an_error(tmp_path: Path) -> None:
     with Path("/dev/full").open("wb") as full:
