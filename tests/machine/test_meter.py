@@ -194,6 +194,7 @@ def test_copies_and_averages_state_their_own_cost_and_not_their_sources(root: Pa
         "s-at-aka/seed0": [f"s-at-aka/seed0/{path.name}" for path in runs.glob("s-at-aka/seed0/alpha*")],
         "s-cat-aka.chosen/seed0": ["s-cat-aka/seed0"],
     }.items():
-        for name in ("seconds", "cpu_seconds"):
-            own, *theirs = (read_json(runs / run / "run.json")[name] for run in (joined, *parts))
-            assert own not in (*theirs, round(sum(theirs), 3)), (joined, name)
+        kept = [read_json(runs / run / "run.json") for run in (joined, *parts)]
+        own, *theirs = [(record["seconds"], record["cpu_seconds"]) for record in kept]
+        total = tuple(round(sum(each), 3) for each in zip(*theirs, strict=True))
+        assert own not in (*theirs, total), joined

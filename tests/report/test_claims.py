@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -259,7 +260,7 @@ def evidence(study: Study) -> dict[Any, Any]:
     found: dict[Any, Any] = {}
     for source in sentences.sources(study, CLAIMS):
         if isinstance(source, Cell):
-            same = Cell(**{**source.__dict__, "method": source.method.removesuffix(".pgd")})
+            same = replace(source, method=source.method.removesuffix(".pgd"))
             found[source] = studies.draw_bits(study, same, accuracy(source))
         else:
             rows = studies.particle_rows(study, source)
@@ -324,7 +325,7 @@ def root(tmp_path: Path, study: Study) -> Path:
     folder, study = studies.root(tmp_path), studies.study(studies.WHOLE)
     for source in sentences.sources(study, CLAIMS):
         if isinstance(source, Cell):
-            same = Cell(**{**source.__dict__, "method": source.method.removesuffix(".pgd")})
+            same = replace(source, method=source.method.removesuffix(".pgd"))
             studies.write_bits(folder, study, source, studies.draw_bits(study, same, accuracy(source)))
         else:
             studies.write_particles(folder, source, studies.particle_rows(study, source))
