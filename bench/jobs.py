@@ -143,12 +143,12 @@ def in_turn(contestants: Mapping[str, Callable[[], Usage]], rounds: int) -> dict
 def rows(task: str, usages: Mapping[str, Sequence[Usage]]) -> Iterator[Row]:
     """The lines of ``task``; the first contestant is the measure of the shares."""
     medians = {
-        name: Usage(statistics.median(one.cpu_seconds for one in each), statistics.median(one.memory for one in each))
+        name: Usage(statistics.median(run.cpu_seconds for run in each), statistics.median(run.memory for run in each))
         for name, each in usages.items()
     }
     base = next(iter(medians.values()))
     for name, median in medians.items():
-        seconds = [one.cpu_seconds for one in usages[name]]
+        seconds = [run.cpu_seconds for run in usages[name]]
         low, _, high = statistics.quantiles(seconds, n=4, method="inclusive") if len(seconds) > 1 else 3 * seconds
         yield Row(
             task,
