@@ -258,8 +258,8 @@ class AccuracyTable(Table):
 
     def examined(self, measurements: list[Measurement], study: Study, root: str) -> list[Measurement]:
         read = {measurement.cell: _bits(measurement, root) for measurement in measurements}
-        known = {cell: bits for cell, bits in read.items() if bits is not None}
-        return self.compared(measurements, study, known, Below(root))
+        bits = {cell: verdicts for cell, verdicts in read.items() if verdicts is not None}
+        return self.compared(measurements, study, bits, Below(root))
 
     def compared(
         self,
@@ -268,11 +268,15 @@ class AccuracyTable(Table):
         bits: Mapping[Cell, measurements.Bits],
         records: Records,
     ) -> list[Measurement]:
-        """The measurements with their health, and, in a table of variants, with the marks of differences."""
-        examined = health.examine(measurements, study, bits)
-        examined = differences.examine(examined, bits, self.comparisons(study))
+        """The measurements with their health, and, in a table of variants, with the marks of differences.
+
+        Of ``bits`` those of other cells are left out: a table says the same of its cells wherever it is shown.
+        """
+        shown = {one.cell: bits[one.cell] for one in measurements if one.cell in bits}
+        examined = health.examine(measurements, study, shown)
+        examined = differences.examine(examined, shown, self.comparisons(study))
         if self.undefended:
-            examined = sanity.examine(examined, study, bits, records, self.undefended)
+            examined = sanity.examine(examined, study, shown, records, self.undefended)
         return costs.examine(examined, study, records) if self._shows_costs else examined
 
     def sound(self, measurements: list[Measurement], study: Study, root: str) -> tuple[list[Measurement], list[str]]:

@@ -7,6 +7,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from ataka.plan import Cell, Run
 from ataka.study import Study
@@ -89,7 +90,34 @@ def common(one: Bits, other: Bits) -> tuple[Bits, Bits]:
     return one[:count], other[:count]
 
 
-# ---- what a table prints
+# ---- what is printed
+
+
+class Checks(NamedTuple):
+    """The names of health checks, each as often as it was ``made`` or ``raised``."""
+
+    made: list[str]
+    raised: list[str]
+
+    @property
+    def outcome(self) -> str:
+        """``3 raised of 60`` or ``none raised of 60``; ``none could be made`` where nothing was checked."""
+        if not self.made:
+            return "none could be made"
+        return f"{format(len(self.raised), ',') if self.raised else 'none'} raised of {len(self.made):,}"
+
+
+def checks(rows: Iterable[Mapping[str, str]]) -> Checks:
+    """The checks that ``examine`` noted in the rows of cells."""
+    made, raised = [], []
+    for row in rows:
+        made += _names(row, "checks")
+        raised += _names(row, "health")
+    return Checks(made, raised)
+
+
+def _names(row: Mapping[str, str], column: str) -> list[str]:
+    return list(filter(None, row.get(column, "").split(";")))
 
 
 class Marks:
@@ -97,8 +125,8 @@ class Marks:
 
     def __init__(self, measurements: Sequence[Measurement], study: Study) -> None:
         self._meanings = meanings(study)
-        self._raised = {measurement.cell: self._names(measurement, "health") for measurement in measurements}
-        self.made = sum(len(self._names(measurement, "checks")) for measurement in measurements)
+        self._raised = {measurement.cell: _names(measurement.fields, "health") for measurement in measurements}
+        self._checks = checks(measurement.fields for measurement in measurements)
         names = [name for name in self._meanings if any(name in raised for raised in self._raised.values())]
         self._letters = dict(zip(names, LETTERS, strict=False))
 
@@ -108,15 +136,6 @@ class Marks:
         return "".join(letter for name, letter in self._letters.items() if name in raised)
 
     def notes(self) -> Iterator[str]:
-        """The meaning of the marks, and the number of checks made."""
-        count = sum(map(len, self._raised.values()))
-        if not self.made:
-            yield "Health checks: none could be made of these cells."
-        elif not count:
-            yield f"Health checks: none raised of {self.made:,}."
-        else:
-            meanings = [f"{letter}: {self._meanings[name]}" for name, letter in self._letters.items()]
-            yield f"Health checks: {count:,} raised of {self.made:,}. {'; '.join(meanings)}."
-
-    def _names(self, measurement: Measurement, column: str) -> list[str]:
-        return [name for name in measurement.fields.get(column, "").split(";") if name in self._meanings]
+        """The number of checks made and raised, and the meaning of the marks."""
+        meanings = "; ".join(f"{letter}: {self._meanings[name]}" for name, letter in self._letters.items())
+        yield f"Health checks: {self._checks.outcome}." + (f" {meanings}." if meanings else "")

@@ -108,7 +108,7 @@ class Audit:
     def _warn(self) -> None:
         """Print each health check that is raised for the first time."""
         for measured in self.measurements:
-            for check in filter(None, measured.fields["health"].split(";")):
+            for check in health.checks([measured.fields]).raised:
                 if (measured.cell, check) not in self._raised:
                     self._raised.add((measured.cell, check))
                     self._say(measured.cell, f"WARNING: {self.meaning(check)}")

@@ -10,6 +10,7 @@ from ataka.files.records import read_json, write_json
 from ataka.study import words
 from ataka.study.attacks import AttackEntry, placeholders
 from report import markdown, names, render
+from report.accuracies import health
 from report.accuracies.measurements import Measurement
 from report.audit.against import Comparison, Difference
 from report.audit.evaluation import Audit, summary
@@ -39,7 +40,6 @@ def write(audit: Audit, about: Mapping[str, Any], compared: Comparison | None) -
     """The page, the record and the entry, below the audit's folder."""
     root = Path(audit.root)
     measured = audit.measurements
-    raised = {measurement.cell.attack: _raised(measurement) for measurement in measured}
     record = {
         **about,
         "scale": audit.study.scale,
@@ -59,12 +59,8 @@ def write(audit: Audit, about: Mapping[str, Any], compared: Comparison | None) -
             about=audit.study.about.strip().rstrip("."),
             rows=[_row(measurement, audit) for measurement in measured],
             worst=_worst_row(audit),
-            raised=[
-                _in_words(measurement, name, audit)
-                for measurement in measured
-                for name in raised[measurement.cell.attack]
-            ],
-            checks=sum(len(_names(measurement, "checks")) for measurement in measured),
+            checks=health.checks(measurement.fields for measurement in measured),
+            raised=[_in_words(one, name, audit) for one in measured for name in health.checks([one.fields]).raised],
             settings=[
                 *filter(None, (sentence(audit.study.attack(measurement.cell.attack)) for measurement in measured))
             ],
@@ -87,13 +83,10 @@ def lines(audit: Audit) -> list[str]:
     }
     accuracy, low, high = (float(case[name]) for name in ("accuracy", "ci_low", "ci_high"))
     named["worst case"] = summary(accuracy, low, high, case["n"])
-    raised, made = (
-        sum(len(_names(measurement, column)) for measurement in measured) for column in ("health", "checks")
-    )
     width = max(map(len, named))
     return [
         *(f"{name:{width}}  {text}" for name, text in named.items()),
-        f"health checks: {raised or 'none'} raised of {made}",
+        f"health checks: {health.checks(measurement.fields for measurement in measured).outcome}",
     ]
 
 
@@ -129,7 +122,7 @@ def _difference(difference: Difference) -> dict[str, Any]:
 
 def _row(measurement: Measurement, audit: Audit) -> list[str]:
     entry = audit.study.attack(measurement.cell.attack)
-    healthy = "; ".join(_raised(measurement)) or ("none raised" if _names(measurement, "checks") else "none made")
+    checks = health.checks([measurement.fields])
     interval = f"{measurement.ci_low:.2f} to {measurement.ci_high:.2f}"
     return [
         words.read(entry.label),
@@ -137,7 +130,7 @@ def _row(measurement: Measurement, audit: Audit) -> list[str]:
         interval,
         str(measurement.n),
         entry.eps or "",
-        healthy,
+        "; ".join(checks.raised) or checks.outcome,
     ]
 
 
@@ -176,11 +169,3 @@ def _made(measurement: Measurement) -> str:
     """The machine, versions and code of the audit."""
     named = ("device", "torch", "threads", "git_commit", "model_sha256", "data_sha256")
     return ", ".join(f"{name} {measurement.fields[name]}" for name in named if measurement.fields[name])
-
-
-def _raised(measurement: Measurement) -> list[str]:
-    return _names(measurement, "health")
-
-
-def _names(measurement: Measurement, column: str) -> list[str]:
-    return [name for name in measurement.fields.get(column, "").split(";") if name]

@@ -34,7 +34,7 @@ def write(
     """Write the card of a run's network; ``program`` says whether network.pt2 lies beside it."""
     head = yaml.safe_dump(metadata(study, run, measured), sort_keys=False, allow_unicode=True, width=10**6)
     meanings = health.meanings(study)
-    raised = [f"{_label(study, one)}, {name}: {meanings[name]}." for one in measured for name in _names(one, "health")]
+    named = [(one, name) for one in measured for name in health.checks([one.fields]).raised]
     facts = study.dataset(run.dataset).specification
     text = (
         render.environment(text=markdown.escape)
@@ -50,8 +50,8 @@ def write(
             seed=run.seed,
             rows=[_row(study, one) for one in measured],
             settings=[*filter(None, (sentence(study.attack(one.cell.attack)) for one in measured))],
-            raised=raised,
-            checks=sum(len(_names(one, "checks")) for one in measured),
+            checks=health.checks(one.fields for one in measured),
+            raised=[f"{_label(study, one)}, {name}: {meanings[name]}." for one, name in named],
             readings=[f"{name}: {value}" for name, value in sorted(record.get("readings", {}).items())],
             architecture=run.arch,
             data=run.dataset,
@@ -109,13 +109,10 @@ def _result(study: Study, run: Run, one: Measurement) -> dict[str, Any]:
 def _row(study: Study, one: Measurement) -> list[str]:
     entry = study.attack(one.cell.attack)
     interval = f"{one.ci_low:.2f} to {one.ci_high:.2f}"
-    healthy = "; ".join(_names(one, "health")) or ("none raised" if _names(one, "checks") else "none made")
+    checks = health.checks([one.fields])
+    healthy = "; ".join(checks.raised) or checks.outcome
     return [_label(study, one), f"{one.accuracy:.2f}", interval, str(one.n), entry.eps or "", healthy]
 
 
 def _label(study: Study, one: Measurement) -> str:
     return words.read(study.attack(one.cell.attack).label)
-
-
-def _names(one: Measurement, column: str) -> list[str]:
-    return [name for name in one.fields.get(column, "").split(";") if name]

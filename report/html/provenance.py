@@ -171,13 +171,9 @@ def _facts(study: Study, one: Any) -> list[str]:
 
 
 def _health(study: Study, row: Row) -> str:
-    made, raised = ([name for name in row.get(key, "").split(";") if name] for key in ("checks", "health"))
-    if not made:
-        return "none could be made"
-    if not raised:
-        return f"none raised of {len(made)}: {', '.join(made)}"
-    meanings = health.meanings(study)
-    return f"{len(raised)} raised of {len(made)}: " + "; ".join(f"{name}: {meanings.get(name, '')}" for name in raised)
+    checks, meanings = health.checks([row]), health.meanings(study)
+    named = "; ".join(f"{name}: {meanings.get(name, '')}" for name in checks.raised) or ", ".join(checks.made)
+    return ": ".join(filter(None, [checks.outcome, named]))
 
 
 def _histories(kept: Kept, trainings: Sequence[Tape | Run]) -> dict[str, list[dict[str, Any]]]:

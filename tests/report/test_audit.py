@@ -391,11 +391,13 @@ def test_a_clean_accuracy_near_chance_is_told_at_once_and_on_the_page(
     assert "audit my clean: WARNING: its 95% interval reaches down to chance" in said
     assert "--mean and --std" in said
     page = Path("audits/my/audit.md").read_text(encoding="utf-8")
+    assert "Health checks: 1 raised of 1.\n" in page
     assert "reaches down to chance" in page
     assert json.loads(Path("audits/my/robustbench.json").read_text(encoding="utf-8"))["unreliable"] is True
     assert audit("--attacks", "clean", "--out", "right") == 0
     assert "WARNING" not in capsys.readouterr().err
-    assert "no sign of masked gradients" in Path("right/audit.md").read_text(encoding="utf-8")
+    healthy = Path("right/audit.md").read_text(encoding="utf-8")
+    assert "Health checks: none raised of 1.\nThere is no sign of masked gradients" in healthy
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def test_without_bits_or_diagnostics_there_is_less_to_check(root: Path, study: S
     for one in catalogue.load("table2").sources(study):
         assert isinstance(one, Cell)
         studies.write_cell(root, study, one, old).with_suffix(".bits.npy").unlink()
-    assert "Health checks: none could be made of these cells." in text_of(compose(root, study))
+    assert "Health checks: none could be made." in text_of(compose(root, study))
 
 
 @pytest.mark.parametrize(
@@ -183,6 +183,20 @@ def test_bits_of_another_cell_are_refused(
 
 
 # ---- in print
+
+
+@pytest.mark.parametrize(
+    ("rows", "outcome"),
+    [
+        ([], "none could be made"),
+        ([{"checks": "", "health": ""}, {}], "none could be made"),
+        ([{"checks": "order", "health": ""}, {}], "none raised of 1"),
+        ([{"checks": "order;gap", "health": "gap"}, {"checks": "order", "health": ""}], "1 raised of 3"),
+        ([{"checks": "order", "health": ""}] * 1200, "none raised of 1,200"),
+    ],
+)
+def test_a_check_that_could_not_be_made_is_none_that_was_not_raised(rows: list[dict[str, str]], outcome: str) -> None:
+    assert health.checks(rows).outcome == outcome
 
 
 def sick(root: Path, study: Study) -> None:

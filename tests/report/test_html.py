@@ -19,9 +19,12 @@ from ataka.files.disk import sha256
 from ataka.files.records import read_json, write_json, write_rows
 from ataka.plan import Cell, commands
 from ataka.study import Study
-from report import catalogue, pictures
-from report.html import build
+from report import catalogue, collect, pictures
+from report.accuracies.accuracy_table import AccuracyTable
+from report.html import build, provenance, sheets
+from report.page import of as page_of
 from report.paper import published
+from report.study import pages, take
 from report.verify import concluded
 from report.verify.inspection import Inspection
 from tests import browser
@@ -97,6 +100,10 @@ def draw(root: Path, name: str) -> None:
     svg.parent.mkdir(exist_ok=True)
     svg.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 1"><title>{name}</title></svg>')
     caption.write_text(f"What {name} shows: ±1 & <more>.\n", encoding="utf-8")
+
+
+def facts_of(study: Study, one: Any) -> dict[str, str]:
+    return dict(zip(provenance.FACTS, provenance._facts(study, one), strict=True))
 
 
 def built(root: Path, study: Study, **options: Any) -> str:
@@ -367,6 +374,20 @@ def test_pictures_are_in_the_page_with_their_captions(root: Path, page: Page, wh
         assert kind == "data:image/svg+xml;base64"
         assert base64.b64decode(content, validate=True) == pictures.path(str(root), name).read_bytes()
         assert f"What {name} shows: ±1 & <more>." in page.text["p"]
+
+
+def test_a_table_says_the_same_here_as_in_its_own_files(root: Path, whole: Study) -> None:
+    """Other tables measure more of the same networks: Table 4 has the clean images that Fog can be compared with."""
+    kept, _ = take.gather(whole, str(root), catalogue.every(whole)[0])
+    for table in kept.tables.values():
+        sheet = sheets.of(table, whole, str(root), pages.rows_of(kept, whole, table))
+        own = page_of(table, whole, str(root), collect.gather(table, whole, str(root)).measurements)
+        if isinstance(table, AccuracyTable):
+            assert (sheet.layout, sheet.caption) == (own.layout, own.caption)
+        if table.name == "table4-fog":
+            assert "Health checks: none could be made." in sheet.caption.notes
+            (fog, *_) = [row for row in sheet.rows if row.cell.attack == "fog"]
+            assert facts_of(whole, fog)["health checks"] == "none could be made"
 
 
 # ---- what isn't there, and what is hostile
