@@ -103,7 +103,7 @@ def describe(
 
 def _require_patience(study: Study, due: Mapping[str, Job], device: Device) -> None:
     """UserError where the jobs take days, all in all, on a machine without a GPU."""
-    if sum(device.job_seconds(job) for job in due.values()) > PATIENCE:
+    if sum(device.device_seconds(job) for job in due.values()) > PATIENCE:
         smaller = ", ".join(f"results/{scale}/" for scale in config.scales() if scale != config.DEFAULT_SCALE)
         raise UserError(
             f"this would take about {duration(page.wall_seconds(due, device))} on this machine, which has no GPU that "

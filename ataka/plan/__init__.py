@@ -54,12 +54,13 @@ from ataka.plan.settings import (
     tape_settings,
 )
 from ataka.plan.sharding import shards_of
-from ataka.plan.work import PerImage, Work, per_image, selection_work, tape_bytes, work_of
+from ataka.plan.work import Exchange, PerImage, Work, exchange_of, per_image, selection_work, tape_bytes, work_of
 
 __all__ = [
     "BEFORE",
     "ROOMS",
     "Cell",
+    "Exchange",
     "Node",
     "OtherName",
     "Particles",
@@ -79,6 +80,7 @@ __all__ = [
     "data_settings",
     "digest",
     "ensemble_of",
+    "exchange_of",
     "file_of",
     "forms",
     "frozen_teachers",

@@ -21,7 +21,7 @@ from ataka.plan.lineage import (
     tuned,
 )
 from ataka.plan.sharding import images_of, shards_of, tested
-from ataka.study import AttackEntry, Ensemble, Method, Setup, Study, config
+from ataka.study import AttackEntry, Ensemble, Generator, Method, Setup, Study, config
 from ataka.study.fields import number
 from ataka.study.options import Facts
 
@@ -41,7 +41,8 @@ Kind = Literal["attack", "update"]
 class Work(NamedTuple):
     """Passes through networks of one architecture, all of one kind.
 
-    ``forwards`` counts those of single images, ``calls`` those of whole batches.
+    ``forwards`` counts those of single images, ``calls`` those of whole batches. They are passes of ``networks`` in
+    equal parts, each of which may have a process of its own.
     """
 
     kind: Kind
@@ -50,6 +51,29 @@ class Work(NamedTuple):
     forwards: float
     calls: float
     precision: Literal["float32", "bfloat16"] = "float32"
+    networks: int = 1
+
+    def busiest(self, processes: int) -> float:
+        """The share of the passes that the busiest of so many processes computes, the first."""
+        return ceil(self.networks / processes) / self.networks
+
+
+class Exchange(NamedTuple):
+    """The numbers that pass between the first process of a job and the others, in all its steps.
+
+    The float32 weights of each of ``networks`` that the first process doesn't compute pass ``weights`` times; gradients
+    count as weights. Besides, ``images`` pass, as float32 too. Labels and logits aren't counted.
+    """
+
+    arch: str
+    dataset: str
+    networks: int
+    weights: float
+    images: float
+
+    def elsewhere(self, processes: int) -> int:
+        """The networks that other processes than the first compute."""
+        return self.networks - ceil(self.networks / processes)
 
 
 def work_of(study: Study, node: Node) -> list[Work]:
@@ -70,6 +94,22 @@ def work_of(study: Study, node: Node) -> list[Work]:
     if isinstance(node, Tape):
         return [] if source_of(study, node) else list(_teachers(study, node, ensemble_of(study, node)))
     return list(_training(study, node))
+
+
+def exchange_of(study: Study, tape: Tape) -> Exchange | None:
+    """The exchange of the processes that record ``tape``, however many; None where nothing is trained."""
+    if source_of(study, tape):
+        return None
+    ensemble, arch = ensemble_of(study, tape), study.teacher(tape.dataset)
+    generator, n = study.generators[ensemble.generator], ensemble.n
+    setup = study.setup(ensemble.setup, tape.dataset, arch)
+    shown, batches = _epochs(study, tape, setup)
+    ascents = setup.awp.steps * (1 - number(setup.awp.begin)) if setup.awp else 0
+    images = n  # the particles, before the update
+    if not _through_all(generator):
+        images += 1 + n  # images and starts
+        images += n * generator.steps * (n if _felt(generator) else 1) if generator.kind == "svgd" else n
+    return Exchange(arch, tape.dataset, n, 2 * batches * (1 + ascents), shown * images)
 
 
 def selection_work(study: Study, run: Run) -> list[Work]:
@@ -142,7 +182,8 @@ def _teachers(study: Study, node: Tape | Run, ensemble: Ensemble) -> Iterator[Wo
     """The passes of ``ensemble``, which trains in the job of ``node``, on the node's images."""
     arch = study.teacher(node.dataset)
     setup = study.setup(ensemble.setup, node.dataset, arch)
-    yield from _trained(study, node, arch, setup, _generated(study, ensemble), ensemble.n)
+    apart = 1 if _through_all(study.generators[ensemble.generator]) else ensemble.n
+    yield from _trained(study, node, arch, setup, _generated(study, ensemble), ensemble.n, apart=apart)
 
 
 def _attacked(study: Study, method: Method, facts: Facts) -> float:
@@ -154,24 +195,40 @@ def _attacked(study: Study, method: Method, facts: Facts) -> float:
 def _generated(study: Study, ensemble: Ensemble) -> float:
     """The forwards of an image as the teachers' particles are generated, through all teachers."""
     generator, n = study.generators[ensemble.generator], ensemble.n
-    feel = generator.bandwidth == "median" or generator.bandwidth > WIDE
-    everywhere = generator.gradient_of == "ensemble" or (generator.gradient_of == "own" and feel)
-    gradients = n * n if generator.kind == "svgd" and everywhere else n
+    gradients = n * n if _through_all(generator) or _felt(generator) else n
     return float(ATTACK_STEP * generator.steps * gradients)
 
 
+def _through_all(generator: Generator) -> bool:
+    """Whether the gradient at each particle goes through all networks at once."""
+    return generator.kind == "svgd" and generator.gradient_of == "ensemble"
+
+
+def _felt(generator: Generator) -> bool:
+    """Whether each network's gradient is asked for at every particle."""
+    wide = generator.bandwidth == "median" or generator.bandwidth > WIDE
+    return generator.kind == "svgd" and generator.gradient_of == "own" and wide
+
+
 def _trained(
-    study: Study, node: Tape | Run, arch: str, setup: Setup, attacked: float, networks: int, updates: float = 1
+    study: Study,
+    node: Tape | Run,
+    arch: str,
+    setup: Setup,
+    attacked: float,
+    networks: int,
+    updates: float = 1,
+    apart: int = 1,
 ) -> Iterator[Work]:
     """The passes of ``networks`` that train; an image is shown to them in ``attacked`` forwards before each update.
 
-    The loss that is then lowered is one of ``updates`` images.
+    The loss that is then lowered is one of ``updates`` images. The attacks are those of ``apart`` networks.
     """
     shown, batches = _epochs(study, node, setup)
     if attacked:
-        yield Work("attack", arch, node.dataset, shown * attacked, batches * attacked, setup.precision.generate)
+        yield Work("attack", arch, node.dataset, shown * attacked, batches * attacked, setup.precision.generate, apart)
     each = networks * _update(setup, updates)
-    yield Work("update", arch, node.dataset, shown * each, batches * each, setup.precision.update)
+    yield Work("update", arch, node.dataset, shown * each, batches * each, setup.precision.update, networks)
     yield _watched(study, node, arch, setup, networks, probed=attacked > 0)
 
 

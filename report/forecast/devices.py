@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 
 from ataka import models
 from ataka.errors import UserError, nearest
-from ataka.plan import Work
+from ataka.plan import Exchange, Work
+from ataka.plan.work import FLOAT_BYTES
 from ataka.study import Study, plugins
 from ataka.study.config import HOME
 from report.forecast.jobs import Job
@@ -46,18 +47,22 @@ class Unknown(UserError):
 
 
 class Kind(NamedTuple):
-    """A kind of GPU, and the peaks of the maker's data sheet in TFLOP/s (dense; bfloat16 None where it has none)."""
+    """A kind of GPU, and the peaks of the maker's data sheet in TFLOP/s (dense; bfloat16 None where it has none).
+
+    ``link`` is the rate of its PCI Express with 16 lanes, one way, in GB/s.
+    """
 
     label: str
     float32: float
     bfloat16: float | None
+    link: float
 
 
 KINDS = {
-    "h100": Kind("H100", 66.9, 989.4),  # SXM
-    "h200": Kind("H200", 66.9, 989.4),
-    "a100": Kind("A100", 19.5, 312.0),
-    "rtx2080ti": Kind("RTX 2080 Ti", 13.4, None),  # the paper has eight
+    "h100": Kind("H100", 66.9, 989.4, 64.0),  # SXM
+    "h200": Kind("H200", 66.9, 989.4, 64.0),
+    "a100": Kind("A100", 19.5, 312.0, 32.0),
+    "rtx2080ti": Kind("RTX 2080 Ti", 13.4, None, 16.0),  # the paper has eight
 }
 
 
@@ -72,15 +77,30 @@ class Device:
     seconds: Callable[[Work], float]
     start: float
     """Seconds of a job beside its passes."""
+    exchange: Callable[[Exchange, int], float] = lambda _exchange, _processes: 0.0
+    """Seconds of an exchange between so many processes, which waits for nothing and for which all wait."""
 
     @property
     def label(self) -> str:
         """Number and name, such as ``2 x A100``."""
         return f"{self.count} x {self.name}"
 
+    def taken(self, job: Job) -> int:
+        """The number of these devices that a job takes: one for each process, or all where these are fewer."""
+        return min(job.processes, self.count)
+
     def job_seconds(self, job: Job) -> float:
-        """Seconds of a job on one such device, with the start of its process."""
-        return self.start + sum(map(self.seconds, job.work))
+        """Seconds of a job on the devices that it takes, with the start of its processes."""
+        passes = sum(self.seconds(work) * work.busiest(self.taken(job)) for work in job.work)
+        return self.start + passes + self.exchange_seconds(job)
+
+    def exchange_seconds(self, job: Job) -> float:
+        """Seconds in which the processes of a job pass on numbers."""
+        return self.exchange(job.exchange, self.taken(job)) if job.exchange and self.taken(job) > 1 else 0.0
+
+    def device_seconds(self, job: Job) -> float:
+        """Seconds of a job, of all devices that it takes together."""
+        return self.taken(job) * self.job_seconds(job)
 
 
 def card(study: Study, name: str, count: int = 1) -> Device:
@@ -89,7 +109,9 @@ def card(study: Study, name: str, count: int = 1) -> Device:
     key = key if key in KINDS else f"rtx{key}"
     if key not in KINDS:
         raise UserError(f"--on: no rates are known of '{name}'{nearest(name.lower(), KINDS)}")
-    return Device(KINDS[key].label, count, "counted, not measured", _card_seconds(study, KINDS[key]), _start(study))
+    kind = KINDS[key]
+    seconds, exchange = _card_seconds(study, kind), partial(_exchange_seconds, study, kind)
+    return Device(kind.label, count, "counted, not measured", seconds, _start(study), exchange)
 
 
 def here(study: Study, count: int | None = None, cores: int | None = None) -> Device:
@@ -116,18 +138,46 @@ def gpu(study: Study) -> str:
 
 def operations(study: Study, arch: str, dataset: str) -> int:
     """Multiply-accumulates of an image's forward. Counted once by torch, then kept (plugins.py)."""
+    return _operations(arch, *_shape(study, dataset))
+
+
+def weight_bytes(study: Study, arch: str, dataset: str) -> int:
+    """Bytes of a network's weights and running statistics. Counted once by torch, then kept (plugins.py)."""
+    return _weight_bytes(arch, *_shape(study, dataset))
+
+
+def exchanged(study: Study, exchange: Exchange, processes: int) -> float:
+    """The bytes that pass between the first of so many processes and the others."""
+    _, channels, size = _shape(study, exchange.dataset)
+    weights = exchange.elsewhere(processes) * exchange.weights
+    images = exchange.images * channels * size**2 * FLOAT_BYTES
+    return weights * weight_bytes(study, exchange.arch, exchange.dataset) + images
+
+
+def _shape(study: Study, dataset: str) -> tuple[int, int, int]:
+    """Classes, channels and side of a data set's images."""
     facts = study.dataset(dataset).specification
-    return _operations(arch, facts.classes, facts.channels, facts.size)
+    return facts.classes, facts.channels, facts.size
 
 
 @cache
 def _operations(arch: str, classes: int, channels: int, size: int) -> int:
-    def count() -> Any:
-        counter = _with_torch("ataka.models.operations")
-        return counter.multiply_accumulates(arch, classes=classes, channels=channels, size=size)
+    return _counted("multiply-accumulates", "multiply_accumulates", arch, classes, channels, size)
 
-    module = models.sources(arch)[0]
-    counted: int = plugins.facts(module, ("multiply-accumulates", arch, classes, channels, size), count)
+
+@cache
+def _weight_bytes(arch: str, classes: int, channels: int, size: int) -> int:
+    return _counted("bytes", "weight_bytes", arch, classes, channels, size)
+
+
+def _counted(fact: str, counter: str, arch: str, classes: int, channels: int, size: int) -> int:
+    """What a function of models/operations.py counts of a network."""
+
+    def count() -> Any:
+        counters = _with_torch("ataka.models.operations")
+        return getattr(counters, counter)(arch, classes=classes, channels=channels, size=size)
+
+    counted: int = plugins.facts(models.sources(arch)[0], (fact, arch, classes, channels, size), count)
     return counted
 
 
@@ -141,6 +191,10 @@ def _start(study: Study) -> float:
 def _card_seconds(study: Study, kind: Kind) -> Callable[[Work], float]:
     image = cache(partial(_card_image_seconds, study, kind))  # thousands of jobs share a few networks
     return lambda work: work.forwards * image(work.arch, work.dataset, work.precision)
+
+
+def _exchange_seconds(study: Study, kind: Kind, exchange: Exchange, processes: int) -> float:
+    return exchanged(study, exchange, processes) / (kind.link * 1e9)
 
 
 def _card_image_seconds(study: Study, kind: Kind, arch: str, dataset: str, precision: str) -> float:

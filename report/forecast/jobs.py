@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ataka import plan
 from ataka.errors import UserError
-from ataka.plan import Cell, Node, Particles, Run, Shard, Tape, Work
+from ataka.plan import Cell, Exchange, Node, Particles, Run, Shard, Tape, Work
 from ataka.study import Study
 from report import catalogue, pictures, targets, union
 from report.claims import sentences
@@ -23,7 +23,10 @@ _MEASURED = {Cell: "evaluate", Shard: "shard", Particles: "particles"}
 
 
 class Job(NamedTuple):
-    """One job: ``output`` is the file that names it, and ``needs`` names the jobs that it waits for."""
+    """One job: ``output`` is the file that names it, and ``needs`` names the jobs that it waits for.
+
+    Of several ``processes``, each takes a device of its own.
+    """
 
     rule: str
     output: str
@@ -31,6 +34,8 @@ class Job(NamedTuple):
     node: Node | None = None
     work: tuple[Work, ...] = ()
     tape_bytes: int = 0
+    processes: int = 1
+    exchange: Exchange | None = None
 
 
 def behind(study: Study, root: str, outputs: Iterable[str]) -> dict[str, Job]:
@@ -155,7 +160,9 @@ def _artifact(study: Study, root: str, output: str) -> Job:
         return Job(_MEASURED[type(node)], output, tuple(needs), node, work)
     needs.append(str(plan.data_file(root, node.dataset, "train")))
     if isinstance(node, Tape):
-        return Job("record", output, tuple(needs), node, work, plan.tape_bytes(study, node))
+        processes = plan.processes(study, node) if work else 1
+        exchange = plan.exchange_of(study, node)
+        return Job("record", output, tuple(needs), node, work, plan.tape_bytes(study, node), processes, exchange)
     method = study.method(node.method)
     if plan.tuned(method) and not node.part:
         needs.append(str(node.choice(root)))

@@ -33,7 +33,7 @@ def page(
     study: Study, target: str, every: Mapping[str, Job], device: Device, others: Sequence[Device] = ()
 ) -> Iterable[str]:
     """The lines of a plan: jobs by rule and by table on ``device``, wall times, and what is done."""
-    seconds = {name: device.job_seconds(job) for name, job in every.items()}
+    seconds = {name: device.device_seconds(job) for name, job in every.items()}
     finished = progress.done(every)
     tapes = sum(job.tape_bytes for job in every.values())
     hours = f"{_hours(sum(seconds.values()))} device-hours"
@@ -51,7 +51,7 @@ def page(
     yield from _grid(["devices", "wall time", ""], [_wall(every, one) for one in (device, *others)])
     if finished:
         yield ""
-        yield from _progress(every, device, seconds, finished)
+        yield from _progress(every, device, finished)
 
 
 def wall_seconds(every: Mapping[str, Job], device: Device) -> float:
@@ -60,12 +60,11 @@ def wall_seconds(every: Mapping[str, Job], device: Device) -> float:
     return schedule.wall_seconds(every, seconds, device.count)
 
 
-def _progress(
-    every: Mapping[str, Job], device: Device, seconds: Mapping[str, float], finished: Mapping[str, float]
-) -> Iterable[str]:
+def _progress(every: Mapping[str, Job], device: Device, finished: Mapping[str, float]) -> Iterable[str]:
     """What is done, whether it took as long as planned, and the rest."""
     timed = [name for name, took in finished.items() if took and every[name].work]
-    took, planned = sum(finished[name] for name in timed), sum(seconds[name] - device.start for name in timed)
+    took = sum(finished[name] for name in timed)
+    planned = sum(device.job_seconds(every[name]) - device.start for name in timed)
     yield f"done: {len(finished):,} of {len(every):,} jobs (files that exist; Snakemake decides which are out of date)"
     if planned:
         yield f"they took {duration(took)}, and were planned at {duration(planned)}: {took / planned:.2f} times that"

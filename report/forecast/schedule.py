@@ -1,4 +1,7 @@
-"""The wall time of jobs that wait for each other, on several devices that take one job at a time."""
+"""The wall time of jobs that wait for each other, on several devices that take one job at a time.
+
+A job of several processes takes a device for each, or all devices where these are fewer.
+"""
 
 import heapq
 from collections.abc import Mapping
@@ -7,21 +10,25 @@ from report.forecast.jobs import Job
 
 
 def wall_seconds(jobs: Mapping[str, Job], seconds: Mapping[str, float], devices: int) -> float:
-    """The time when the last of ``jobs`` ends: a free device takes the waiting job with the longest way after it.
+    """The time when the last of ``jobs`` ends: free devices take the waiting job with the longest way after it.
 
-    A need that isn't among ``jobs`` is taken to be there.
+    Where this job needs more devices than are free, these wait with it. A need that isn't among ``jobs`` is taken to be
+    there.
     """
+    taken = {name: min(job.processes, devices) for name, job in jobs.items()}
     needs, followers = _edges(jobs)
     ways = _ways(followers, seconds)
     ready = [(-ways[name], name) for name, needed in needs.items() if not needed]
     heapq.heapify(ready)
     running: list[tuple[float, str]] = []
-    now = 0.0
+    now, free = 0.0, devices
     while ready or running:
-        while ready and len(running) < devices:
+        while ready and taken[ready[0][1]] <= free:
             _, name = heapq.heappop(ready)
             heapq.heappush(running, (now + seconds[name], name))
+            free -= taken[name]
         now, name = heapq.heappop(running)
+        free += taken[name]
         for follower in followers[name]:
             needs[follower].remove(name)
             if not needs[follower]:

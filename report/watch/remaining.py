@@ -51,7 +51,7 @@ def of(study: Study, sights: Mapping[str, Sight], notes: Notes, records: Records
     pace, timed = _pace(device, sights, took)
     each = {output: _left(sight, device, pace, now) for output, sight in rest.items()}
     at_once = _at_once(study, notes, sights)
-    wall = schedule.wall_seconds({output: sight.job for output, sight in rest.items()}, each, at_once)
+    wall = schedule.wall_seconds({output: _counted(sight.job, notes) for output, sight in rest.items()}, each, at_once)
     planned = f"at the pace of {timed:,} finished jobs" if timed else f"as planned for {device.name} ({device.basis})"
     return Remaining(wall, f"{at_once:,} job{'s' * (at_once > 1)} at once, {planned}", each)
 
@@ -59,7 +59,7 @@ def of(study: Study, sights: Mapping[str, Sight], notes: Notes, records: Records
 def _planned_on(study: Study, jobs: Sequence[Job]) -> Device | None:
     """The device that the plan knows the times of all jobs on, without torch; None if there is none."""
     with devices.from_kept_facts():
-        for make in (devices.here, lambda study: devices.card(study, "h100")):
+        for make in (devices.here, lambda study: devices.card(study, "h100", study.processes)):
             try:
                 device: Device = make(study)
                 for job in jobs:
@@ -116,6 +116,11 @@ def _own_word(sight: Sight, now: float) -> float | None:
     if sight.state != "running" or not sight.line or sight.line.left is None:
         return None
     return max(sight.line.left - (now - sight.said), 0.0)
+
+
+def _counted(job: Job, notes: Notes) -> Job:
+    """A job as the last start counts it: by its processes where that shares out cores, and else as one."""
+    return job if notes.at_once and notes.at_once[0] == "cores" else job._replace(processes=1)
 
 
 def _at_once(study: Study, notes: Notes, sights: Mapping[str, Sight]) -> int:

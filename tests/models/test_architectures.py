@@ -13,7 +13,7 @@ from ataka import models
 from ataka.attacks.gradient import input_gradient
 from ataka.attacks.mode import attack_mode
 from ataka.models.normalised import CIFAR10_MEAN, CIFAR10_STD, Normalise
-from ataka.models.operations import multiply_accumulates
+from ataka.models.operations import multiply_accumulates, weight_bytes
 from ataka.models.wide_resnet_silu import StridedSameConv2d
 
 SMALL = (
@@ -84,6 +84,14 @@ def test_cost_agrees_with_a_count_by_hand() -> None:
     group3 = (9 * 32 * 64 + 9 * 64 * 64 + 32 * 64) * 4
     by_hand = stem + group1 + group2 + group3 + 64 * 10
     assert multiply_accumulates("wrn10-1", classes=10, channels=1, size=8) == by_hand
+
+
+def test_bytes_agree_with_a_count_by_hand() -> None:
+    """The same network: its weights, and for each batch norm scale, shift, mean, variance and an int64 counter."""
+    convolutions = 9 * (16 + 2 * 16 * 16 + 16 * 32 + 32 * 32 + 32 * 64 + 64 * 64) + 16 * 32 + 32 * 64
+    norms = [16, 16, 16, 32, 32, 64, 64]
+    by_hand = 4 * (convolutions + 4 * sum(norms) + 64 * 10 + 10) + 8 * len(norms)
+    assert weight_bytes("wrn10-1", classes=10, channels=1, size=8) == by_hand
 
 
 def test_counting_leaves_the_random_stream_alone() -> None:

@@ -8,7 +8,7 @@ import pytest
 from ataka import plan
 from ataka.files import tape
 from ataka.models.operations import multiply_accumulates
-from ataka.plan import Cell, Particles, Run, Shard, Tape, Work
+from ataka.plan import Cell, Exchange, Particles, Run, Shard, Tape, Work
 from ataka.study import config
 from ataka.study.fields import number
 
@@ -173,6 +173,55 @@ def test_precision_goes_with_the_part_of_a_training() -> None:
     half = study(setups={"table2": {"precision": {"generate": "bfloat16"}}})
     generated, updated, watched = plan.work_of(half, TAPE)
     assert (generated.precision, updated.precision, watched.precision) == ("bfloat16", "float32", "float32")
+
+
+@pytest.mark.parametrize(
+    ("generator", "shares"),
+    [
+        ({}, [2 / 3, 2 / 3, 1]),  # the watched images are shown by the first process
+        ({"gradient_of": "ensemble"}, [1, 2 / 3, 1]),  # which has a gradient through all teachers, too
+    ],
+)
+def test_the_first_of_two_processes_computes_two_of_three_teachers(
+    generator: dict[str, Any], shares: list[float]
+) -> None:
+    works = plan.work_of(study(generators={"svgd": generator}), TAPE)
+    assert [work.busiest(1) for work in works] == [1, 1, 1]
+    assert [work.busiest(2) for work in works] == shares
+    assert works[1].busiest(3) == works[1].busiest(4) == 1 / 3
+
+
+@pytest.mark.parametrize(
+    ("node", "changes", "images"),
+    [
+        # image, 3 starts, 3 gradients in each of 2 steps, 3 particles
+        (TAPE, {}, 1 + 3 + 3 * 2 + 3),
+        # gradients of each network at each particle
+        (Tape(D, "wrn10-1-x3-svgd-median", 0), {}, 1 + 3 + 9 * 2 + 3),
+        # the particles themselves, once
+        (TAPE, {"kind": "pgd"}, 1 + 3 + 3 + 3),
+        (TAPE, {"gradient_of": "ensemble"}, 3),
+    ],
+    ids=str,
+)
+def test_an_exchange_by_hand(node: Tape, changes: dict[str, Any], images: int) -> None:
+    """The weights go to another process and their gradients come back, in each of 4 steps."""
+    asked = study(generators={"svgd": changes})
+    assert plan.exchange_of(asked, node) == Exchange(T, D, 3, 2 * 4, 64 * images)
+
+
+def test_an_exchange_is_with_the_networks_of_other_processes() -> None:
+    exchange = plan.exchange_of(study(), TAPE)
+    assert exchange
+    assert [exchange.elsewhere(processes) for processes in (1, 2, 3, 4)] == [0, 1, 2, 2]
+    assert plan.exchange_of(study(), Tape(D, "wrn10-1-x1-svgd", 0)) is None  # shared
+
+
+def test_perturbed_weights_pass_once_more() -> None:
+    asked = study(setups={"table2": {"awp": {"gamma": 0.01, "steps": 2, "begin": "1/4"}}})
+    exchange = plan.exchange_of(asked, TAPE)
+    assert exchange
+    assert exchange.weights == 2 * 4 * (1 + 2 * 3 / 4)
 
 
 def test_without_a_cut_the_data_sets_own_size_counts() -> None:

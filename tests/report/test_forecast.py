@@ -1,6 +1,7 @@
 """Does the plan count what will run, and is its time one that devices could take?"""
 
 import argparse
+import dataclasses
 import itertools
 import json
 import math
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 from ataka import plan
 from ataka.errors import UserError
 from ataka.files.records import write_json
+from ataka.models import build
 from ataka.models.operations import multiply_accumulates
-from ataka.plan import Cell, Run, Tape, Work
+from ataka.plan import Cell, Exchange, Run, Tape, Work
 from ataka.study import config
 from report import growth, scale
 from report.forecast import devices, jobs, page, progress
@@ -151,6 +153,29 @@ def test_wall_times_by_hand(needs: list[str], seconds: list[float], count: int, 
     assert wall_seconds(every, dict(zip(every, seconds, strict=True)), count) == expected
 
 
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (1, 9),  # one device takes the job of two processes, too
+        (2, 7),  # a 0-4, alone, as it takes both; b 4-7, c 4-5, d 5-6
+        (3, 5),  # a and b 0-4, c 3-4, d 4-5
+        (4, 4),  # all but d at once, and d 1-2
+    ],
+)
+def test_a_job_of_two_processes_takes_two_devices(count: int, expected: float) -> None:
+    every = chain("a", "b", "c", "d:c")
+    every["a"] = every["a"]._replace(processes=2)
+    seconds = {"a": 4.0, "b": 3.0, "c": 1.0, "d": 1.0}
+    assert wall_seconds(every, seconds, count) == expected
+
+
+def test_devices_wait_for_a_job_that_needs_more_of_them() -> None:
+    """b waits for both devices: c, which would fit beside a, comes after it."""
+    every = chain("a", "b", "c")
+    every["b"] = every["b"]._replace(processes=2)
+    assert wall_seconds(every, {"a": 5.0, "b": 4.0, "c": 1.0}, 2) == 5 + 4 + 1
+
+
 @given(st.lists(st.tuples(st.floats(0.1, 10), st.sets(st.integers(0, 9))), min_size=1, max_size=10), st.integers(1, 4))
 def test_no_schedule_is_better_than_could_be_or_worse_than_grahams_bound(
     drawn: list[tuple[float, set[int]]], count: int
@@ -251,6 +276,47 @@ def test_a_card_may_be_called_as_people_do(name: str, expected: str) -> None:
 def test_an_unknown_card_is_refused_with_the_nearest() -> None:
     with pytest.raises(UserError, match="no rates are known of 'h1000'; did you mean 'h100'"):
         devices.card(PAPER, "h1000")
+
+
+def recording(processes: int) -> Job:
+    """Of three teachers: 6 and 3 seconds of ONE's, the second shared out to none."""
+    works = (Work("attack", A, D, 600.0, 1.0, networks=3), Work("attack", A, D, 300.0, 1.0))
+    return Job("record", "x", work=works, processes=processes, exchange=Exchange(A, D, 3, 2.0, 5.0))
+
+
+@pytest.mark.parametrize(
+    ("processes", "count", "taken", "seconds"), [(1, 8, 1, 10), (2, 8, 2, 8), (3, 8, 3, 6), (3, 2, 2, 8), (3, 1, 1, 10)]
+)
+def test_processes_share_a_job_out_as_far_as_there_are_devices(
+    processes: int, count: int, taken: int, seconds: float
+) -> None:
+    device, job = dataclasses.replace(ONE, count=count), recording(processes)
+    assert (device.taken(job), device.job_seconds(job)) == (taken, seconds)
+    assert device.device_seconds(job) == taken * seconds
+
+
+def test_an_exchange_passes_over_the_cards_link() -> None:
+    """Twice the weights of each network elsewhere, and five digits of 8 x 8."""
+    weights = sum(tensor.nbytes for tensor in build(A, classes=10, channels=1, size=8).state_dict().values())
+    for processes, elsewhere in ((2, 1), (3, 2)):
+        device, job = devices.card(SMOKE, "h100", 8), recording(processes)
+        assert device.exchange_seconds(job) == pytest.approx((elsewhere * 2 * weights + 5 * 64 * 4) / 64e9)
+        old = devices.card(SMOKE, "rtx2080ti", 8)
+        assert old.exchange_seconds(job) == pytest.approx(4 * device.exchange_seconds(job))
+    assert devices.card(SMOKE, "h100", 8).exchange_seconds(recording(1)) == 0
+
+
+def test_a_plan_heeds_the_processes_of_a_recording(capsys: pytest.CaptureFixture[str]) -> None:
+    tape = "results/tapes/cifar10/wrn34-10-x3-svgd/seed0/manifest.json"
+    hours = {}
+    for processes in (1, 3):
+        page.plan_target(given_as(target=tape, on="h100", devices=8, config=json.dumps({"processes": processes})))
+        text = capsys.readouterr().out
+        (wall,) = [line.split("|")[2] for line in text.splitlines() if line.startswith("| 8 x H100")]
+        (held,) = [line.split("|")[4] for line in text.splitlines() if line.startswith("| record")]
+        hours[processes] = wall.strip(), float(held.replace(",", ""))
+    assert (hours[1][0], hours[3][0]) == ("15 days", "5.1 days")
+    assert hours[1][1] < hours[3][1] < 1.01 * hours[1][1]
 
 
 def test_this_machines_time_is_that_of_calls_and_images(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -447,6 +513,12 @@ def test_the_page_of_growth_is_current() -> None:
 
 def test_the_page_of_the_papers_scale_is_current() -> None:
     assert scale.PAGE.read_text(encoding="utf-8") == scale.page()
+
+
+def test_a_recording_shares_its_teachers_out_as_the_page_says() -> None:
+    rows = [row for row in scale._recordings() if row[0] == "cifar10/wrn34-10-x3-svgd/seed0"]
+    assert [row[1:3] for row in rows] == [["1", "1"], ["2", "2"], ["4", "3"], ["8", "3"]]
+    assert [float(row[4]) for row in rows] == pytest.approx([1, 3 / 2, 3, 3], rel=0.02)
 
 
 def test_the_longest_chain_is_the_wall_time_on_endless_devices() -> None:

@@ -19,11 +19,11 @@ from ataka.errors import UserError
 from ataka.files.claim import Holder
 from ataka.files.records import write_json
 from ataka.study import Study, config
-from report.forecast import devices, jobs
+from report.forecast import devices, jobs, schedule
 from report.forecast.devices import Device
-from report.forecast.jobs import RULES
+from report.forecast.jobs import RULES, Job
 from report.html import build
-from report.watch import command, overview, places, screen, traces
+from report.watch import command, overview, places, remaining, screen, traces
 from report.watch.overview import Overview, Watcher
 from report.watch.places import Place
 from report.watch.sights import SILENT, State
@@ -352,6 +352,15 @@ def test_the_pace_of_finished_jobs_counts() -> None:
     left = look(CELL).left
     assert left.basis == "1 job at once, at the pace of 1 finished jobs"
     assert left.seconds == pytest.approx(ONE.start + 3 * (ONE.job_seconds(every[CELL]) - ONE.start))
+
+
+@pytest.mark.parametrize(("kind", "factor"), [("cores", 2), ("jobs", 1)])
+def test_a_recordings_processes_share_cores_and_no_jobs(kind: str, factor: int) -> None:
+    """Two jobs of two processes follow each other on two cores; as two jobs of a cluster they run at once."""
+    job = Job("record", "a", processes=2)
+    notes = traces.Notes({}, {}, (kind, 2))
+    every = {name: remaining._counted(job._replace(output=name), notes) for name in "ab"}
+    assert schedule.wall_seconds(every, {"a": 5.0, "b": 5.0}, 2) == factor * 5
 
 
 def test_a_running_jobs_own_word_counts_less_its_age() -> None:
