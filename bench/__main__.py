@@ -8,7 +8,7 @@ from pathlib import Path
 from bench import page
 from bench.timing import FOLDER, write
 
-NAMES = ("attacks", "generator", "training", "autoattack")
+NAMES = ("attacks", "generator", "training", "autoattack", "processes")
 
 
 def main(arguments: list[str]) -> int:

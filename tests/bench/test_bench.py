@@ -17,7 +17,7 @@ from ataka import streams
 from ataka.attacks import linf
 from ataka.training import Batch
 from bench import __main__ as command
-from bench import attacks, gpu, jobs, networks, page, timing, training
+from bench import attacks, gpu, jobs, networks, page, processes, timing, training
 
 
 def test_each_contestant_has_its_turn_first() -> None:
@@ -102,6 +102,28 @@ def test_the_gpu_script_runs_wherever_there_is_torch(tmp_path: Path) -> None:
     assert lines["the same bits twice, deterministic: true"]["value"] == "yes"
     assert lines["images that were worked on after memory ran out"]["value"] == "64"
     assert {"speed", "correctness"} <= {line["kind"] for line in lines.values()}
+
+
+def test_two_processes_run_beside_one(tmp_path: Path) -> None:
+    alone, two = processes.measure(smoke=True)
+    assert (alone.contestant, alone.speed, alone.note) == ("1 process", "1.00", "")
+    efficiency = float(two.note.removeprefix("efficiency "))
+    assert efficiency == pytest.approx(float(alone.seconds) / float(two.seconds) / 2, abs=0.01)
+
+
+def test_an_efficiency_is_half_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def seconds(_folder: Path, _tape: object, settings: dict[str, int]) -> float:
+        return {(1, 1): 10.0, (2, 1): 6.0, (1, 2): 8.0}[settings.get("processes", 1), settings["threads"]]
+
+    monkeypatch.setattr(processes, "_ataka", lambda *_: None)
+    monkeypatch.setattr(processes, "_seconds", seconds)
+    lines = [*processes.measure(smoke=False)]
+    assert [line.contestant for line in lines] == 2 * ["1 process", "2 processes", "2 threads"]
+    assert [(line.speed, line.note) for line in lines[:3]] == [
+        ("1.00", ""),
+        ("1.67", "efficiency 0.83"),
+        ("1.25", "efficiency 0.62"),
+    ]
 
 
 def test_a_jobs_shares_are_those_of_the_first_contestants_medians(tmp_path: Path) -> None:
