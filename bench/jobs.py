@@ -14,7 +14,6 @@ It needs git's history, Snakemake's plug-in (`make slurm`) and the packages of a
 """
 
 import argparse
-import csv
 import json
 import re
 import statistics
@@ -23,13 +22,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from bench.timing import FOLDER, machine
+from bench.timing import FOLDER, write
 from tests.slurm.cluster import Cluster, Unavailable, running
 from tests.slurm.study import OnCluster
 from tests.workflow.driver import HOME, Checkout
@@ -168,7 +166,7 @@ def measure(rounds: int) -> Iterator[Row]:
         folder = Path(name)
         before, now = (
             OnCluster(checkout.folder, cluster, _plugin(), PROFILE)
-            for checkout in (_commit(BEFORE, folder / "before"), Checkout.of(HOME, folder / "now"))
+            for checkout in (commit(BEFORE, folder / "before"), Checkout.of(HOME, folder / "now"))
         )
         for study in (before, now):
             _prepare(study)
@@ -188,9 +186,10 @@ def measure(rounds: int) -> Iterator[Row]:
             yield from rows(f"a dry run, {words}", in_turn(runs, rounds))
 
 
-def _commit(commit: str, folder: Path) -> Checkout:
+def commit(name: str, folder: Path) -> Checkout:
+    """The files of a commit in a new ``folder``."""
     folder.mkdir()
-    archive = subprocess.run(["git", "archive", commit], cwd=HOME, stdout=subprocess.PIPE, check=True).stdout
+    archive = subprocess.run(["git", "archive", name], cwd=HOME, stdout=subprocess.PIPE, check=True).stdout
     subprocess.run(["tar", "x"], cwd=folder, input=archive, check=True)
     return Checkout(folder)
 
@@ -210,17 +209,6 @@ def _plugin() -> Path:
     return Path(spec.origin).parent.parent
 
 
-def write(lines: Sequence[Row], folder: Path) -> None:
-    """``folder``/jobs.csv; each line states the machine and the versions, too."""
-    versions = ", ".join(f"{name} {version(name)}" for name in ("snakemake", "torch"))
-    about = {"machine": machine(), "versions": f"Python {sys.version.split()[0]}, {versions}"}
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "jobs.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*(field.name for field in fields(Row)), *about])
-        writer.writeheader()
-        writer.writerows([asdict(line) | about for line in lines])
-
-
 def main(arguments: list[str]) -> int:
     """Measure, and write the CSV after each line."""
     parser = argparse.ArgumentParser(prog="python -m bench.jobs", description="The fixed cost of a cluster's job.")
@@ -231,7 +219,7 @@ def main(arguments: list[str]) -> int:
     try:
         for line in measure(given.rounds):
             lines.append(line)
-            write(lines, given.folder)
+            write("jobs", lines, given.folder, packages=["snakemake"])
     except Unavailable as error:
         print(f"no cluster with Slurm: {error}", file=sys.stderr)
         return 1

@@ -11,8 +11,8 @@ HEAD = """# Performance
 Each table is one run of `python -m bench NAME`, which times its contestants in turn, in one process or in processes
 that wait for each other. Seconds are medians, with the quartiles of all rounds. Speed is relative to one of the
 contestants (1.00). `make bench` makes these again, in an environment of its own; `python -m bench.gpu`, on a GPU,
-makes the tables of what a GPU gives, and `python -m bench.jobs` those of a cluster's jobs. This page is generated:
-`python -m bench page`.
+makes the tables of what a GPU gives, `python -m bench.jobs` those of a cluster's jobs, and `python -m bench.demo` those
+of the demo. This page is generated: `python -m bench page`.
 """
 
 Line = dict[str, str]
@@ -67,7 +67,17 @@ def _costed(line: Line) -> tuple[str, ...]:
     )
 
 
-_ELSEWHERE = {"gpu": _on_a_gpu, "jobs": _of_jobs}
+def _of_the_demo(lines: list[Line]) -> Iterator[str]:
+    yield f"{lines[0]['machine']}; {lines[0]['versions']}.\n"
+    yield from _tables(lines, "task", ("minutes", "CPU minutes", "shares"), _built)
+
+
+def _built(line: Line) -> tuple[str, ...]:
+    shares = f"{line['share']}, {line['cpu_share']} of the CPU" if line["share"] else ""
+    return line["contestant"], line["minutes"], line["cpu_minutes"], shares, line["note"]
+
+
+_ELSEWHERE = {"gpu": _on_a_gpu, "jobs": _of_jobs, "demo": _of_the_demo}
 """The measurements that aren't in turns of one process."""
 
 

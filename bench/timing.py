@@ -8,9 +8,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 FOLDER = Path(__file__).parent.parent / "docs" / "performance"
 
@@ -86,12 +89,15 @@ def rows(task: str, timings: Sequence[Timing], measure: str, notes: Mapping[str,
     ]
 
 
-def write(name: str, lines: Sequence[Row], folder: Path = FOLDER) -> None:
-    """``folder``/NAME.csv; each line states the machine and the versions, too."""
-    about = {"machine": machine(), "versions": f"Python {platform.python_version()}, torch {torch.__version__}"}
+def write(
+    name: str, lines: Sequence["DataclassInstance"], folder: Path = FOLDER, *, packages: Sequence[str] = ()
+) -> None:
+    """``folder``/NAME.csv; each line states the machine and the versions, also those of ``packages``."""
+    versions = [f"Python {platform.python_version()}", *(f"{each} {version(each)}" for each in (*packages, "torch"))]
+    about = {"machine": machine(), "versions": ", ".join(versions)}
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*(field.name for field in fields(Row)), *about])
+        writer = csv.DictWriter(file, [*(field.name for field in fields(lines[0])), *about])
         writer.writeheader()
         writer.writerows([asdict(line) | about for line in lines])
 

@@ -134,7 +134,7 @@ def test_a_jobs_shares_are_those_of_the_first_contestants_medians(tmp_path: Path
         ("3", "0.30", "450", "0.50"),
     ]
     assert (lines[0].low, lines[0].high) == ("9", "50")
-    jobs.write(lines, tmp_path / "performance")
+    timing.write("jobs", lines, tmp_path / "performance")
     page.write(tmp_path / "performance")
     assert "| now | 3 (2.5 to 3.5) | 0.30 | 450 MB | 0.50 of the memory |" in (tmp_path / "performance.md").read_text()
 
