@@ -20,7 +20,7 @@ METHODS = ("natural", "en-sat", *DISTILLED, *STUDENTS)
 ATTACKS = ("clean", "fgsm", "pgd", "aa")
 LAST = {"collect table2", "render table2"}
 """What follows every change of a cell."""
-_LEFT_OUT = {".git", ".venv", ".snakemake", "results", "data", "tests"}
+_LEFT_OUT = (".git", ".venv", ".venv-bench", ".venv-peers", ".snakemake", "results", "data", "tests")
 
 
 @dataclass(frozen=True)
