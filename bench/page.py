@@ -1,7 +1,7 @@
 """docs/performance.md from the CSVs beside it."""
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
@@ -10,9 +10,9 @@ HEAD = """# Performance
 
 Each table is one run of `python -m bench NAME`, which times its contestants in turn, in one process or in processes
 that wait for each other. Seconds are medians, with the quartiles of all rounds. Speed is relative to one of the
-contestants (1.00). `make bench` makes these again, in an environment of its own; `python -m bench.gpu`, on a GPU,
-makes the tables of what a GPU gives, `python -m bench.jobs` those of a cluster's jobs, and `python -m bench.demo` those
-of the demo. This page is generated: `python -m bench page`.
+contestants (1.00). `make bench` makes these again, in an environment of its own. Four have a command of their own:
+`python -m bench.gpu`, on a GPU, `bench.jobs` for a cluster's jobs, `bench.demo` for the demo's tables and `bench.tape`
+for the tape. This page is generated: `python -m bench page`.
 """
 
 Line = dict[str, str]
@@ -77,17 +77,27 @@ def _built(line: Line) -> tuple[str, ...]:
     return line["contestant"], line["minutes"], line["cpu_minutes"], shares, line["note"]
 
 
-_ELSEWHERE = {"gpu": _on_a_gpu, "jobs": _of_jobs, "demo": _of_the_demo}
+def _of_the_tape(lines: list[Line]) -> Iterator[str]:
+    yield f"{lines[0]['machine']}; {lines[0]['versions']}.\n"
+    yield from _tables(lines, "task", ("CPU seconds", "memory"), _held)
+
+
+def _held(line: Line) -> tuple[str, ...]:
+    memory = f"{line['memory_mb']} MB" if line["memory_mb"] else ""
+    return line["contestant"], line["cpu_seconds"], memory, line["note"]
+
+
+_ELSEWHERE = {"gpu": _on_a_gpu, "jobs": _of_jobs, "demo": _of_the_demo, "tape": _of_the_tape}
 """The measurements that aren't in turns of one process."""
 
 
 def _tables(
-    lines: list[Line], by: str, numbers: tuple[str, str, str], cells: Callable[[Line], tuple[str, ...]]
+    lines: list[Line], by: str, numbers: Sequence[str], cells: Callable[[Line], Sequence[str]]
 ) -> Iterator[str]:
-    """A table for each value of column ``by``: a name, the three ``numbers``, a note."""
+    """A table for each value of column ``by``: a name, the ``numbers``, a note."""
     for title, group in groupby(lines, key=lambda line: line[by]):
         yield f"**{title}**\n"
         yield f"| | {' | '.join(numbers)} | |"
-        yield "|---|---:|---:|---:|---|"
+        yield f"|---|{len(numbers) * '---:|'}---|"
         yield from (f"| {' | '.join(cells(line))} |" for line in group)
         yield ""

@@ -99,7 +99,7 @@ def _written(folder: Path, images: int, epochs: int) -> None:
     source = torch.Generator().manual_seed(0)
     for epoch in range(epochs):
         seen = view(0, epoch, images, shift=4, flip=True)
-        for index in seen.order.split(128):
+        for index in torch.split(seen.order, 128):
             writer.record(index, "adversarial", torch.rand(TEACHERS, len(index), CLASSES, generator=source))
         writer.end_epoch(epoch, seen)
     writer.finish({"settings_sha256": "", "data_sha256": ""})
@@ -110,7 +110,7 @@ def _replayed(folder: Path, images: int, epochs: int) -> None:
     for epoch in range(epochs):
         seen = view(0, epoch, images, shift=4, flip=True)
         logits = reader.epoch(epoch, seen, torch.device("cpu"))["adversarial"]
-        for index in seen.order.split(128):
+        for index in torch.split(seen.order, 128):
             assert logits[:, index].isfinite().all()
 
 
