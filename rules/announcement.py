@@ -43,21 +43,22 @@ def announce(scales: Scales, workflow: "Workflow") -> None:
         {str(job.output[0]): None for job in some if job.output}
         for some in (workflow.dag.jobs, workflow.dag.needrun_jobs())
     )
-    starting = []
+    starting: dict[str, dict[str, Job]] = {}
     for root, study in scales.studies.items():
         every = jobs.each(study, root, [output for output in asked if _lies_in(output, root)])
         waiting = {name: job for name, job in every.items() if name in due}
+        if waiting:
+            starting[root] = every
         artifacts = sum(job.node is not None for job in waiting.values())
         if artifacts:
             _require_cores(study, workflow, waiting.values())
             describe(study, root, every, waiting, cores=workflow.cores if workflow.local_exec else None)
-            starting.append(root)
         if artifacts > 1 and study.warm_start and workflow.local_exec and not _servers:
             stages = (f"ataka.stages.{stage}" for stage in get_args(Stage))
             _servers.append(warm.Server("ataka.cli", *stages, "report.cli"))
             os.environ |= _servers[0].environment
-    for root in starting:  # once no scale stops this start; for whoever watches it, as the facts are
-        traces.note_settings(root, scales.studies[root].overrides)
+    for root, every in starting.items():  # once no scale stops this start; for whoever watches it, as the facts are
+        traces.note_start(root, scales.studies[root].overrides, jobs.last(every))
     plugins.keep()
 
 
@@ -126,8 +127,7 @@ def _readings(study: Study, asked: Mapping[str, Job]) -> list[str]:
 
 def _target(root: str, asked: Mapping[str, Job]) -> str:
     """The only file among ``asked`` that no other needs, or else the whole scale."""
-    needed = {need for job in asked.values() for need in job.needs}
-    last = [name for name in asked if name not in needed]
+    last = jobs.last(asked)
     return last[0] if len(last) == 1 else f"{root}/all"
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ataka import plan
@@ -38,14 +39,19 @@ class Job(NamedTuple):
     exchange: Exchange | None = None
 
 
-def behind(study: Study, root: str, outputs: Iterable[str]) -> dict[str, Job]:
-    """Every job that ``outputs`` are made by, in no order; UserError for a file that no rule makes."""
+def behind(
+    study: Study, root: str, outputs: Iterable[str], known: Mapping[str, Job] = MappingProxyType({})
+) -> dict[str, Job]:
+    """Every job that ``outputs`` are made by, in no order; UserError for a file that no rule makes.
+
+    Jobs among ``known`` are taken as they are, which saves the time to work them out again.
+    """
     jobs: dict[str, Job] = {}
     wanted = [_first_output(output, root) for output in outputs]
     while wanted:
         output = wanted.pop()
         if output not in jobs:
-            jobs[output] = _job(study, root, output)
+            jobs[output] = known.get(output) or _job(study, root, output)
             wanted += jobs[output].needs
     return jobs
 
@@ -58,6 +64,12 @@ def each(study: Study, root: str, outputs: Iterable[str]) -> dict[str, Job]:
             job = _job(study, root, _first_output(output, root))
             jobs[job.output] = job
     return jobs
+
+
+def last(jobs: Mapping[str, Job]) -> list[str]:
+    """The outputs among ``jobs`` that no other of these jobs needs: of all jobs of a start, its targets."""
+    needed = {need for job in jobs.values() for need in job.needs}
+    return [output for output in jobs if output not in needed]
 
 
 def by_table(study: Study, jobs: Mapping[str, Job]) -> dict[str, dict[str, Job]]:

@@ -17,10 +17,16 @@ def done(jobs: Mapping[str, Job]) -> dict[str, float]:
 
 
 def is_done(path: Path, job: Job) -> bool:
-    """Whether the job's file exists; that of a shard is removed once its cell is made."""
-    if isinstance(job.node, Shard) and job.node.cell.csv(plan.parse(path)[0]).exists():
-        return True
-    return path.exists()
+    """Whether the job's file exists, or what is made of it."""
+    return result(path, job) is not None
+
+
+def result(path: Path, job: Job) -> Path | None:
+    """The file by which the job counts as done: that of a shard is removed once its cell is made. None without any."""
+    if path.exists():
+        return path
+    cell = job.node.cell.csv(plan.parse(path)[0]) if isinstance(job.node, Shard) else None
+    return cell if cell and cell.exists() else None
 
 
 def recorded(manifest: str) -> int:

@@ -13,7 +13,7 @@ from report.forecast.jobs import RULES, Job
 from report.watch import places, remaining, sights, traces
 from report.watch.places import Place
 from report.watch.remaining import Records, Remaining
-from report.watch.sights import STATES, Sight, State
+from report.watch.sights import STATES, Logs, Sight, State
 
 LISTED: tuple[State, ...] = ("failed", "stopped", "running", "queued")
 """The states whose jobs are listed by their names."""
@@ -159,30 +159,40 @@ def _clock(moment: float, now: float) -> str:
     return time.strftime("%H:%M" if then[:3] == today[:3] else "%a %d %b %H:%M", then)
 
 
+_Start = tuple[frozenset[str], tuple[str, ...]]
+"""The files that Snakemakes are to make, and the targets of the last start."""
+
+
 class Watcher:
     """Looks at a results folder again and again: the jobs behind its targets are worked out once for each start."""
 
     def __init__(self, study: Study, place: Place) -> None:
         self._study, self._place = study, place
-        self._records = Records()
-        self._counted: tuple[frozenset[str], list[str], list[str], dict[str, Job]] | None = None
+        self._records, self._logs = Records(), Logs()
+        self._counted: tuple[_Start, list[str], list[str], dict[str, Job]] | None = None
 
     def look(self) -> Overview:
         """The study at this moment; UserError where the folder holds nothing."""
         place, now = self._place, time.time()
         notes = traces.notes(place.checkout, place.root, place.inner)
-        if self._counted is None or self._counted[0] != frozenset(notes.due):
+        start = frozenset(notes.due), notes.targets
+        if self._counted is None or self._counted[0] != start:
             unknown = places.unknown(self._study, place, notes)
-            self._counted = (frozenset(notes.due), unknown, *places.behind(self._study, place, notes))
+            self._counted = (start, unknown, *places.behind(self._study, place, notes))
         _, unknown, targets, every = self._counted
-        seen = sights.see(place.root, every, notes, now)
+        seen = sights.see(place.root, every, notes, self._logs, now)
         left = remaining.of(self._study, seen, notes, self._records, now)
-        inner = tuple(str(Path(place.inner, Path(target).relative_to(place.root))) for target in targets)
-        restart = commands.snakemake(self._study, *inner)
+        inner = tuple(map(self._inner, targets))
+        again = [self._inner(output) for output, sight in seen.items() if sight.kept]
+        restart = commands.snakemake(self._study, *inner, forcerun=again)
         target = inner[0] if len(inner) == 1 else f"{place.inner}/all"
         planned = commands.plan(self._study, target)
         locked = not notes.due.keys().isdisjoint(every)
         return Overview(place, inner, seen, left, now, restart, planned, locked, tuple(unknown))
+
+    def _inner(self, output: str) -> str:
+        """The path of a file in the study's checkout."""
+        return str(Path(self._place.inner, Path(output).relative_to(self._place.root)))
 
 
 def unfinished(study: Study, root: str) -> Overview | None:

@@ -1,7 +1,9 @@
 """The results folder or target that a person names, the targets that count, and where Snakemake's notes lie."""
 
 import os
+from collections import ChainMap
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,22 +63,22 @@ def _folders(path: Path) -> list[str]:
 def behind(study: Study, place: Place, notes: Notes) -> tuple[list[str], dict[str, Job]]:
     """The targets that count, and every job behind them.
 
-    Those are the target that was named, or else the targets of a Snakemake that runs, and the fewest tables that
-    explain the other files of the folder. UserError where the folder holds nothing.
+    Those are the target that was named, or else the targets of the last start and of a Snakemake that runs, and the
+    fewest tables that explain the other files of the folder. UserError where the folder holds nothing.
     """
     if place.target:
         every = jobs.behind(study, place.root, [place.target])
         return [place.target], every
     if not traces.holds_something(Path(place.root)) and not notes.due:
         raise UserError(_nothing(study, place))
-    asked = _asked_for(study, place, notes)
-    every = jobs.behind(study, place.root, asked)
-    for target, its in _explaining(study, place, every):
+    asked, every = _asked_for(study, place, notes)
+    pages = _pages(study, place, every)
+    for target in _explaining(place, pages, every):
         asked.append(target)
-        every |= its
+        every |= pages[target]
     if not asked:
         asked = [f"{place.root}/all"]
-        every = jobs.behind(study, place.root, asked)
+        every = jobs.behind(study, place.root, asked, ChainMap(*pages.values()))
     return asked, every
 
 
@@ -92,27 +94,37 @@ def unknown(study: Study, place: Place, notes: Notes) -> list[str]:
     return sorted(name for name in notes.due if not jobs.each(study, place.root, [name]))
 
 
-def _asked_for(study: Study, place: Place, notes: Notes) -> list[str]:
-    """The targets of Snakemakes that run: the files that they are to make and no other of these jobs needs."""
-    due = jobs.each(study, place.root, notes.due)
-    needed = {need for job in due.values() for need in job.needs}
-    return sorted(name for name in due if name not in needed)
+def _asked_for(study: Study, place: Place, notes: Notes) -> tuple[list[str], dict[str, Job]]:
+    """The targets of the last start and of Snakemakes that run, and every job behind them.
+
+    A target that can't be made under these settings is left out.
+    """
+    every: dict[str, Job] = {}
+    for target in (*jobs.last(jobs.each(study, place.root, notes.due)), *notes.targets):
+        with suppress(UserError):
+            every |= jobs.behind(study, place.root, [target], every)
+    return sorted(jobs.last(every)), every
 
 
-def _explaining(study: Study, place: Place, counted: Mapping[str, Job]) -> list[tuple[str, dict[str, Job]]]:
-    """The fewest tables, the largest first, behind which lie the artifacts that are there beyond ``counted``."""
-    tables, _ = catalogue.every(study, on_request=True)
-    pages = [f"{place.root}/{table.name}.tex" for table in tables]
-    every = {page: jobs.behind(study, place.root, [page]) for page in pages}
+def _pages(study: Study, place: Place, counted: Mapping[str, Job]) -> dict[str, dict[str, Job]]:
+    """The page of each table, and every job behind it; ``counted`` are jobs that are worked out already."""
+    pages: dict[str, dict[str, Job]] = {}
+    known = dict(counted)
+    for table in catalogue.every(study, on_request=True)[0]:
+        page = f"{place.root}/{table.name}.tex"
+        pages[page] = jobs.behind(study, place.root, [page], known)
+        known |= pages[page]
+    return pages
+
+
+def _explaining(place: Place, pages: Mapping[str, Mapping[str, Job]], counted: Mapping[str, Job]) -> list[str]:
+    """The fewest ``pages``, the largest first, behind which lie the artifacts that are there beyond ``counted``."""
+    beyond = {name: job for its in pages.values() for name, job in its.items() if name not in counted}
     there = {
-        name
-        for its in every.values()
-        for name, job in its.items()
-        if name not in counted and (job.node or job.rule == "render") and traces.is_begun(place.root, job)
+        name for name, job in beyond.items() if (job.node or job.rule == "render") and traces.is_begun(place.root, job)
     }
     chosen = []
     while there:
-        target = max(every, key=lambda target: len(there & every[target].keys()))
-        chosen.append((target, every[target]))
-        there -= every[target].keys()
+        chosen.append(max(pages, key=lambda page: len(there & pages[page].keys())))
+        there -= pages[chosen[-1]].keys()
     return chosen

@@ -1,7 +1,7 @@
 """The state of each job, by the traces that it has left."""
 
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -39,11 +39,30 @@ class Sight:
     place: str = ""
     """The other machine that it runs or ran on, and its Slurm job."""
     log: str = ""
+    kept: bool = False
+    """Whether the job failed or stopped while it was to make a file again, and the previous file is there still."""
 
 
-def see(root: str, every: Mapping[str, Job], notes: Notes, now: float) -> dict[str, Sight]:
+class Logs:
+    """The logs that were written after their job's result: each is read once until it changes."""
+
+    def __init__(self) -> None:
+        self._whole: dict[Path, float] = {}
+
+    def are_whole(self, root: str, job: Job, made: float, started: float) -> bool:
+        """Whether no attempt at ``job`` has broken off since its result was ``made``, or since the last start."""
+        log = traces.log_of(root, job)
+        written = traces.time_of(log)
+        if written <= max(made, started) or self._whole.get(log) == written:
+            return True
+        if whole := not _is_broken_off(traces.read(root, job)):
+            self._whole[log] = written
+        return whole
+
+
+def see(root: str, every: Mapping[str, Job], notes: Notes, logs: Logs, now: float) -> dict[str, Sight]:
     """The sight of each of the jobs at the time ``now``."""
-    return {output: _sight(root, job, notes, now) for output, job in every.items()}
+    return {output: _sight(root, job, notes, logs, now) for output, job in every.items()}
 
 
 def name_of(root: str, job: Job) -> str:
@@ -60,11 +79,13 @@ def name_of(root: str, job: Job) -> str:
     return f"{job.rule} {path}"
 
 
-def _sight(root: str, job: Job, notes: Notes, now: float) -> Sight:
+def _sight(root: str, job: Job, notes: Notes, logs: Logs, now: float) -> Sight:
     path, name, log = Path(job.output), name_of(root, job), str(traces.log_of(root, job))
-    due = notes.due.get(job.output, 0.0)
-    if forecast.is_done(path, job) and not (path.exists() and traces.time_of(path) < due):
-        return Sight(name, job, "done", last=traces.time_of(path))
+    result = forecast.result(path, job)
+    made = traces.time_of(result) if result else 0.0
+    is_current = result is not None and made >= notes.due.get(job.output, 0.0)
+    if is_current and logs.are_whole(root, job, made, notes.started):
+        return Sight(name, job, "done", last=made)
     trace = traces.read(root, job)
     line = next(filter(None, map(progress.parse, reversed(trace.lines))), None)
     state, words = _state(root, job, trace, notes, now)
@@ -72,7 +93,20 @@ def _sight(root: str, job: Job, notes: Notes, now: float) -> Sight:
         return Sight(name, job, state)
     holder = trace.holder
     since, place = (holder.since, _elsewhere(holder.host, holder.slurm)) if holder else (0.0, "")
-    return Sight(name, job, state, trace.last, since, line, trace.said, words, place, log)
+    kept = is_current and state in ("failed", "stopped")
+    words += "; the previous result is kept" if kept else ""
+    return Sight(name, job, state, trace.last, since, line, trace.said, words, place, log, kept)
+
+
+def _is_broken_off(trace: Trace) -> bool:
+    """Whether the latest attempt at a job failed, was interrupted or was killed."""
+    killed = trace.holder is not None and trace.holder.is_alive() is False
+    return killed or bool(_interrupted(trace.lines) or _error(trace.lines))
+
+
+def _interrupted(lines: Sequence[str]) -> str:
+    """The last line of a log if it says that the job was interrupted, else an empty text."""
+    return lines[-1] if lines and lines[-1].startswith("interrupted; ") else ""
 
 
 def _elsewhere(host: str, slurm: str) -> str:
@@ -93,21 +127,25 @@ def _state(root: str, job: Job, trace: Trace, notes: Notes, now: float) -> tuple
         return "to come", ""
     if error := _error(trace.lines):
         return "failed", error
-    ended = trace.lines[-1] if trace.lines and trace.lines[-1].startswith("interrupted; ") else ""
+    ended = _interrupted(trace.lines)
     starts = not ended and not trace.holder and not any(map(progress.parse, trace.lines))
     if starts and now - trace.last < STARTS:
         return "running", ""
     return "stopped", ended or _killed(root, job)
 
 
-def _error(lines: Iterable[str]) -> str:
+def _after_progress(lines: Sequence[str]) -> Sequence[str]:
+    """The lines after the last one of progress."""
+    place = next((place for place in range(len(lines), 0, -1) if progress.parse(lines[place - 1])), 0)
+    return lines[place:]
+
+
+def _error(lines: Sequence[str]) -> str:
     """The message of the job that failed, by the lines after its last progress; "" if there is none."""
     message: list[str] = []
-    for line in lines:
+    for line in _after_progress(lines):
         if line.startswith(("error: ", "Traceback (most recent call last)")):
             message = [line.removeprefix("error: ")]
-        elif progress.parse(line):
-            message = []
         elif message:
             message.append(line)
     if message and message[0].startswith("Traceback"):

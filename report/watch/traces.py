@@ -7,7 +7,7 @@ import base64
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ _TAIL = 1 << 16
 """Bytes of the end of a log that are read."""
 STARTS = 60.0
 """Seconds that a job may take from the first byte of its log to its claim: it loads torch and images meanwhile."""
-_SETTINGS = "logs/settings.json"
+_SETTINGS, _TARGETS = "logs/settings.json", "logs/targets.json"
 _PARTS = ("evaluate", "shard", "particles", "prepare")
 """The rules whose jobs share a folder, where each claims a part of its own."""
 
@@ -106,10 +106,12 @@ def time_of(path: Path) -> float:
 # ---- what a start of Snakemake notes
 
 
-def note_settings(root: str, overrides: Mapping[str, Any]) -> None:
-    """Note the settings of a start's command line, which no other file has."""
-    with suppress(UserError), replacing(Path(root, _SETTINGS)) as part:  # the work matters more
-        part.write_text(json.dumps(overrides), encoding="utf-8")
+def note_start(root: str, overrides: Mapping[str, Any], targets: Iterable[str]) -> None:
+    """Note a start's settings of the command line, and its targets below ``root``: no other file has them."""
+    names = sorted(target.removeprefix(f"{root}/") for target in targets)
+    for name, content in ((_SETTINGS, overrides), (_TARGETS, names)):
+        with suppress(UserError), replacing(Path(root, name)) as part:  # the work matters more
+            part.write_text(json.dumps(content), encoding="utf-8")
 
 
 def settings(root: str) -> dict[str, Any]:
@@ -120,9 +122,17 @@ def settings(root: str) -> dict[str, Any]:
     return {}
 
 
+def targets(root: str) -> tuple[str, ...]:
+    """The targets of the last start, by their paths below ``root``, as far as they are noted."""
+    with suppress(OSError, ValueError):
+        noted = json.loads(Path(root, _TARGETS).read_bytes())
+        return tuple(f"{root}/{name}" for name in noted if isinstance(name, str)) if isinstance(noted, list) else ()
+    return ()
+
+
 @dataclass(frozen=True)
 class Notes:
-    """What Snakemake notes in `.snakemake` about the files of a results folder, by their paths below ``root``."""
+    """What a start, and Snakemake in `.snakemake`, note about the files of a results folder, by paths from here."""
 
     due: dict[str, float] = field(default_factory=dict)
     """The files that a start which has not ended is to make, and the time of that start."""
@@ -130,12 +140,17 @@ class Notes:
     """The files of jobs that were handed to a cluster and have not ended: the cluster's job and the time."""
     at_once: tuple[str, int] | None = None
     """How much the last start could do at once: ("cores", 2), or ("jobs", 40) on a cluster."""
+    targets: tuple[str, ...] = ()
+    """The targets of the last start that had something to do."""
+    started: float = 0.0
+    """The time of that start; 0 if it isn't noted."""
 
 
 def notes(checkout: Path | None, root: str, inner: str) -> Notes:
     """The notes below ``checkout`` on the results folder that is ``inner`` there, and ``root`` from here."""
+    last = targets(root), time_of(Path(root, _TARGETS))
     if checkout is None:
-        return Notes()
+        return Notes({}, {}, None, *last)
     folder = checkout / ".snakemake"
 
     def here(path: str) -> str | None:
@@ -149,7 +164,7 @@ def notes(checkout: Path | None, root: str, inner: str) -> Notes:
         if (name := here(path))
     }
     submitted = {name: (job, since) for path, job, since in _submitted(folder / "incomplete") if (name := here(path))}
-    return Notes(due, submitted, _at_once(folder / "log"))
+    return Notes(due, submitted, _at_once(folder / "log"), *last)
 
 
 def _lines_of(path: Path) -> list[str]:

@@ -228,6 +228,46 @@ def test_a_job_by_hand_does_not_get_an_old_logs_words() -> None:
     assert watched.details(sight)[0].startswith("starts")
 
 
+FORCED = "; the previous result is kept"
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        ("error: no disk\n", ("failed", f"no disk{FORCED}")),
+        ("interrupted; the next start goes on after image 8 of 16\n", ("stopped", None)),
+        (f"{HALF}\nwrote {RUN}\n", ("done", "")),
+        ("error: an earlier attempt\n" + HALF + "\n", ("done", "")),
+    ],
+    ids=["failed", "interrupted", "made", "retried"],
+)
+def test_a_job_that_was_to_make_a_file_again_is_judged_by_its_latest_attempt(
+    log: str, expected: tuple[State, str | None]
+) -> None:
+    """Snakemake's --force removes the file, and a failure restores it: the file alone says nothing."""
+    write(RUN, ago=100)
+    write(LOG, log, ago=20)
+    watcher = Watcher(SMOKE, Place(ROOT, f"{ROOT}/table2.tex"))
+    for _ in range(2):  # a log that hasn't changed is not read again
+        watched = watcher.look()
+        sight = watched.sights[RUN]
+        assert (sight.state, sight.words) == (expected[0], sight.words if expected[1] is None else expected[1])
+    if expected[0] == "done":
+        assert "--forcerun" not in watched.restart
+    else:
+        assert sight.words.endswith(FORCED)
+        assert f"go on with: snakemake --cores all {ROOT}/table2.tex --forcerun {RUN}" in watched.advice
+    traces.note_start(ROOT, {}, [f"{ROOT}/table2.tex"])  # takes the file as it is
+    assert state()[0] == "done"
+
+
+def test_a_job_that_was_killed_over_a_file_that_was_there_is_stopped() -> None:
+    write(RUN, ago=100)
+    write(LOG, f"{HALF}\n", ago=20)
+    claim(NOBODY, ago=25)
+    assert state() == ("stopped", f"killed, or the machine went down: no last words{FORCED}")
+
+
 # ---- what Snakemake notes
 
 
@@ -298,6 +338,40 @@ def test_targets_are_the_fewest_tables_that_explain_the_files() -> None:
     assert look("").inner == (f"{ROOT}/table2.tex", f"{ROOT}/table4.tex")
 
 
+def test_targets_are_those_of_the_last_start_once_it_has_ended() -> None:
+    """Every table is there, and the page failed: a study that is finished but for the page is not finished."""
+    page = f"{ROOT}/report.html"
+    every = jobs.behind(SMOKE, ROOT, [page])
+    for name in every:
+        if name != page:
+            write(name)
+    traces.note_start(ROOT, {}, [page])
+    write(f"{ROOT}/logs/html.log", "error: no table\n")
+    watched = look("")
+    assert watched.inner == (page,)
+    assert not watched.finished
+    assert [(sight.name, sight.words) for sight in watched.of("failed")] == [("html report.html", "no table")]
+    assert watched.advice == [f"go on with: snakemake --cores all {page}"]
+    partial = overview.unfinished(SMOKE, ROOT)
+    assert partial
+    assert partial.of("failed") == watched.of("failed")
+
+
+@pytest.mark.parametrize("noted", ["[", "{}", '["tabel2.tex"]', '["cells/digits/resnet10-w8/nobody/seed0/pgd.csv", 1]'])
+def test_a_target_that_no_rule_makes_any_more_is_left_out(noted: str) -> None:
+    write(f"{ROOT}/logs/targets.json", noted)
+    for name, job in TABLE2.items():
+        if job.rule != "render":
+            write(name)
+    assert look("").inner == (f"{ROOT}/table2.tex",)
+
+
+def test_a_target_that_another_needs_is_none_of_its_own() -> None:
+    traces.note_start(ROOT, {}, [CELL])
+    lock(f"{ROOT}/table2.tex")
+    assert look("").inner == (f"{ROOT}/table2.tex",)
+
+
 def test_a_folder_with_images_alone_counts_for_every_table() -> None:
     write(f"{ROOT}/data/{D}/train.safetensors")
     watched = look("")
@@ -314,7 +388,7 @@ def test_settings_of_the_last_start_count(capsys: pytest.CaptureFixture[str]) ->
     command.watch(given_as())
     text = " ".join(capsys.readouterr().out.split())
     assert f"not counted: 1 file that Snakemake is to make, such as {cell}; if it was started with --config" in text
-    traces.note_settings(ROOT, methods)
+    traces.note_start(ROOT, methods, [cell])
     for given in ("{}", json.dumps(methods)):
         command.watch(given_as(config=given))
         text = capsys.readouterr().out

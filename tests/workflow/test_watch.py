@@ -1,5 +1,6 @@
 """Does a person at another terminal see a real study run, fail and be killed, without torch?"""
 
+import json
 import os
 import re
 import signal
@@ -72,4 +73,6 @@ def test_a_study_that_was_killed(watched: tuple[Checkout, str], monkeypatch: pyt
     assert not re.search(r"\| +torch$", seen.text, re.MULTILINE)
     stopped = seen.text.partition("stopped (")[2].partition("running (")
     assert re.search(rf"{NATURAL}\n    last seen .*epoch [\d.]+/4000", stopped[0])
+    noted = json.loads((checkout.folder / ROOT / "logs/targets.json").read_text())
+    assert noted == [target.removeprefix(f"{ROOT}/") for target in ASKED if target.startswith(f"{ROOT}/")]
     assert NATURAL not in stopped[2]  # a job without a claim so far may still start, for a minute
