@@ -52,8 +52,8 @@ def require_logits(network: nn.Module, arch: str, facts: Specification, *, devic
         raise UserError(f"network '{arch}' can't take images of shape {tuple(images.shape)}: {reason(error)}") from None
     if not isinstance(logits, Tensor):
         raise UserError(
-            f"network '{arch}' gives a {type(logits).__name__}, where one tensor of logits is expected: return the "
-            "logits alone"
+            f"network '{arch}' gives an object of type {type(logits).__name__}, where one tensor of logits is "
+            "expected: return the logits alone"
         )
     if logits.dtype != torch.float32:
         raise UserError(f"network '{arch}' gives logits of type {_type(logits)}: return logits.float()")

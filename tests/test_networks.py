@@ -51,8 +51,12 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], s
 @pytest.mark.parametrize(
     ("result", "made", "message"),
     [
-        ("logits, x", "", r"gives a tuple, where one tensor of logits is expected: return the logits alone"),
-        ("{'logits': logits}", "", r"gives a dict, where one tensor of logits is expected"),
+        (
+            "logits, x",
+            "",
+            r"gives an object of type tuple, where one tensor of logits is expected: return the logits alone",
+        ),
+        ("{'logits': logits}", "", r"gives an object of type dict, where one tensor of logits is expected"),
         ("logits.half()", "", r"gives logits of type float16: return logits.float\(\)"),
         ("logits.bfloat16()", "", r"gives logits of type bfloat16: return logits.float\(\)"),
         ("logits.double()", "", r"gives logits of type float64: return logits.float\(\)"),

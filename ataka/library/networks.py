@@ -8,8 +8,8 @@ A network is named in one of these ways:
     timm/NAME                     timm's model with its weights; NAME may also be ``local-dir:FOLDER``
     package.module:function       the ``nn.Module`` that the function returns, called without arguments
 
-The last two bring their weights along. Such a network is called by a name with a colon, ``timm:NAME`` or
-``package.module:function``.
+The last two bring their weights along. In a study's paths such a network is called ``timm--NAME`` or
+``package.module--function``: a folder's name without a colon is fit for every file system and for LaTeX.
 """
 
 import hashlib
@@ -35,6 +35,7 @@ from ataka.plan.code import code_digest
 from ataka.stages.common import filled, imported
 from ataka.study import Checkpoint
 from ataka.study.methods import Normalisation
+from ataka.study.networks import BROUGHT
 
 Numbers = Sequence[float]
 _TIMM = "timm/"
@@ -226,9 +227,9 @@ def _function(
     except Exception as error:  # whatever the user's own function does
         raise UserError(f"{name}: {reason(error)}; the function is called without arguments") from None
     if not isinstance(network, nn.Module):
-        raise UserError(f"{name} returns a {type(network).__name__}, where an nn.Module is expected")
+        raise UserError(f"{name} returns an object of type {type(network).__name__}, where an nn.Module is expected")
     network = _behind(network.to("cpu"), normalise)
-    return _bringing(network, name, dataset, facts, name, code_digest([module]))
+    return _bringing(network, f"{module}{BROUGHT}{function}", dataset, facts, name, code_digest([module]))
 
 
 def _timm(name: str, dataset: str, facts: Specification, normalise: Normalisation | None) -> Source:
@@ -247,7 +248,7 @@ def _timm(name: str, dataset: str, facts: Specification, normalise: Normalisatio
     if normalise is None:
         stated: Any = network.pretrained_cfg
         normalise = _normalisation(facts, *(stated.get(key) for key in ("mean", "std")))
-    arch = f"timm:{re.sub(r'[^A-Za-z0-9._:-]+', '-', name)}"
+    arch = f"timm{BROUGHT}{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}"
     return _bringing(_behind(network, normalise), arch, dataset, facts, f"timm/{name}", timm.__version__)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import Field, ValidationError, ValidationInfo
 from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
@@ -44,6 +44,17 @@ class Check:
     """The other kind."""
     at_zero: bool = True
     """Whether the check can be raised where no image is right."""
+
+
+class Ball(NamedTuple):
+    """The images that an attack may choose from: those within a ``budget``, such as ``8/255``, in a ``norm``."""
+
+    norm: str
+    """``l_inf`` or ``l_2``."""
+    budget: str
+
+    def __str__(self) -> str:
+        return f"{'ℓ∞' if self.norm == 'l_inf' else 'ℓ₂'} {self.budget}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +98,14 @@ class AttackEntry(Plugin):
     def eps(self) -> str | None:
         """The attack's budget in l_inf; None for an attack with another measure, or none."""
         return self.options.get("eps")
+
+    @property
+    def ball(self) -> Ball | None:
+        """The ball that the attack searches, by its option ``eps`` or ``radius``; None for an attack without either."""
+        for norm, option in (("l_inf", "eps"), ("l_2", "radius")):
+            if self.options.get(option) is not None:
+                return Ball(norm, str(self.options[option]))
+        return None
 
     def placed(self, below: Path, label: str) -> "AttackEntry":
         """This attack on the data set that is called ``label``, its ``folder`` a whole path if it reads ``files``."""

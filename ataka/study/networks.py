@@ -13,6 +13,9 @@ from ataka.study import plugins
 if TYPE_CHECKING:
     from ataka.study import Checkpoint, Study
 
+BROUGHT = "--"
+"""Stands in the name of a network that brings its weights along, as in ``timm--NAME``, and in no other's."""
+
 
 def check(study: "Study") -> None:
     """UserError for the first network of the settings that can't take the images that are meant for it."""
@@ -44,9 +47,9 @@ def check_images(study: "Study", arch: str, dataset: str) -> None:
 
     The package, and so torch, is loaded only where no verdict is kept for its version, the network and the images. A
     network of ours takes all images, and one of the user's is asked by the job that builds it. So is
-    a network that brings its weights along, whose name has a colon (ataka/library/networks.py).
+    a network that brings its weights along, whose name has ``BROUGHT`` (ataka/library/networks.py).
     """
-    package = None if ":" in arch else models.package(arch)
+    package = None if BROUGHT in arch else models.package(arch)
     if package is None:
         return
     try:

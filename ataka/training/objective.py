@@ -94,8 +94,8 @@ def losses_of(objective: Objective, networks: Sequence[nn.Module], batch: Batch)
     losses: Any = objective.losses(networks, batch)
     if not isinstance(losses, Iterable) or isinstance(losses, Tensor):
         raise UserError(
-            f"{type(objective).__module__}: losses returns a {type(losses).__name__}, where it should yield a loss "
-            "for each network: write yield in place of return"
+            f"{type(objective).__module__}: losses returns an object of type {type(losses).__name__}, where it should "
+            "yield a loss for each network: write yield in place of return"
         )
     return losses
 

@@ -24,9 +24,10 @@ _LISTED = 10
 
 
 class Rival(NamedTuple):
-    """A cell of the study, the verdicts of its network, and how tables call the network."""
+    """A cell of the study, the verdicts of its network, and the network's names: of its section, and in it."""
 
     cell: Cell
+    section: str
     label: str
     bits: Bits
 
@@ -44,7 +45,8 @@ class Rivals:
 class Difference:
     """The audited network against one of the study, on the same images, in points of accuracy."""
 
-    attack: str
+    cell: Cell
+    section: str
     label: str
     ours: float
     theirs: float
@@ -66,8 +68,10 @@ class Comparison:
     refused: Sequence[str]
 
 
-def rivals(study: Study, cells: Sequence[Cell], split: "Split", root: str, overrides: Mapping[str, Any]) -> Rivals:
-    """The cells below ``root`` that the audit's ``cells`` may be compared with.
+def rivals(
+    study: Study, cells: Sequence[Cell], sha256: str, split: "Split", root: str, overrides: Mapping[str, Any]
+) -> Rivals:
+    """The cells below ``root`` that the audit's ``cells``, of the network with this digest, may be compared with.
 
     Raises UserError, naming each difference, unless test images, budget, settings and code of the attacks are the same;
     and if nothing is there to compare with.
@@ -80,13 +84,16 @@ def rivals(study: Study, cells: Sequence[Cell], split: "Split", root: str, overr
     theirs = config.load(plan.scale_of(root), overrides)
     found: dict[Cell, list[Rival]] = {}
     problems: dict[str, None] = {}
-    refused = []
+    refused: dict[str, None] = {}
     for cell in cells:
         for path in sorted(Path(root, "cells", cell.dataset).rglob(f"{cell.attack}.csv")):
             try:
                 other, rival = _rival(theirs, root, path)
             except UserError as error:
-                refused.append(str(error))
+                refused[str(error)] = None
+                continue
+            if _is_itself(theirs, rival.cell, other, sha256):
+                refused[f"{rival.section}, {rival.label}, seed {rival.cell.seed}: the audited network itself"] = None
                 continue
             unlike = [*_unlike(study, cell, split, theirs, other)]
             problems |= dict.fromkeys(unlike)
@@ -99,18 +106,21 @@ def rivals(study: Study, cells: Sequence[Cell], split: "Split", root: str, overr
         )
     if not found:
         attacks = ", ".join(cell.attack for cell in cells)
-        reasons = refused[:1] or [f"it has no cell of {cells[0].dataset} under {attacks}"]
+        reasons = [*refused] or [f"it has no cell of {cells[0].dataset} under {attacks}"]
         raise UserError(f"{root} has nothing to compare with: {reasons[0]}")
-    return Rivals(root, found, refused)
+    return Rivals(root, found, [*refused])
 
 
 def compare(audited: Mapping[Cell, Bits], others: Rivals) -> Comparison:
     """Every difference: McNemar's exact test, two-sided, by Holm's correction over all of them."""
     pairs = [(cell, rival) for cell in audited for rival in others.cells.get(cell, ())]
+    pairs.sort(key=lambda pair: (pair[1].cell.arch, pair[1].cell.method, pair[1].cell.seed))
     samples = [_sample(audited[cell], rival.bits) for cell, rival in pairs]
     adjusted = holm([min(1.0, 2 * min(sample.p_above(), sample.p_below())) for sample in samples])
     differences = [
-        Difference(cell.attack, rival.label, 100 * audited[cell].mean(), 100 * rival.bits.mean(), sample, p)
+        Difference(
+            rival.cell, rival.section, rival.label, 100 * audited[cell].mean(), 100 * rival.bits.mean(), sample, p
+        )
         for (cell, rival), sample, p in zip(pairs, samples, adjusted, strict=True)
     ]
     return Comparison(others.root, differences, others.refused)
@@ -127,9 +137,15 @@ def _rival(theirs: Study, root: str, path: Path) -> tuple[dict[str, str], Rival]
     plan.require_known(theirs, node)
     with remedied(f"measure it again: {commands.snakemake(theirs, path, force=True)}"):
         verdicts = bits(theirs, root, node)
-    label = f"{names.arch(node.arch)} {names.method(node.method, theirs)} seed {node.seed}"
+    section = f"{names.dataset(node.dataset, theirs)}, {names.arch(node.arch)}"
     (row,) = read_rows(path, measurements.COLUMNS)
-    return row, Rival(node, label, verdicts)
+    return row, Rival(node, section, names.told_apart(node.method, theirs), verdicts)
+
+
+def _is_itself(theirs: Study, cell: Cell, row: Mapping[str, str], sha256: str) -> bool:
+    """Whether a cell of the study is of the audited file: a run's weights, or the file that a run was imported from."""
+    entry = plan.checkpoint(theirs, cell.run)
+    return sha256 in (row["model_sha256"], entry.sha256 if entry else None)
 
 
 def _unlike(study: Study, cell: Cell, split: "Split", theirs: Study, other: Mapping[str, str]) -> Iterator[str]:

@@ -40,8 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--attacks",
         nargs="+",
+        type=_names,
         metavar="ATTACK",
-        help="attacks by their names in the scale's settings; default: the tables', one of each kind",
+        help="attacks by their names in the scale's settings, as fgsm pgd or fgsm,pgd; default: the tables', one of "
+        "each kind",
     )
     add(
         "--images", type=int, metavar="N", help="the first N test images are attacked; default: as many as at the scale"
@@ -53,8 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--seed", type=int, default=0, help="the seed of random starts, as of a table's row; default: 0")
     add("--weights", metavar="KEY", help="the key of the weights, in a file with several sets")
-    add("--mean", type=float, nargs="+", help="the mean by which the network's own code normalises, a number a channel")
-    add("--std", type=float, nargs="+", help="the deviation of that normalisation, a number a channel")
+    add(
+        "--mean",
+        type=_numbers,
+        nargs="+",
+        metavar="NUMBER",
+        help="the mean by which the network's own code normalises, a number a channel",
+    )
+    add("--std", type=_numbers, nargs="+", metavar="NUMBER", help="the deviation of that normalisation")
     add("--name", help="the network's name in the audit; default: from the file")
     add("--out", metavar="FOLDER", help="the folder of the audit; default: audits/NAME")
     add(
@@ -65,6 +73,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--save-images", action="store_true", help="keep the adversarial images, in FOLDER/images")
     add("--device", choices=("auto", "cpu", "cuda"), help="default: the scale's, a GPU if there is one")
     add("--threads", type=int, metavar="N", help="torch's threads; default: the scale's, or as many as there are cores")
+
+
+def _names(text: str) -> list[str]:
+    """The names in ``text``, between commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _numbers(text: str) -> list[float]:
+    """The numbers in ``text``, between commas; ArgumentTypeError for what is no number."""
+    try:
+        return [float(name) for name in _names(text)]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number, nor numbers between commas") from None
 
 
 def audit(options: argparse.Namespace) -> None:
@@ -80,11 +101,11 @@ def audit(options: argparse.Namespace) -> None:
     scale = options.scale or _scale(options)
     changes = config.overrides(options.config)
     known = config.load(scale, changes, methods=UNNAMED)
-    attacks = _attacks(known, options.attacks)
+    attacks = _attacks(known, _joined(options.attacks))
     settings = overlay(changes, _changes(options, attacks))
     settings.setdefault("threads", min(known.threads, len(os.sched_getaffinity(0))))
     facts = config.load(scale, settings, methods=UNNAMED).dataset(dataset).specification
-    given = {key: getattr(options, key) for key in ("weights", "mean", "std")}
+    given = {"weights": options.weights, "mean": _joined(options.mean), "std": _joined(options.std)}
     source = networks.obtain(options.network, dataset, facts, arch=arch, **given)
     name = _name(options.name or options.network)
     study = config.load(
@@ -96,7 +117,9 @@ def audit(options: argparse.Namespace) -> None:
         raise UserError(f"--images {options.images}: {dataset} has {len(split)} test images at scale '{scale}'")
     root = str(expanded(options.out or f"audits/{name}"))
     cells = [Cell(dataset, source.checkpoint["arch"], name, options.seed, attack) for attack in attacks]
-    rivals = against.rivals(study, cells, split, options.against, changes) if options.against else None
+    rivals = None
+    if options.against:
+        rivals = against.rivals(study, cells, source.checkpoint["sha256"], split, options.against, changes)
     about = {"network": options.network, "name": name, "dataset": dataset, "checkpoint": dict(source.checkpoint)}
     page.begin(Path(root), about)
     print(f"audit {name}: {source.words}", file=sys.stderr)
@@ -109,6 +132,11 @@ def audit(options: argparse.Namespace) -> None:
     written = page.write(done, about | {"words": source.words}, compared)
     print("\n".join(page.lines(done)))
     print(f"written: {' '.join(map(str, written))}")
+
+
+def _joined(parts: Sequence[Sequence[Any]] | None) -> list[Any] | None:
+    """The values of an option that was given in one or in several parts; None if it wasn't given."""
+    return None if parts is None else [value for part in parts for value in part]
 
 
 def _see_this_folder() -> None:

@@ -5,17 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from ataka.errors import UserError, remedied
-from ataka.files.cells import numbers
 from ataka.files.records import read_json, write_json
-from ataka.study import words
-from ataka.study.attacks import AttackEntry, placeholders
+from ataka.study import Study
+from ataka.study.attacks import placeholders
 from report import markdown, names, render
 from report.accuracies import health
 from report.accuracies.measurements import Measurement
 from report.audit.against import Comparison, Difference
 from report.audit.evaluation import Audit, summary
 from report.audit.robustbench import write_entry
-from report.union import worst
+from report.audit.worst import WorstCase, worst_cases
 
 PAGE, RECORD, ENTRY = "audit.md", "audit.json", "robustbench.json"
 
@@ -44,7 +43,7 @@ def write(audit: Audit, about: Mapping[str, Any], compared: Comparison | None) -
         **about,
         "scale": audit.study.scale,
         "attacks": {measurement.cell.attack: _as_record(measurement, audit) for measurement in measured},
-        "worst_case": _worst(audit),
+        "worst_cases": [_case_as_record(case) for case in worst_cases(audit.study, audit.bits)],
         "against": [_difference(difference) for difference in compared.differences] if compared else None,
     }
     write_json(root / RECORD, record)
@@ -58,14 +57,12 @@ def write(audit: Audit, about: Mapping[str, Any], compared: Comparison | None) -
             dataset=names.dataset(about["dataset"], audit.study),
             about=audit.study.about.strip().rstrip("."),
             rows=[_row(measurement, audit) for measurement in measured],
-            worst=_worst_row(audit),
+            worst=[_worst_row(case, audit) for case in worst_cases(audit.study, audit.bits)],
             checks=health.checks(measurement.fields for measurement in measured),
             raised=[_in_words(one, name, audit) for one in measured for name in health.checks([one.fields]).raised],
-            settings=[
-                *filter(None, (sentence(audit.study.attack(measurement.cell.attack)) for measurement in measured))
-            ],
+            settings=[*filter(None, (sentence(measurement.cell.attack, audit.study) for measurement in measured))],
             made=_made(measured[0]),
-            compared=[_compared(difference) for difference in compared.differences] if compared else [],
+            compared=_compared(audit.study, compared) if compared else {},
             against=compared.root if compared else "",
             refused=list(compared.refused) if compared else [],
             images=any(Path(root, "images").glob("*.safetensors")),
@@ -75,14 +72,14 @@ def write(audit: Audit, about: Mapping[str, Any], compared: Comparison | None) -
 
 
 def lines(audit: Audit) -> list[str]:
-    """The audit in the terminal: a line for each attack, the worst case, and the number of health checks raised."""
-    measured, case = audit.measurements, _worst(audit)
+    """The audit in the terminal: a line for each attack and worst case, and the number of health checks raised."""
+    measured = audit.measurements
     named = {
         measurement.cell.attack: summary(measurement.accuracy, measurement.ci_low, measurement.ci_high, measurement.n)
         for measurement in measured
     }
-    accuracy, low, high = (float(case[name]) for name in ("accuracy", "ci_low", "ci_high"))
-    named["worst case"] = summary(accuracy, low, high, case["n"])
+    for case in worst_cases(audit.study, audit.bits):
+        named[f"worst case, {' '.join(case.ball)}"] = summary(*case.accuracy, case.n)
     width = max(map(len, named))
     return [
         *(f"{name:{width}}  {text}" for name, text in named.items()),
@@ -90,11 +87,17 @@ def lines(audit: Audit) -> list[str]:
     ]
 
 
-def _worst(audit: Audit) -> dict[str, Any]:
-    """The images that are right under every attack, of those that all attacks took."""
-    right = worst(list(audit.bits.values()))
-    n, correct = len(right), int(right.sum())
-    return {"attacks": [cell.attack for cell in audit.bits], "n": n, "correct": correct, **numbers(correct, n)}
+def _case_as_record(case: WorstCase) -> dict[str, Any]:
+    accuracy, low, high = case.accuracy
+    return {
+        **case.ball._asdict(),
+        "attacks": case.attacks,
+        "n": case.n,
+        "correct": case.correct,
+        "accuracy": accuracy,
+        "ci_low": low,
+        "ci_high": high,
+    }
 
 
 def _as_record(measurement: Measurement, audit: Audit) -> dict[str, Any]:
@@ -107,8 +110,11 @@ def _as_record(measurement: Measurement, audit: Audit) -> dict[str, Any]:
 def _difference(difference: Difference) -> dict[str, Any]:
     low, high = difference.interval
     return {
-        "attack": difference.attack,
-        "network": words.plain(difference.label),
+        "attack": difference.cell.attack,
+        "dataset": difference.cell.dataset,
+        "arch": difference.cell.arch,
+        "method": difference.cell.method,
+        "seed": difference.cell.seed,
         "ours": difference.ours,
         "theirs": difference.theirs,
         "ci_low": low,
@@ -125,30 +131,39 @@ def _row(measurement: Measurement, audit: Audit) -> list[str]:
     checks = health.checks([measurement.fields])
     interval = f"{measurement.ci_low:.2f} to {measurement.ci_high:.2f}"
     return [
-        words.read(entry.label),
+        names.attack(measurement.cell.attack, audit.study),
         f"{measurement.accuracy:.2f}",
         interval,
         str(measurement.n),
-        entry.eps or "",
+        str(entry.ball or ""),
         "; ".join(checks.raised) or checks.outcome,
     ]
 
 
-def _worst_row(audit: Audit) -> list[str]:
-    case = _worst(audit)
-    interval = f"{float(case['ci_low']):.2f} to {float(case['ci_high']):.2f}"
-    return ["Worst case over all", f"{float(case['accuracy']):.2f}", interval, str(case["n"]), "", ""]
+def _worst_row(case: WorstCase, audit: Audit) -> list[str]:
+    accuracy, low, high = case.accuracy
+    attacks = ", ".join(names.attack(name, audit.study) for name in case.attacks)
+    return [f"Worst case of {attacks}", f"{accuracy:.2f}", f"{low:.2f} to {high:.2f}", str(case.n), str(case.ball), ""]
 
 
 def _in_words(measurement: Measurement, name: str, audit: Audit) -> str:
-    return f"{words.read(audit.study.attack(measurement.cell.attack).label)}, {name}: {audit.meaning(name)}."
+    return f"{names.attack(measurement.cell.attack, audit.study)}, {name}: {audit.meaning(name)}."
 
 
-def _compared(difference: Difference) -> list[str]:
+def _compared(study: Study, compared: Comparison) -> dict[str, list[list[str]]]:
+    """The rows of the table of differences, by the section that each belongs to."""
+    sections: dict[str, list[list[str]]] = {}
+    for difference in compared.differences:
+        sections.setdefault(difference.section, []).append(_compared_row(study, difference))
+    return sections
+
+
+def _compared_row(study: Study, difference: Difference) -> list[str]:
     low, high = difference.interval
     return [
         difference.label,
-        difference.attack,
+        str(difference.cell.seed),
+        names.attack(difference.cell.attack, study),
         f"{difference.theirs:.2f}",
         f"{difference.ours:.2f}",
         f"{difference.sample.estimate:+.2f}",
@@ -157,9 +172,10 @@ def _compared(difference: Difference) -> list[str]:
     ]
 
 
-def sentence(entry: AttackEntry) -> str:
+def sentence(attack: str, study: Study) -> str:
     """The attack's own sentence, its options filled in; an empty text for an attack that has none."""
-    text, values = entry.sentence, {"heading": words.read(entry.label), **entry.options}
+    entry = study.attack(attack)
+    text, values = entry.sentence, {"heading": names.attack(attack, study), **entry.options}
     for field in placeholders(text):
         text = text.replace(f"{{{field}}}", str(values[field]))
     return text

@@ -6,6 +6,7 @@ from typing import Any
 
 from ataka.files.disk import replacing
 from ataka.study import Study
+from ataka.study.networks import BROUGHT
 from report.accuracies.measurements import Measurement
 
 _CLEAN, _AUTOATTACK = "clean_acc", "autoattack_acc"
@@ -21,6 +22,7 @@ def write_entry(path: Path, study: Study, about: Mapping[str, Any], measured: Se
     """
     import json
 
+    checkpoint = about["checkpoint"]
     accuracies: dict[str, str | None] = {_CLEAN: None, _AUTOATTACK: None}
     intervals, counts, eps = {}, {}, study.eps
     for measurement in measured:
@@ -39,7 +41,7 @@ def write_entry(path: Path, study: Study, about: Mapping[str, Any], measured: Se
         "number_forward_passes": 1,
         "dataset": about["dataset"],
         "venue": "",
-        "architecture": about["checkpoint"]["arch"],
+        "architecture": checkpoint["path"] if BROUGHT in checkpoint["arch"] else checkpoint["arch"],
         "eps": eps,
         **accuracies,
         "reported": None,

@@ -49,7 +49,7 @@ def write(
             about=study.about.strip().rstrip("."),
             seed=run.seed,
             rows=[_row(study, one) for one in measured],
-            settings=[*filter(None, (sentence(study.attack(one.cell.attack)) for one in measured))],
+            settings=[*filter(None, (sentence(one.cell.attack, study) for one in measured))],
             checks=health.checks(one.fields for one in measured),
             raised=[f"{_label(study, one)}, {name}: {meanings[name]}." for one, name in named],
             readings=[f"{name}: {value}" for name, value in sorted(record.get("readings", {}).items())],
@@ -111,8 +111,8 @@ def _row(study: Study, one: Measurement) -> list[str]:
     interval = f"{one.ci_low:.2f} to {one.ci_high:.2f}"
     checks = health.checks([one.fields])
     healthy = "; ".join(checks.raised) or checks.outcome
-    return [_label(study, one), f"{one.accuracy:.2f}", interval, str(one.n), entry.eps or "", healthy]
+    return [_label(study, one), f"{one.accuracy:.2f}", interval, str(one.n), str(entry.ball or ""), healthy]
 
 
 def _label(study: Study, one: Measurement) -> str:
-    return words.read(study.attack(one.cell.attack).label)
+    return names.attack(one.cell.attack, study)

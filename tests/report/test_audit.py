@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -25,12 +26,13 @@ from ataka.files.records import read_json, read_rows
 from ataka.machine import memory
 from ataka.plan import Cell
 from ataka.stages import evaluate as stage
-from ataka.study import config
+from ataka.study import config, layers
 from baselines.natural import Natural
 from tests import small, tiny
 
 ARCH = "resnet10-w8"
 FAST = ["--scale", "smoke", "--attacks", "pgd"]
+RUN_OF_NATURAL = f"{small.ROOT}/{small.RUNS}/natural/seed0/model.safetensors"
 ALL = ("clean", "fgsm", "pgd", "aa", "cw", "fog")
 
 
@@ -57,6 +59,10 @@ def here(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 def audit(*arguments: str, network: str = "my.pt", arch: str | None = ARCH) -> int:
     given = ["--arch", arch] if arch else []
     return main(["audit", network, *given, "--dataset", "digits", "--threads", "1", *arguments])
+
+
+def audits_folders() -> list[str]:
+    return [path.name for path in Path("audits").rglob("*")]
 
 
 def bits(attack: str, out: str = "audits/my", name: str = "my", arch: str = ARCH) -> list[bool]:
@@ -94,17 +100,51 @@ def test_by_default_one_attack_of_each_kind_is_run_clean_first(here: Path, capsy
     record = read_json(Path("audits/my/audit.json"))
     assert record["attacks"].keys() == set(ALL)
     assert {one["n"] for one in record["attacks"].values()} == {"8"}
-    worst = numpy.logical_and.reduce([bits(attack) for attack in ALL])
-    assert record["worst_case"]["correct"] == int(worst.sum())
-    assert record["worst_case"]["n"] == 8
+    inside = [attack for attack in ALL if attack != "fog"]
+    worst = numpy.logical_and.reduce([bits(attack) for attack in inside])
+    (case,) = record["worst_cases"]
+    assert (case["norm"], case["budget"], case["attacks"]) == ("l_inf", "26/255", inside)
+    assert (case["n"], case["correct"]) == (8, int(worst.sum()))
     page = Path("audits/my/audit.md").read_text(encoding="utf-8")
     said = capsys.readouterr().out
     assert [line.split()[0] for line in said.splitlines()[: len(ALL)]] == [*ALL]
     for attack in ALL:
         assert f"| {float(row(attack)['accuracy']):.2f} | " in page
-        assert f"{attack:10}  {float(row(attack)['accuracy']):.2f} % [" in said
-    assert "Worst case over all" in page
-    assert f"worst case  {100 * worst.mean():.2f} % [" in said
+        assert f"{attack:24}  {float(row(attack)['accuracy']):.2f} % [" in said
+    assert f"| Worst case of Clean, FGSM, PGD, AA, CW | {100 * worst.mean():.2f} | " in page
+    assert f"worst case, l_inf 26/255  {100 * worst.mean():.2f} % [" in said
+
+
+def test_a_worst_case_is_over_attacks_of_one_norm_and_one_budget(here: Path) -> None:
+    """Another norm, another budget and a corruption are other threat models, whose union no benchmark prints."""
+    asked = ["pgd,pgd-eps-50", "fgsm", "pgd-l2", "fog"]
+    half = {"kind": "pgd", "eps": "13/255", "step_size": "1/255", "steps": 2}
+    settings = json.dumps({"attacks": {"pgd-eps-50": half}})
+    assert audit("--scale", "smoke", "--images", "16", "--config", settings, "--attacks", *asked) == 0
+    radius = config.load("smoke").attack("pgd-l2").options["radius"]
+    cases = {(one["norm"], one["budget"]): one for one in read_json(Path("audits/my/audit.json"))["worst_cases"]}
+    expected = {
+        ("l_inf", "26/255"): ["clean", "pgd", "fgsm"],
+        ("l_inf", "13/255"): ["clean", "pgd-eps-50"],
+        ("l_2", str(radius)): ["clean", "pgd-l2"],
+    }
+    assert cases.keys() == expected.keys()
+    for ball, attacks in expected.items():
+        right = numpy.logical_and.reduce([bits(attack) for attack in attacks])
+        assert cases[ball]["attacks"] == attacks
+        assert cases[ball]["correct"] == int(right.sum())
+        assert cases[ball]["accuracy"] == pytest.approx(100 * right.mean())
+    page = Path("audits/my/audit.md").read_text(encoding="utf-8")
+    assert f"| PGD eps-50 | {float(row('pgd-eps-50')['accuracy']):.2f} | " in page
+    assert f" | 16 | ℓ₂ {radius} | " in page
+    assert page.count("| Worst case of ") == 3
+
+
+@pytest.mark.parametrize("attacks", [["clean"], ["fog"]])
+def test_without_a_budget_there_is_no_worst_case(attacks: list[str], here: Path) -> None:
+    assert audit("--scale", "smoke", "--images", "8", "--attacks", *attacks) == 0
+    assert read_json(Path("audits/my/audit.json"))["worst_cases"] == []
+    assert "| Worst case" not in Path("audits/my/audit.md").read_text(encoding="utf-8")
 
 
 def test_the_entry_is_as_robustbench_has_them(here: Path) -> None:
@@ -150,7 +190,9 @@ def functions(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_function_and_a_run_give_the_verdicts_of_the_file(functions: Path) -> None:
     assert audit(*FAST) == 0
     assert audit(*FAST, network="mynets:robust", arch=None) == 0
-    assert bits("pgd", "audits/robust", "robust", "mynets:robust") == bits("pgd")
+    assert bits("pgd", "audits/robust", "robust", "mynets--robust") == bits("pgd")
+    assert json.loads(Path("audits/robust/robustbench.json").read_text())["architecture"] == "mynets:robust"
+    assert all(re.fullmatch(r"[\w.-]+", name) for name in audits_folders())
 
 
 def test_a_network_of_timm_brings_its_weights_and_its_normalisation(here: Path) -> None:
@@ -165,7 +207,7 @@ def test_a_network_of_timm_brings_its_weights_and_its_normalisation(here: Path) 
     _, (images, labels) = digits.load(Path())
     with torch.no_grad():
         expected = theirs.eval()((Split(images, labels).pixels() - 0.25) / 0.5).argmax(1) == labels
-    assert bits("clean", "audits/theirs", "theirs", "timm:local-dir:theirs") == expected.tolist()
+    assert bits("clean", "audits/theirs", "theirs", "timm--local-dir-theirs") == expected.tolist()
     assert "mean \\[0.25\\]" in Path("audits/theirs/audit.md").read_text(encoding="utf-8")
 
 
@@ -308,10 +350,20 @@ def against(whole_study: Path, small_settings: dict[str, Any]) -> list[str]:
     return ["--against", str(whole_study / small.ROOT), "--config", json.dumps(small_settings)]
 
 
+def _cell(difference: dict[str, Any]) -> Cell:
+    return Cell(*(difference[name] for name in ("dataset", "arch", "method", "seed", "attack")))
+
+
+def _rows_against() -> list[list[str]]:
+    """The rows of the page's table of differences."""
+    table = Path("audits/my/audit.md").read_text(encoding="utf-8").partition("## Against")[2].partition("\n## ")[0]
+    return [[entry.strip() for entry in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("| ")]
+
+
 def test_differences_are_those_of_the_bits_by_the_exact_test(here: Path, against: list[str], whole_study: Path) -> None:
     assert audit("--attacks", "clean", "pgd", *against) == 0
     record = read_json(Path("audits/my/audit.json"))
-    compared = {(one["network"], one["attack"]): one for one in record["against"]}
+    compared = {_cell(one): one for one in record["against"]}
     root = whole_study / small.ROOT
     expected = sorted((root / small.CELLS).rglob("*.csv"))
     assert len(compared) == len(expected) == 7
@@ -320,16 +372,7 @@ def test_differences_are_those_of_the_bits_by_the_exact_test(here: Path, against
         _, cell = plan.parse(path)
         assert isinstance(cell, Cell)
         theirs, ours = numpy.load(cell.bits(root)), numpy.array(bits(cell.attack))
-        label = (
-            config.load("smoke").method(cell.method).label.replace("$", "")
-            if cell.method != "published"
-            else "Published"
-        )
-        (one,) = [
-            value
-            for (name, attack), value in compared.items()
-            if attack == cell.attack and f" {label} seed {cell.seed}" in name
-        ]
+        one = compared[cell]
         assert one["ours"] - one["theirs"] == pytest.approx(100 * (ours.mean() - theirs.mean()))
         gained, lost = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
         p.append((binomtest(gained, gained + lost).pvalue if gained + lost else 1.0, one["p_holm"]))
@@ -339,7 +382,44 @@ def test_differences_are_those_of_the_bits_by_the_exact_test(here: Path, against
         highest = max(highest, min(1.0, (len(p) - place) * raw))
         adjusted.append(highest)
     assert [stated for _, stated in p] == pytest.approx(adjusted)
-    assert "## Against" in Path("audits/my/audit.md").read_text(encoding="utf-8")
+    header, section, *rows = _rows_against()
+    assert header[:3] == ["network", "seed", "attack"]
+    assert section == ["**digits, RN-10 (w 8)**", *[""] * 7]
+    assert [row[:3] for row in rows[-3:]] == [
+        ["Published", "0", "PGD"],
+        ["(S)AT-AKA", "0", "PGD"],
+        ["(S)CAT-AKA, chosen", "0", "PGD"],
+    ]
+
+
+@pytest.mark.parametrize("of", ["run", "file"])
+def test_a_network_is_not_compared_with_itself(
+    of: str, here: Path, against: list[str], whole_study: Path, small_settings: dict[str, Any]
+) -> None:
+    """As a run's weights, or as the file of others that a row of the study was imported from."""
+    (entry,) = small_settings["methods"]["published"]["checkpoints"]
+    method, network = ("published", entry["path"]) if of == "file" else ("natural", str(whole_study / RUN_OF_NATURAL))
+    assert audit("--attacks", "pgd", *against, "--name", "my", network=network) == 0
+    compared = {_cell(one) for one in read_json(Path("audits/my/audit.json"))["against"]}
+    every = {plan.parse(path)[1] for path in (whole_study / small.ROOT / small.CELLS).rglob("*.csv")}
+    assert compared == {cell for cell in every if isinstance(cell, Cell) and (cell.method, cell.seed) != (method, 0)}
+    label = "Published" if of == "file" else "Natural"
+    page = Path("audits/my/audit.md").read_text(encoding="utf-8")
+    assert f"- left out: digits, RN-10 (w 8), {label}, seed 0: the audited network itself" in page
+
+
+def test_variants_of_a_method_are_told_apart(
+    here: Path, whole_study: Path, small_settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """en-SAT of Table 4 has the label of en-SAT of Table 2."""
+    shutil.copytree(whole_study / small.ROOT, small.ROOT)
+    settings = json.dumps(layers.overlay(small_settings, {"setups": {"table4": {"batch_size": 8}}}))
+    for path in (*(f"member{index}/model" for index in range(3)), "model"):
+        run = f"{small.ROOT}/{small.RUNS}/en-sat.t4/seed0/{path}.safetensors"
+        assert main(["train", run, "--config", settings]) == 0
+    assert main(["evaluate", f"{small.ROOT}/{small.CELLS}/en-sat.t4/seed0/clean.csv", "--config", settings]) == 0
+    assert audit("--attacks", "clean", "--against", small.ROOT, "--config", settings) == 0
+    assert [row[0] for row in _rows_against()[2:]] == ["en-SAT", "en-SAT, t4", "Natural", "Natural"]
 
 
 @pytest.mark.parametrize(
@@ -429,7 +509,10 @@ def test_a_clean_accuracy_near_chance_is_told_at_once_and_on_the_page(
         (["mynets.py", "--arch", ARCH, "--dataset", "digits"], "neither a PyTorch nor a safetensors file"),
         (["mynets:half", "--dataset", "digits"], "holds weights of type float16"),
         (["mynets:needs", "--dataset", "digits"], "mynets:needs: TypeError"),
-        (["mynets:text", "--dataset", "digits"], "mynets:text returns a str, where an nn.Module is expected"),
+        (
+            ["mynets:text", "--dataset", "digits"],
+            "mynets:text returns an object of type str, where an nn.Module is expected",
+        ),
         (["mynets:robus", "--dataset", "digits"], "has no function 'robus'; did you mean 'robust'?"),
         (["minets:robust", "--dataset", "digits"], "no module 'minets' is on the Python path"),
         (["mynets:robust", "--dataset", "digits", "--weights", "ema"], "brings its weights along"),

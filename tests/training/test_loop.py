@@ -486,5 +486,7 @@ def test_losses_that_return_are_told_to_yield() -> None:
         def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Any:
             return torch.zeros((), requires_grad=True)
 
-    with pytest.raises(UserError, match=r"losses returns a Tensor, where it should yield a loss for each network"):
+    with pytest.raises(
+        UserError, match=r"returns an object of type Tensor, where it should yield a loss for each network"
+    ):
         train([tiny.convolutional()], Returns(), epochs=1, milestones=())
