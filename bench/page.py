@@ -10,9 +10,9 @@ HEAD = """# Performance
 
 Each table is one run of `python -m bench NAME`, which times its contestants in turn, in one process or in processes
 that wait for each other. Seconds are medians, with the quartiles of all rounds. Speed is relative to one of the
-contestants (1.00). `make bench` makes these again, in an environment of its own. Four have a command of their own:
-`python -m bench.gpu`, on a GPU, `bench.jobs` for a cluster's jobs, `bench.demo` for the demo's tables and `bench.tape`
-for the tape. This page is generated: `python -m bench page`.
+contestants (1.00). `make bench` makes these again, in an environment of its own. Five have a command of their own:
+`python -m bench.gpu`, on a GPU, `bench.jobs` for a cluster's jobs, `bench.demo` for the demo's tables, `bench.tape` for
+the tape and `bench.precision` for bfloat16. This page is generated: `python -m bench page`.
 """
 
 Line = dict[str, str]
@@ -87,7 +87,22 @@ def _held(line: Line) -> tuple[str, ...]:
     return line["contestant"], line["cpu_seconds"], memory, line["note"]
 
 
-_ELSEWHERE = {"gpu": _on_a_gpu, "jobs": _of_jobs, "demo": _of_the_demo, "tape": _of_the_tape}
+def _in_precisions(lines: list[Line]) -> Iterator[str]:
+    yield f"{lines[0]['machine']}; {lines[0]['versions']}.\n"
+    yield from _tables(lines, "task", ("clean (%)", "PGD (%)", "training (CPU seconds)"), _precise)
+
+
+def _precise(line: Line) -> tuple[str, ...]:
+    return line["contestant"], line["clean"], line["pgd"], line["cpu_seconds"], line["note"]
+
+
+_ELSEWHERE = {
+    "gpu": _on_a_gpu,
+    "jobs": _of_jobs,
+    "demo": _of_the_demo,
+    "tape": _of_the_tape,
+    "precision": _in_precisions,
+}
 """The measurements that aren't in turns of one process."""
 
 

@@ -60,7 +60,7 @@ def block(folder: Path) -> Iterator[Row]:
     """The AT-AKA block with the tape and online, from one job of each kind."""
     checkout = Checkout.of(HOME, folder / "block")
     students = [f"{RUN}/{method}/seed0/alpha0.1/model.safetensors" for method in ("s-at-aka", "s-at-aka.online")]
-    _make(checkout, students, SHORT)
+    make(checkout, students, SHORT)
     (tape,) = checkout.folder.glob("results/pocket/tapes/cifar10/*/seed0/manifest.json")
     record, (replayed, online) = cost(tape), [cost(checkout.folder / path) for path in students]
     weights = [(checkout.folder / path).read_bytes() for path in students]
@@ -125,14 +125,15 @@ def jobs(folder: Path) -> Iterator[Row]:
             "setups": {"table2": {"epochs": 1, "milestones": []}},
             "generators": {"svgd": {"steps": 1}},
         }
-        _make(checkout, [student], settings)
+        make(checkout, [student], settings)
         (tape,) = checkout.folder.glob("results/pocket/tapes/cifar100/*/seed0/manifest.json")
         task = f"jobs on {images:,} images of CIFAR-100, one epoch, small networks"
         yield _row(task, "recording of three teachers", cost(tape))
         yield _row(task, "a student on the tape", cost(checkout.folder / student))
 
 
-def _make(checkout: Checkout, targets: list[str], settings: dict[str, Any]) -> None:
+def make(checkout: Checkout, targets: list[str], settings: dict[str, Any]) -> None:
+    """``targets`` by Snakemake on one core, under ``settings`` in place of the scale's; SystemExit if it fails."""
     overrides = [f"{name}={json.dumps(value)}" for name, value in settings.items()]
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--cores", "1", *targets, "--config", *overrides],
