@@ -126,7 +126,7 @@ def _require_checkout(verb: Callable[[argparse.Namespace], None]) -> None:
 def _parser(*, audit: bool) -> argparse.ArgumentParser:
     """The parser of all verbs; of ``audit``, which lies in another room, it knows the arguments only where asked to."""
     parser = argparse.ArgumentParser(
-        prog="python -m ataka",
+        prog="ataka" if provenance.HOME == provenance.PACKAGED else "python -m ataka",
         description="Run one stage of a study by hand, as Snakemake runs it, or audit a network of yours.",
     )
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")

@@ -116,6 +116,10 @@ def test_the_command_audits_in_an_empty_folder(installed: Path, tmp_path: Path) 
         done = run(installed, tmp_path, *command, *given)
         assert done.returncode == 0, done.stderr
         assert "pgd" in done.stdout
+    shown = run(installed, tmp_path, str(installed / "bin/ataka"), "audit", "--help").stdout
+    assert shown.startswith("usage: ataka audit ")
+    assert "  ataka audit my.pt --arch " in shown
+    assert "python -m" not in shown
     entry = json.loads((tmp_path / "audits/mine/robustbench.json").read_text(encoding="utf-8"))
     assert entry["eps"] == "26/255"
     assert (tmp_path / "audits/mine/audit.md").exists()

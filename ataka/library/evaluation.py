@@ -1,13 +1,13 @@
 """An evaluation by a function call: the loop, the attacks and the settings are those of a table's cell."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ataka import datasets
+from ataka import datasets, networks
 from ataka.datasets.images import Split, to_unit
 from ataka.errors import UserError
 from ataka.evaluation import evaluate as run_attack
@@ -70,16 +70,28 @@ def evaluate(
     config/: ``paper`` has the paper's protocol. ``eps``, as "8/255", and ``options``, as ``steps=40``, change these
     settings. ``data`` is a data set's name, or images and labels of yours; the first ``images`` of them are attacked.
 
-    Raises UserError for an unknown name or setting, and for data that is not there; NotFinite where logits or gradients
-    are not finite.
+    Raises UserError for an unknown name or setting, for data that is not there, for a number of images that the data
+    doesn't have, and for a network that gives no float32 logits of the data set's classes; NotFinite where logits or
+    gradients are not finite.
     """
-    study = _study(scale, attack, eps, options, images)
-    split = test_split(study, data) if isinstance(data, str) else _split(*data)
-    entry = study.attack_on(attack, data) if isinstance(data, str) else study.attack(attack)
+    if not isinstance(network, nn.Module):
+        raise UserError(
+            f"network: an object of type {type(network).__name__}; give an nn.Module, as ataka.load returns"
+        )
+    study = _study(scale, attack, eps, options)
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    if isinstance(data, str):
+        facts = study.dataset(data).specification
+        networks.require_logits(network, type(network).__name__, facts, device=device)
+        entry, split = study.attack_on(attack, data), test_split(study, data)
+    else:
+        entry, split = study.attack(attack), _split(*data)
+    if images is not None:
+        _require_images(images, split)
+        entry = replace(entry, options={**entry.options, "images": images})
     split = split.first(entry.images)
     kept: dict[int, Tensor] = {}
     judge = Judge(network, lambda place, x_adv: kept.update({place: x_adv.cpu()}))
-    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     verdicts = run_attack(
         judge,
         entry.settings,
@@ -98,10 +110,16 @@ def test_split(study: Study, dataset: str) -> Split:
     return Split(images, labels).first(study.data.test)
 
 
-def _study(scale: str, attack: str, eps: str | None, options: Mapping[str, Any], images: int | None) -> Study:
+def _require_images(images: int, split: Split) -> None:
+    """UserError unless the first ``images`` of ``split`` can be attacked."""
+    if not 1 <= images <= len(split):
+        raise UserError(f"images: {images} are asked for, but there are {len(split)}; give a number from 1 on, or none")
+
+
+def _study(scale: str, attack: str, eps: str | None, options: Mapping[str, Any]) -> Study:
     known = config.load(scale, methods=UNNAMED)
     known.attack(attack)  # refuses an unknown name, and says the nearest
-    changes: dict[str, Any] = {"attacks": {attack: {**options, **({"images": images} if images else {})}}}
+    changes: dict[str, Any] = {"attacks": {attack: options}}
     return config.load(scale, changes | ({"eps": eps} if eps else {}), methods=UNNAMED)
 
 

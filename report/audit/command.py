@@ -24,8 +24,8 @@ networks:
   results/.../model.safetensors  the network of a run; its run.json names arch and data set
 
 examples:
-  python -m ataka audit my.pt --arch resnet18 --dataset cifar10 --images 1000
-  python -m ataka audit mynets:robust --dataset digits --scale demo --attacks fgsm pgd
+  %(prog)s my.pt --arch resnet18 --dataset cifar10 --images 1000
+  %(prog)s mynets:robust --dataset digits --scale demo --attacks fgsm pgd
 """
 
 
@@ -101,10 +101,11 @@ def audit(options: argparse.Namespace) -> None:
     scale = options.scale or _scale(options)
     changes = config.overrides(options.config)
     known = config.load(scale, changes, methods=UNNAMED)
+    facts = known.dataset(dataset).specification
+    _require_images(options.images, known, dataset)
     attacks = _attacks(known, _joined(options.attacks))
     settings = overlay(changes, _changes(options, attacks))
     settings.setdefault("threads", min(known.threads, len(os.sched_getaffinity(0))))
-    facts = config.load(scale, settings, methods=UNNAMED).dataset(dataset).specification
     given = {"weights": options.weights, "mean": _joined(options.mean), "std": _joined(options.std)}
     source = networks.obtain(options.network, dataset, facts, arch=arch, **given)
     name = _name(options.name or options.network)
@@ -113,8 +114,6 @@ def audit(options: argparse.Namespace) -> None:
     )
     device = device_of(study)
     split = test_split(study, dataset)
-    if options.images and options.images > len(split):
-        raise UserError(f"--images {options.images}: {dataset} has {len(split)} test images at scale '{scale}'")
     root = str(expanded(options.out or f"audits/{name}"))
     cells = [Cell(dataset, source.checkpoint["arch"], name, options.seed, attack) for attack in attacks]
     rivals = None
@@ -168,10 +167,17 @@ def _attacks(study: Study, asked: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys([*natural, *(asked or known)]))
 
 
+def _require_images(images: int | None, study: Study, dataset: str) -> None:
+    """UserError unless the first ``images`` of a data set's test images can be attacked."""
+    tested = study.data.test or study.dataset(dataset).specification.images[1]
+    if images is not None and images < 1:
+        raise UserError(f"--images {images}: an audit attacks one image at least")
+    if images is not None and images > tested:
+        raise UserError(f"--images {images}: {dataset} has {tested} test images at scale '{study.scale}'")
+
+
 def _changes(options: argparse.Namespace, attacks: Sequence[str]) -> dict[str, Any]:
     """The settings that the arguments state."""
-    if options.images is not None and options.images < 1:
-        raise UserError(f"--images {options.images}: an audit attacks one image at least")
     images = {"attacks": {name: {"images": options.images} for name in attacks}} if options.images else {}
     stated = {name: getattr(options, name) for name in ("eps", "device", "threads")}
     return {**images, **{name: value for name, value in stated.items() if value is not None}}

@@ -20,9 +20,9 @@ PAGE, RECORD, ENTRY = "audit.md", "audit.json", "robustbench.json"
 
 
 def begin(root: Path, about: Mapping[str, Any]) -> None:
-    """Claim ``root`` for this network; UserError if an audit of another one lies there."""
+    """Claim ``root`` for this network; UserError if an audit of another one lies there that has measured anything."""
     record = root / RECORD
-    if record.exists():
+    if record.exists() and any((root / "cells").rglob("*.csv")):
         with remedied("delete the folder, or choose another by --out"):
             there = read_json(record, "checkpoint", "dataset")
         for name in ("dataset", "checkpoint"):
@@ -101,10 +101,17 @@ def _case_as_record(case: WorstCase) -> dict[str, Any]:
 
 
 def _as_record(measurement: Measurement, audit: Audit) -> dict[str, Any]:
-    kept = {
-        name: measurement.fields[name] for name in ("n", "correct", "accuracy", "ci_low", "ci_high", "checks", "health")
+    checks = [name for name in measurement.fields["checks"].split(";") if name]
+    return {
+        **audit.study.attack(measurement.cell.attack).settings,
+        "n": measurement.n,
+        "correct": int(measurement.fields["correct"]),
+        "accuracy": measurement.accuracy,
+        "ci_low": measurement.ci_low,
+        "ci_high": measurement.ci_high,
+        "checks": checks,
+        "health": list(health.checks([measurement.fields]).raised),
     }
-    return {**audit.study.attack(measurement.cell.attack).settings, **kept}
 
 
 def _difference(difference: Difference) -> dict[str, Any]:

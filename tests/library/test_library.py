@@ -10,6 +10,7 @@ import numpy
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 import ataka
 from ataka import plan
@@ -128,6 +129,33 @@ class TestOfAStudy:
     def test_a_tape_of_shared_teachers_has_the_first_ones(self, root: Path) -> None:
         whole, shared = (ataka.tape(root / f"{small.TAPES}/{small.TEACHER}-x{n}-svgd/seed0") for n in (3, 2))
         assert torch.equal(shared.logits(0), whole.logits(0)[:2])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"images": 0}, "images: 0 are asked for, but there are 360"),
+        ({"images": 20_000}, "images: 20000 are asked for, but there are 360"),
+        ({"network": "my.pt"}, "network: an object of type str; give an nn.Module, as ataka.load returns"),
+        (
+            {"network": nn.Sequential(nn.Flatten(), nn.Linear(64, 100))},
+            r"gives \(2, 100\) for two images of 10 classes",
+        ),
+        ({"data": "cifar10"}, r"can't take images of shape \(2, 3, 32, 32\)"),
+        ({"attack": "pdg"}, "no attack 'pdg'"),
+        ({"stepz": 3}, "did you mean 'steps'"),
+    ],
+)
+def test_what_no_evaluation_can_use_is_refused_by_name(given: dict[str, Any], message: str) -> None:
+    usual = {"network": nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), "attack": "pgd", "data": "digits"}
+    with pytest.raises(UserError, match=message):
+        ataka.evaluate(**usual | given)
+
+
+def test_a_number_of_images_is_noted_among_the_settings() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    evaluation = ataka.evaluate(network, "fgsm", "digits", images=5)
+    assert (len(evaluation.x), evaluation.attack["images"]) == (5, 5)
 
 
 def test_a_stranger_is_told_which_network_fits(tmp_path: Path) -> None:

@@ -99,7 +99,10 @@ def test_by_default_one_attack_of_each_kind_is_run_clean_first(here: Path, capsy
     assert audit("--scale", "smoke", "--images", "8") == 0
     record = read_json(Path("audits/my/audit.json"))
     assert record["attacks"].keys() == set(ALL)
-    assert {one["n"] for one in record["attacks"].values()} == {"8"}
+    assert {one["n"] for one in record["attacks"].values()} == {8}
+    assert {name: one["accuracy"] for name, one in record["attacks"].items()} == {
+        attack: pytest.approx(100 * numpy.mean(bits(attack))) for attack in ALL
+    }
     inside = [attack for attack in ALL if attack != "fog"]
     worst = numpy.logical_and.reduce([bits(attack) for attack in inside])
     (case,) = record["worst_cases"]
@@ -342,6 +345,17 @@ def test_another_network_gets_another_folder(here: Path, capsys: pytest.CaptureF
     assert audit(*FAST, "--out", "audits/other") == 0
 
 
+def test_a_network_that_could_not_be_measured_leaves_its_folder_to_the_mended_one(functions: Path) -> None:
+    text = Path("mynets.py").read_text(encoding="utf-8")
+    spoilt = "    network.linear.weight.data[0, 0] = float('nan')\n    return network\n"
+    broken = text.replace("    return network\n", spoilt)
+    Path("mynets.py").write_text(broken, encoding="utf-8")
+    assert audit(*FAST, network="mynets:robust", arch=None) == 2
+    Path("mynets.py").write_text(text, encoding="utf-8")
+    sys.modules.pop("mynets")
+    assert audit(*FAST, network="mynets:robust", arch=None) == 0
+
+
 # ---- against a study
 
 
@@ -497,6 +511,7 @@ def test_a_clean_accuracy_near_chance_is_told_at_once_and_on_the_page(
             "--images 999: digits has 360 test images",
         ),
         (["my.pt", "--arch", ARCH, "--dataset", "digits", "--images", "0"], "--images 0: an audit attacks one image"),
+        (["my.pt", "--arch", ARCH, "--dataset", "digits", "--images", "99999"], "digits has 360 test images at scale"),
         (["my.pt", "--arch", ARCH, "--dataset", "digits", "--scale", "dmo"], "no scale 'dmo'"),
         (["my.pt", "--arch", ARCH, "--dataset", "digits", "--eps", "8/0"], "eps: '8/0' divides by zero"),
         (["my.pt", "--arch", ARCH, "--dataset", "digits", "--mean", "0.5"], "a normalisation has a mean and a std"),
