@@ -54,6 +54,18 @@ def main(arguments: list[str] | None = None) -> int:
     return code
 
 
+def killed(arguments: list[str]) -> None:
+    """Note SIGTERM as the end of the process that did ``main``'s work, and that SIGKILL followed at once.
+
+    A cluster may do that where the work is forked (machine/warm.py): its time limit is then no lack of memory.
+    """
+    words = "interrupted; it was killed before it wrote its last checkpoint"
+    note = attempts.Note(_place(_given(arguments)))
+    if note.given_up is None:
+        note.end(128 + signal.SIGTERM, words)
+    print(words, file=sys.stderr)
+
+
 def _given(arguments: list[str]) -> argparse.Namespace:
     """The verb and its arguments; UserError for a verb of a checkout elsewhere."""
     if provenance.HOME == provenance.PACKAGED:

@@ -88,7 +88,9 @@ def _accounted(cluster: Cluster, job: str, steps: int) -> Usage:
     """CPU seconds of a job, and its batch step's peak of memory with that of its largest step, once sacct knows all."""
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
-        answer = cluster.ask("sacct", "--parsable2", "--noheader", "--jobs", job, "--format", "State,TotalCPU,MaxRSS")
+        answer = cluster.ask(
+            "sacct", "--parsable2", "--noheader", "--jobs", job, "--units", "K", "--format", "State,TotalCPU,MaxRSS"
+        )
         lines = [line.split("|") for line in answer.splitlines()]
         if len(lines) == 2 + steps and all(state == "COMPLETED" for state, *_ in lines):
             batch, *others = (float(rss.removesuffix("K")) * 1024 / 1e6 for *_, rss in lines[1:])

@@ -6,6 +6,7 @@ shards.py        the shards of a cell, whose number is no reason to make a cell 
 params.py        the digests that make it run again
 unrecorded.py    files whose making Snakemake did not record, compared by their own record
 resources.py     what its jobs ask of the machine
+groups.py        a cluster's job of several evaluations, which start warm
 retries.py       further attempts of a cluster's jobs
 orphans.py       jobs of a killed Snakemake that a cluster still runs
 targets.py       a target that no rule makes, refused

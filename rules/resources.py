@@ -7,6 +7,7 @@ from ataka import plan
 from ataka.plan import Cell, Shard, Tape
 from ataka.study import Stage
 from ataka.study.resources import Limits
+from rules.groups import start_warm
 from rules.mistakes import mistakes_stop
 from rules.retries import Retries
 from rules.scales import Scales, Wildcards, node_of
@@ -71,6 +72,9 @@ class RuleResources:
 
     def group(self, wildcards: Wildcards) -> str | None:
         """The group of an evaluation; none without `--group-components`, and for a long one."""
+        if self._workflow.remote_exec:  # within the job of a group: asked by the Snakemake that runs its evaluations
+            start_warm(self._workflow)
+            return None
         if self._workflow.group_settings.group_components.get(GROUP, 1) == 1:
             return None
         study, cell = self._scales.study(wildcards), node_of(wildcards)

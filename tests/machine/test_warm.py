@@ -1,24 +1,41 @@
 """A job that starts warm is the job that it would have been: its output, exit code, signals and end."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from ataka.machine import warm
+from ataka.study import Stage
 from ataka.study.config import HOME
 
 SPLIT = "results/smoke/data/digits/test.safetensors"
 WORKER = """
-import os, signal, sys, time
+import ctypes, os, signal, sys, time
+
+def killed(arguments):
+    print("killed:", *arguments)
 
 def main(arguments):
-    if arguments == ["sleep"]:
+    if arguments == ["see"]:  # as C sees it, CUDA's driver for one
+        see = ctypes.CDLL(None).getenv
+        see.restype = ctypes.c_char_p
+        print(see(b"CUDA_VISIBLE_DEVICES").decode(), os.getppid())
+        return 0
+    if arguments == ["work"]:
+        while time.process_time() < 1:
+            pass
+        return 0
+    if arguments == ["save"]:  # for longer than a cluster waits
+        signal.signal(signal.SIGTERM, lambda number, frame: print("heard", flush=True))
+    if arguments in (["sleep"], ["save"]):
         try:
             print(os.getpid(), flush=True)
             time.sleep(60)
@@ -55,7 +72,6 @@ def server(cold: dict[str, str]) -> Iterator[warm.Server]:
         patch.setenv("PYTHONPATH", cold["PYTHONPATH"])
         patch.setenv("MARK", "the server's")
         server = warm.Server("ataka.cli", "ataka.stages.train", "report.cli")
-    until(Path(server.environment[warm.ADDRESS]).exists)
     yield server
     server.close()
 
@@ -153,11 +169,108 @@ def test_the_bytes_are_the_same(server: warm.Server, cold: dict[str, str], tmp_p
     assert written[0] == written[1]
 
 
-def test_a_server_whose_owner_was_quicker_ends_in_silence(cold: dict[str, str], tmp_path: Path) -> None:
-    """As under Snakemake's --touch, which is done before torch is loaded."""
-    command = [sys.executable, "-m", "ataka.machine.warm", str(tmp_path / "gone" / "socket")]
-    ended = subprocess.run(command, cwd=tmp_path, env=cold, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+def test_the_gpus_that_a_job_sees_are_its_commands_own(server: warm.Server, cold: dict[str, str], folder: Path) -> None:
+    """A step of a cluster's job may see others than the job."""
+    job = start(cold | server.environment | {"CUDA_VISIBLE_DEVICES": "3"}, folder, "see")
+    assert job.communicate(timeout=30)[0].split() == ["3", str(server.process)]
+
+
+ASKED = """
+import importlib, sys, torch
+
+def asked(*_arguments, **_named):
+    raise SystemExit("asked for CUDA")
+
+for name in ("is_available", "device_count", "_lazy_init", "current_device", "get_device_properties"):
+    setattr(torch.cuda, name, asked)
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+"""
+
+
+def test_what_the_server_loads_asks_nothing_of_cuda(cold: dict[str, str], folder: Path) -> None:
+    """A process that has asked CUDA for anything leaves its forks without."""
+    stages = [f"ataka.stages.{stage}" for stage in get_args(Stage)]
+    command = [sys.executable, "-c", ASKED, "ataka.cli", *stages, "report.cli"]
+    ended = subprocess.run(command, cwd=folder, env=cold, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.kills
+def test_a_job_that_was_killed_right_after_sigterm_ended_by_sigterm(
+    server: warm.Server, cold: dict[str, str], folder: Path
+) -> None:
+    """As a cluster kills the rest of a batch step whose shell has ended."""
+    job = start(cold | server.environment, folder, "save")
+    assert job.stdout is not None
+    process = int(job.stdout.readline())
+    job.send_signal(signal.SIGTERM)
+    assert job.stdout.readline() == "heard\n"
+    os.kill(process, signal.SIGKILL)
+    assert job.communicate(timeout=30)[0] == "killed: save\n"
+    assert job.returncode == 143
+
+
+def opened(environment: dict[str, str], *modules: str) -> warm.Server:
+    """A server with ``environment`` that may still load ``modules``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", environment["PYTHONPATH"])
+        return warm.Server(*modules)
+
+
+def test_a_command_waits_for_a_server_that_still_loads(cold: dict[str, str], folder: Path) -> None:
+    (folder / "slow.py").write_text("import time; time.sleep(1)")
+    server = opened(cold, "slow")
+    job = start(cold | server.environment | {"CUDA_VISIBLE_DEVICES": "0"}, folder, "see")
+    assert job.communicate(timeout=30)[0].split() == ["0", str(server.process)]
+    server.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_reaches_a_command_that_waits_for_a_server(
+    cold: dict[str, str], folder: Path, number: signal.Signals
+) -> None:
+    (folder / "slow.py").write_text("import time; time.sleep(1)")
+    server = opened(cold, "slow")
+    job = start(cold | server.environment, folder, "sleep")
+    time.sleep(0.5)
+    job.send_signal(number)
+    job.communicate(timeout=30)
+    assert job.returncode != 0
+    server.close()
+
+
+def test_a_command_whose_server_fails_does_the_work_itself(cold: dict[str, str], folder: Path) -> None:
+    (folder / "broken.py").write_text("import time; time.sleep(1); raise SystemExit")
+    server = opened(cold, "broken")
+    job = start(cold | server.environment, folder, "some", "words")
+    assert job.communicate(timeout=30) == (f"{job.pid} some words mine\n", "")
+    assert job.returncode == 5
+    server.close()
+
+
+def test_a_server_whose_owner_was_quicker_ends_in_silence(
+    cold: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As under Snakemake's --touch, which is done before torch is loaded."""
+    server = opened(cold, "torch")
+    server.close()
+    assert server._process.returncode == 0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_time_of_a_job_counts_as_that_of_the_servers_owner(cold: dict[str, str], folder: Path) -> None:
+    """As a cluster's accounts count it: by processes that their parents have waited for."""
+    before = _cpu_seconds_of_children()
+    server = opened(cold, "worker")
+    assert start(cold | server.environment, folder, "work").wait(30) == 0
+    server.close()
+    assert _cpu_seconds_of_children() - before > 1
+
+
+def _cpu_seconds_of_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def test_the_server_ends_with_its_owner(cold: dict[str, str], tmp_path: Path) -> None:
@@ -183,7 +296,6 @@ def test_a_long_folder_for_temporary_files_is_no_obstacle(
     monkeypatch.setenv("PYTHONPATH", cold["PYTHONPATH"])
     server = warm.Server("worker")
     try:
-        until(Path(server.environment[warm.ADDRESS]).exists)
         job = start(cold | server.environment, folder, "words")
         assert job.communicate(timeout=30)[0].split()[1:] == ["words", "mine"]
         assert job.returncode == 5
