@@ -1,11 +1,12 @@
 """The fixed cost of a job on a cluster and of a dry run, beside commit 6c62ef6, the last before these were cut.
 
 A job evaluates 16 digits without an attack, so that nearly all of its cost is the start: Snakemake twice, as Slurm's
-plug-in has it, then torch. In a group the first of them starts once, and the second for each evaluation. CPU seconds
-and memory are those of Slurm's accounting; the memory is the first Snakemake's peak and that of the largest step beside
-it, over all processes. An evaluation in a group of eight has an eighth of the group's CPU seconds, and the group's
-memory. A dry run is `snakemake -n results/all`, with the peak of its one process. The commits take turns, with the same
-packages. In the run on record, three rounds, other work kept both cores busy, and that costs CPU seconds, too.
+plug-in has it, then torch. In a group the first Snakemake and torch start once, and the second Snakemake for each
+evaluation. CPU seconds and memory are those of Slurm's accounting. The memory is the peak of the batch step and that of
+the largest step beside it, over all processes, so that memory which a forked process shares counts twice. An evaluation
+in a group of eight has an eighth of the group's CPU seconds, and the group's memory. A dry run is
+`snakemake -n results/all`, with the peak of its one process. The commits take turns, with the same packages. Other work
+on the machine costs CPU seconds, too: measure on an idle one.
 
     python -m bench.jobs                writes docs/performance/jobs.csv
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def _require_known(table: Table, study: Study) -> None:
     for source in sources:
         if isinstance(source, Particles):
             plan.require_known(study, source)
-    for run in dict.fromkeys(source.run for source in sources):
+    for run in dict.fromkeys(replace(source.run, seed=study.seeds[0]) for source in sources):  # no name has a seed
         plan.require_known(study, run)
         plan.run_settings(study, run)
 

@@ -48,7 +48,8 @@ class RuleInputs:
         """The network that is attacked or measured; a misspelt attack is refused here, before its network trains."""
         study, node = self._scales.study(wildcards), node_of(wildcards)
         assert isinstance(node, Cell | Shard | Particles)
-        plan.require_known(study, node)
+        if not isinstance(node, Cell):  # the names of a cell are those of its run, whose settings are asked for once
+            plan.require_known(study, node)
         self._scales.settings(wildcards, node)
         self._unrecorded.check("particles" if isinstance(node, Particles) else "evaluate", wildcards)
         return str(node.run.model(wildcards.root))

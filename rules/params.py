@@ -5,6 +5,7 @@ Each asks for the wildcards alone: Snakemake does not watch a param whose functi
 
 import ast
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -199,9 +200,10 @@ def _words(study: Study, sources: Iterable[Source]) -> dict[str, list[object]]:
     return {name: study.attack(name).words for name in attacks}
 
 
-def _templates() -> list[str]:
+@cache
+def _templates() -> tuple[str, ...]:
     """The templates of pages, and the module that sets their words, which lies in a room that is never hashed."""
-    return [*_texts("report/templates"), Module(HOME / "ataka/study/words.py", "ataka.study.words").worded]
+    return (*_texts("report/templates"), Module(HOME / "ataka/study/words.py", "ataka.study.words").worded)
 
 
 def _texts(folder: str) -> list[str]:

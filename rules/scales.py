@@ -99,7 +99,10 @@ class Scales:
         return plan.cell_settings(study, node, self._trained(root, node.run))
 
     def _run_settings(self, root: str, run: Run) -> dict[str, Any]:
-        return plan.run_settings(self.studies[root], run)
+        plan.require_known(self.studies[root], run)
+        settings = plan.run_settings(self.studies[root], run)
+        self._digests[root, run] = plan.digest(settings)  # the rule that trains the network asks, too
+        return settings
 
     def table(self, wildcards: Wildcards) -> Table:
         """The table that the wildcards name; UserError if its YAML is wrong, which stops no other table."""

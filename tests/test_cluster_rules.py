@@ -1,23 +1,27 @@
 """What a start of Snakemake decides for a cluster: attempts, orphans, files without a record, resources by attack."""
 
 import inspect
+import os
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
 
 from ataka.files.records import write_json, write_rows
 from ataka.files.resume import State, States
-from ataka.machine import attempts, slurm
+from ataka.machine import attempts, slurm, warm
 from ataka.machine.progress import Progress
-from ataka.study import config
+from ataka.plan import Run, settings
+from ataka.study import Study, config
 from ataka.study.resources import Limits
-from rules import orphans
+from rules import groups, orphans
 from rules.resources import GROUP, RuleResources
 from rules.retries import MOST_SILENT, Retries
-from rules.scales import output_of
+from rules.scales import Scales as RuleScales
+from rules.scales import node_of, output_of
 from rules.signatures import all_signed
 from rules.unrecorded import Unrecorded
 
@@ -46,7 +50,7 @@ class Job:
 class Workflow:
     """The parts of Snakemake's workflow that rules ask, in its main process."""
 
-    is_main_process, local_exec, touch = True, False, False
+    is_main_process, local_exec, remote_exec, touch = True, False, False, False
 
     def __init__(self, jobs: list[Job], ids: dict[str, list[str]] | None = None) -> None:
         self.group = SimpleNamespace(restart_times=RETRIES, attempt=1)
@@ -117,6 +121,28 @@ def test_the_last_words_of_what_was_not_made_are_printed_at_the_end(capsys: pyte
     assert capsys.readouterr().err.startswith(f"not made: {PATH}: attempt 1 (")
 
 
+# ---- settings
+
+
+def test_the_settings_of_a_network_are_worked_out_once_for_its_cells_and_its_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They take a tenth of a dry run."""
+    worked_out: list[Run] = []
+
+    def run_settings(study: Study, run: Run) -> dict[str, Any]:
+        worked_out.append(run)
+        return settings.run_settings(study, run)
+
+    monkeypatch.setattr("ataka.plan.run_settings", run_settings)
+    scales: Any = RuleScales({})
+    study, cell, run = scales.studies["results/smoke"], node_of(CELL), Run("digits", "resnet10-w8", "natural", 0)
+    assert scales.settings(CELL, cell) == settings.digest(settings.settings_of(study, cell))
+    assert scales.settings(CELL, run) == settings.digest(settings.settings_of(study, run))
+    scales.settings(CELL, replace(cell, attack="fgsm"))
+    assert worked_out == [run]
+
+
 # ---- resources
 
 
@@ -146,6 +172,38 @@ def test_light_attacks_ask_for_less_and_alone_are_grouped() -> None:
     assert [asked.group(cell) for cell in (*light, *heavy)] == [None] * 5
     workflow.group_settings.group_components[GROUP] = 8
     assert [asked.group(cell) for cell in (*light, *heavy)] == [GROUP] * 3 + [None] * 2
+
+
+@pytest.mark.parametrize(
+    ("jobs", "started"),
+    [(["evaluate"] * 8, 1), (["evaluate"], 0), (["train"] * 2, 0), (["train", "evaluate"], 0)],
+)
+def test_only_the_snakemake_that_runs_a_group_of_evaluations_starts_them_warm(
+    monkeypatch: pytest.MonkeyPatch, jobs: list[str], started: int
+) -> None:
+    """Each of a group's steps has a Snakemake of its own, with one job."""
+    opened: list[tuple[str, ...]] = []
+
+    class Server:
+        environment: ClassVar = {warm.ADDRESS: "an address"}
+
+        def __init__(self, *modules: str) -> None:
+            opened.append(modules)
+
+        def close(self) -> None:
+            opened.clear()
+
+    monkeypatch.setattr(warm, "Server", Server)
+    monkeypatch.setattr(groups, "_servers", [])
+    monkeypatch.setattr(groups, "atexit", SimpleNamespace(register=lambda _: None))
+    monkeypatch.setattr(os, "environ", {**os.environ})
+    workflow: Any = Workflow([])
+    workflow.remote_exec = True
+    workflow.dag_settings = SimpleNamespace(target_jobs=[SimpleNamespace(rulename=name) for name in jobs])
+    asked = resources(workflow)
+    assert [asked.group(CELL) for _ in jobs] == [None] * len(jobs)
+    assert len(opened) == started
+    assert os.environ.get(warm.ADDRESS) == ("an address" if started else None)
 
 
 def test_a_shard_asks_for_its_share_of_the_time_and_the_job_that_joins_them_for_little() -> None:

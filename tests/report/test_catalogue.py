@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from ataka.errors import UserError
+from ataka.plan import Run
 from ataka.study import Study
 from report import catalogue, page, render
 from report.accuracies.accuracy_table import AccuracyTable
@@ -116,6 +117,15 @@ def test_an_unknown_table_names_the_nearest() -> None:
 @pytest.mark.parametrize("name", catalogue.names())
 def test_every_table_of_ours_fits_the_configuration(name: str, study: Study) -> None:
     assert catalogue.load(name).sources(study)
+
+
+def test_ten_seeds_are_checked_as_one_is(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No name of a table depends on the seed, and settings take most of the time of the check."""
+    asked: list[Run] = []
+    monkeypatch.setattr("ataka.plan.run_settings", lambda _, run: asked.append(run))
+    several = study.model_copy(update={"seeds": tuple(range(10))})
+    assert catalogue.every(several)[1] == catalogue.every(study)[1]
+    assert {run.seed for run in asked} == {0}
 
 
 def test_the_tables_are_found_by_being_there() -> None:

@@ -6,6 +6,7 @@ import re
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,29 @@ def shared_cell(_checkout: Checkout) -> list[str]:
     return [CELL, "--config", 'attacks={"aa": {"chunk": 8}}']
 
 
+def long_group(_checkout: Checkout) -> list[str]:
+    """Two evaluations, one of which takes half a minute."""
+    cells = [CELL.replace("aa", attack) for attack in ("clean", "pgd")]
+    light = 'resources={"evaluate": {"light": {"forwards": 10000}}}'
+    return [*cells, "--config", 'attacks={"pgd": {"steps": 4000}}', light]
+
+
+def forked(study: OnCluster) -> list[int]:
+    """The processes that a warm server has forked for evaluations of ``study``."""
+
+    def is_warm(process: str) -> bool:
+        return b"ataka.machine.warm" in Path("/proc", process, "cmdline").read_bytes()
+
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            here = (folder / "cwd").resolve() == study.folder.resolve()
+            if here and is_warm(folder.name) and is_warm(parent):
+                found.append(int(folder.name))
+    return found
+
+
 def test_table_2_in_groups_is_the_local_one_though_its_node_was_lost(
     study: OnCluster, locally: Local, tmp_path: Path
 ) -> None:
@@ -51,6 +75,25 @@ def test_table_2_in_groups_is_the_local_one_though_its_node_was_lost(
     answer = finished(process, log, seconds=2400)
     assert answer.code == 0, answer.text
     equal(study, locally(whole_table))
+
+
+def test_a_cancelled_group_was_forked_and_is_made_again(study: OnCluster, locally: Local, tmp_path: Path) -> None:
+    """Its evaluations are children of a process of the batch step, and end with their steps."""
+    log = tmp_path / "terminal"
+    process = study.begin(*long_group(study), "--group-components", "evaluations=2", log=log)
+    attempt = study.folder / "results/smoke/logs/attempts/cells/digits/resnet10-w8/natural/seed0/pgd.jsonl"
+    until(attempt.exists, process, log)
+    time.sleep(2)
+    (worker,) = forked(study)
+    (cancelled,) = study.held()
+    study.cluster.ask("scancel", cancelled)
+    until(lambda: worker not in forked(study), process, log)
+    answer = finished(process, log)
+    assert answer.code == 0, answer.text
+    assert f"SLURM-job '{cancelled}' failed, SLURM status is: 'CANCELLED'" in answer.text
+    assert re.search(r"pgd.csv: attempt 1 .* was ended, as at its time limit: interrupted", answer.text), answer.text
+    assert not forked(study)
+    equal(study, locally(long_group))
 
 
 def test_a_time_limit_cuts_a_long_job_into_short_ones(study: OnCluster, locally: Local, tmp_path: Path) -> None:
