@@ -12,7 +12,7 @@ from ataka import plan
 from ataka.errors import UserError
 from ataka.machine import terminal, warm
 from ataka.machine.progress import duration
-from ataka.plan import commands
+from ataka.plan import Run, Tape, commands
 from ataka.study import Stage, Study, config, plugins
 from ataka.study.notes import notes
 from report import targets
@@ -65,12 +65,12 @@ def announce(scales: Scales, workflow: "Workflow") -> None:
 def _require_cores(study: Study, workflow: "Workflow", due: Iterable[Job]) -> None:
     """UserError where a cluster's jobs would compute with more threads than they ask for CPUs."""
     cores = workflow.resource_settings.cores
-    processes = max((plan.processes(study, job.node) for job in due if isinstance(job.node, plan.Tape)), default=1)
+    processes = max((plan.processes(study, job.node) for job in due if isinstance(job.node, Tape | Run)), default=1)
     needed = study.threads * processes
     if not workflow.local_exec and cores is not None and cores < needed:
         raise UserError(
             f"scale {study.scale} computes with {study.threads} threads a job (threads:)"
-            f"{f' and {processes} processes a recording (processes:)' if processes > 1 else ''}, but a job would get "
+            f"{f' and {processes} processes a training (processes:)' if processes > 1 else ''}, but a job would get "
             f"{cores} of the cluster's CPUs: --cores {needed}"
         )
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ataka import plan
-from ataka.plan import Cell, Shard, Tape
+from ataka.plan import Cell, Run, Shard, Tape
 from ataka.study import Stage
 from ataka.study.resources import Limits
 from rules.groups import start_warm
@@ -83,9 +83,11 @@ class RuleResources:
         return GROUP if light and not plan.shards_of(study, cell) else None
 
     def _processes(self, wildcards: Wildcards) -> int:
-        """The processes of a recording; any other job is one."""
-        node = node_of(wildcards) if hasattr(wildcards, "ensemble") else None
-        return plan.processes(self._scales.study(wildcards), node) if isinstance(node, Tape) else 1
+        """The processes of a training; any other job is one."""
+        if not hasattr(wildcards, "seed"):
+            return 1
+        node = node_of(wildcards)
+        return plan.processes(self._scales.study(wildcards), node) if isinstance(node, Tape | Run) else 1
 
     def _limits(self, stage: Stage, wildcards: Wildcards, attempt: int) -> Limits:
         return _LAST_WORDS if self._retries.in_vain(stage, wildcards, attempt) else self._of_stage(stage, wildcards)

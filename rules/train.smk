@@ -16,6 +16,7 @@ rule train:
         gpu=resources.gpu("train"),
         mem_mb=resources.mem_mb("train"),
         runtime=resources.runtime("train"),
+        nodes=resources.nodes,
     params:
         settings=params.settings,
         code=params.code,

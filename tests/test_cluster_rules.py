@@ -241,6 +241,24 @@ def test_a_recording_asks_for_what_its_processes_take() -> None:
     assert one.nodes(recording) is None
 
 
+def test_so_does_a_training_of_several_networks_and_no_other() -> None:
+    def run(method: str, part: str) -> Any:
+        return SimpleNamespace(root="results", dataset="cifar10", arch="resnet18", method=method, seed="0", part=part)
+
+    one, asked = resources(Workflow([])), resources(Workflow([]), processes=2)
+    for wildcards, there in (
+        (run("s-cat-aka", "/alpha0.1"), 2),
+        (run("s-at-aka.input-adv", "/alpha0.1"), 2),
+        (run("s-cat-aka", ""), 1),  # adopts a candidate
+        (run("s-at-aka", "/alpha0.1"), 1),  # replays a tape
+        (run("en-sat", "/member0"), 1),
+    ):
+        assert asked.gpu("train")(wildcards, 1) == there
+        assert asked.threads(wildcards) == there * one.threads(wildcards)
+        assert asked.mem_mb("train")(wildcards, 1) == there * one.mem_mb("train")(wildcards, 1)
+        assert asked.nodes(wildcards) == (1 if there > 1 else None)
+
+
 def test_a_job_without_a_gpu_does_not_name_it_and_one_in_vain_waits_for_none() -> None:
     asked = resources(Workflow([Job(PATH)]))
     assert asked.gpu("prepare")(SimpleNamespace(root="results", dataset="cifar10", split="train"), 1) is None

@@ -13,6 +13,8 @@ from ataka.study.networks import check_images
 
 NATIVE_ENSEMBLE_SETUP = "table2"
 """The teachers' set-up that an ensemble's name leaves unsaid."""
+_SHARED_OUT = ("ataka.objectives.at_aka", "ataka.objectives.cat_aka")
+"""The objectives that stages/spread.py knows to share out."""
 _SAME_UNDER_IDENTITY = {"kind", "like", "bandwidth", "gamma", "repulsion", "one_over_n", "gradient_of"}
 """The generator's settings that make no difference where its kernel is exactly the identity (A1)."""
 
@@ -65,9 +67,29 @@ def source_of(study: Study, tape: Tape) -> Tape | None:
     return Tape(tape.dataset, name, tape.seed) if name != tape.ensemble else None
 
 
-def processes(study: Study, tape: Tape) -> int:
-    """The number of processes that record a tape, at most one a teacher; decides no bit of it."""
-    return min(study.processes, ensemble_of(study, tape).n)
+def adopts(study: Study, run: Run) -> bool:
+    """Whether ``run`` takes the bytes of the candidate for alpha that is chosen."""
+    return tuned(study.method(run.method)) and run.seed == study.seeds[0] and not run.part
+
+
+def shared_out(study: Study, node: Tape | Run) -> int:
+    """The number of networks in the training of ``node`` that may each have a process of its own.
+
+    The teachers of a recording, those that train beside a student, and students of CAT-AKA. A network that trains alone
+    has its one process, as has a joint training by an objective of others.
+    """
+    if isinstance(node, Tape):
+        return ensemble_of(study, node).n
+    method = study.method(node.method)
+    if method.objective not in _SHARED_OUT or adopts(study, node):
+        return 1
+    beside = method.ensemble.n if method.ensemble and method.online else 1
+    return method.members if method.joint else beside
+
+
+def processes(study: Study, node: Tape | Run) -> int:
+    """The number of processes that train ``node``, at most one for each network; decides no bit of it."""
+    return min(study.processes, shared_out(study, node))
 
 
 def _feels_more(mine: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

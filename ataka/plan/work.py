@@ -11,14 +11,15 @@ from typing import Literal, NamedTuple
 
 from ataka.plan.artifacts import Cell, Node, Particles, Run, Shard, Tape
 from ataka.plan.lineage import (
+    adopts,
     candidates,
     ensemble_of,
     frozen_teachers,
     members,
+    shared_out,
     source_of,
     together,
     trained_on,
-    tuned,
 )
 from ataka.plan.sharding import images_of, shards_of, tested
 from ataka.study import AttackEntry, Ensemble, Generator, Method, Setup, Study, config
@@ -96,20 +97,31 @@ def work_of(study: Study, node: Node) -> list[Work]:
     return list(_training(study, node))
 
 
-def exchange_of(study: Study, tape: Tape) -> Exchange | None:
-    """The exchange of the processes that record ``tape``, however many; None where nothing is trained."""
-    if source_of(study, tape):
+def exchange_of(study: Study, node: Tape | Run) -> Exchange | None:
+    """The exchange of the processes that train ``node``, however many; None where nothing is shared out."""
+    n = shared_out(study, node)
+    if n == 1 or (isinstance(node, Tape) and source_of(study, node)):
         return None
-    ensemble, arch = ensemble_of(study, tape), study.teacher(tape.dataset)
-    generator, n = study.generators[ensemble.generator], ensemble.n
-    setup = study.setup(ensemble.setup, tape.dataset, arch)
-    shown, batches = _epochs(study, tape, setup)
+    if isinstance(node, Tape):
+        ensemble, arch = ensemble_of(study, node), study.teacher(node.dataset)
+        generator, setup = ensemble.generator, study.setup(ensemble.setup, node.dataset, arch)
+    else:
+        method = study.method(node.method)
+        arch = study.teacher(node.dataset) if method.ensemble else node.arch
+        generator = str(method.ensemble.generator if method.ensemble else method.generator)
+        setup = study.setup(method.setup, node.dataset, node.arch)
+    shown, batches = _epochs(study, node, setup)
     ascents = setup.awp.steps * (1 - number(setup.awp.begin)) if setup.awp else 0
-    images = n  # the particles, before the update
-    if not _through_all(generator):
-        images += 1 + n  # images and starts
-        images += n * generator.steps * (n if _felt(generator) else 1) if generator.kind == "svgd" else n
-    return Exchange(arch, tape.dataset, n, 2 * batches * (1 + ascents), shown * images)
+    images = _passed(study.generators[generator], n)
+    return Exchange(arch, node.dataset, n, 2 * batches * (1 + ascents), shown * images)
+
+
+def _passed(generator: Generator, n: int) -> int:
+    """How often an image passes between processes in a step, as an image, a particle or a gradient at one."""
+    if _through_all(generator):
+        return n  # particles before the update
+    steps = generator.steps * (n if _felt(generator) else 1) if generator.kind == "svgd" else 1
+    return 1 + n + n * steps + n  # the image, starts, gradients (PGD's particles at the end), particles
 
 
 def selection_work(study: Study, run: Run) -> list[Work]:
@@ -161,15 +173,16 @@ def tape_bytes(study: Study, tape: Tape) -> int:
 
 def _training(study: Study, run: Run) -> Iterator[Work]:
     method = study.method(run.method)
-    adopted = tuned(method) and run.seed == study.seeds[0] and not run.part
     if method.member == "chosen":
         together = study.method(str(method.member_of)).members
         yield _selection(study, run, together)
-    if adopted or method.objective is None or members(study, run):
+    if adopts(study, run) or method.objective is None or members(study, run):
         return
     facts, setup = config.facts(study, run.method), study.setup(method.setup, run.dataset, run.arch)
     n = method.members if method.joint else 1
-    yield from _trained(study, run, run.arch, setup, _attacked(study, method, facts), n, facts.updates)
+    through_all = method.generator is not None and _through_all(study.generators[method.generator])
+    apart = 1 if through_all else n
+    yield from _trained(study, run, run.arch, setup, _attacked(study, method, facts), n, facts.updates, apart)
     if method.online and method.ensemble:
         yield from _teachers(study, run, method.ensemble)
     shown, batches = _epochs(study, run, setup)

@@ -1,5 +1,6 @@
 """Shared by several stages: device, images, networks of earlier stages, and the records beside outputs."""
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -21,7 +22,7 @@ from ataka.files.disk import sha256
 from ataka.files.prepared import load_split
 from ataka.files.records import COST, read_json, write_json, write_rows
 from ataka.files.tensors import fill, load_about, load_tensors
-from ataka.machine import leases, slurm
+from ataka.machine import leases, slurm, torchrun
 from ataka.machine.meter import Usage
 from ataka.machine.progress import Progress
 from ataka.models import normalised
@@ -44,6 +45,20 @@ def device_of(study: Study) -> torch.device:
         where = "Slurm gave this job none (resources.STAGE.gpu)" if slurm.job() else "torch sees none here"
         raise UserError(f"device: cuda asks for a GPU, but {where}; use device: auto or cpu")
     return torch.device("cuda" if use_gpu else "cpu")
+
+
+def delegated(study: Study, verb: str, node: Tape | Run, output: Path) -> bool:
+    """Whether several processes have made ``output``, because the study asks for them: they are started here.
+
+    On GPUs each has one of its own, and with fewer GPUs there are fewer processes. False in a process that is to do the
+    work, alone or as one of several.
+    """
+    count = 1 if torchrun.is_rank() else plan.processes(study, node)
+    if count > 1 and study.device != "cpu":
+        count = leases.several(count) or count
+    if count > 1:
+        torchrun.launch([verb, output.as_posix(), "--config", json.dumps(study.overrides)], count)
+    return count > 1
 
 
 def load_images(study: Study, root: str, dataset: str, name: str) -> Split:

@@ -1,6 +1,5 @@
 """record: train an ensemble of teachers and record its logits, the tape."""
 
-import json
 from typing import Any
 
 import torch
@@ -12,11 +11,12 @@ from ataka.errors import UserError
 from ataka.files import tape
 from ataka.files.disk import require_space, sweep
 from ataka.files.records import COST
-from ataka.machine import leases, ranks, torchrun
+from ataka.machine import ranks, torchrun
 from ataka.machine.meter import Meter
 from ataka.objectives.teachers import Teachers
 from ataka.plan import Tape
 from ataka.stages.common import (
+    delegated,
     device_of,
     load_images,
     naming,
@@ -43,16 +43,10 @@ def record(study: Study, root: str, node: Tape) -> None:
     Where another tape holds the very same teachers (`tape.share`), nothing is trained. Where the study asks for several
     processes, these are started to train and record, each on a GPU of its own if there are any.
     """
-    if not torchrun.is_rank():
-        if _share(study, root, node):
-            return
-        count = plan.processes(study, node)
-        if count > 1 and study.device != "cpu":
-            count = leases.several(count) or count
-        if count > 1:
-            asked = ["record", node.manifest(root).as_posix(), "--config", json.dumps(study.overrides)]
-            torchrun.launch(asked, count)
-            return
+    if not torchrun.is_rank() and _share(study, root, node):
+        return
+    if delegated(study, "record", node, node.manifest(root)):
+        return
     device = device_of(study)
     with ranks.joined(device) as group:
         (_train if group.rank == 0 else _assist)(study, root, node, device, group)

@@ -1,10 +1,11 @@
-"""A recording on several processes (machine/ranks.py): each computes the steps of its own teachers.
+"""Networks that train together, on several processes (machine/ranks.py): each computes the steps of its own networks.
 
-The first process runs the one loop, as alone: it has weights, optimisers, history, checkpoints and tape. In each step
-it sends the other processes the weights of their teachers, and gets back particles, logits, the gradients of weights,
-and batch statistics. Gradients at particles pass between processes where eq. 2's kernel is asked for. Each number is
-computed by the functions that compute it in one process, on the same numbers and in the same order, so that the tape
-has the same bits for any number of processes. Therefore the module lies among the stages, which are not hashed.
+The first process runs the one loop, as alone: it has weights, optimisers, history, checkpoints and tape, and the
+student beside an ensemble. In each step it sends the other processes the weights of their networks, and gets back
+particles, logits, the gradients of weights, and batch statistics. Gradients at particles pass between processes where
+eq. 2's kernel is asked for, and gradients at logits where a loss is one of all networks' logits. Each number is
+computed by the functions that compute it in one process, on the same numbers and in the same order, so that results
+have the same bits for any number of processes. Therefore the module lies among the stages, which are not hashed.
 """
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
@@ -25,11 +26,14 @@ from ataka.attacks.linf import project
 from ataka.attacks.mode import BatchNorm, attack_mode
 from ataka.generation import draw, particles
 from ataka.machine.ranks import Group
+from ataka.objectives.at_aka import Online
+from ataka.objectives.cat_aka import Students
 from ataka.objectives.teachers import Teachers
 from ataka.study import Generator, Setup
 from ataka.study.fields import number
 from ataka.training import Batch
 from ataka.training.forwards import drawing
+from ataka.training.objective import Objective
 from ataka.training.precision import generating, updating
 
 T = TypeVar("T")
@@ -47,21 +51,20 @@ class Spread(Teachers):
         """Whether the other processes have this step's weights."""
 
     def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
-        self._sent = False
-        made: Any = batch.once("particles", lambda: self._made(networks, batch))
-        self._order("update", batch, networks)
+        made = self.begin(networks, batch)
+        self.order("update", batch, networks)
         self.group.spread(made[0].contiguous())
-
-        def once(name: str, make: Callable[[], T]) -> T:
-            thing: T = made if name == "particles" else batch.once(name, make)
-            return thing
-
         answering = [
             Elsewhere(network, self.group.owner(i), self.group, self.classes) if self.group.owner(i) else network
             for i, network in enumerate(networks)
         ]
-        yield from super().losses(answering, replace(batch, once=once))
+        yield from super().losses(answering, with_particles(batch, made))
         self.group.delivered()
+
+    def begin(self, networks: Sequence[nn.Module], batch: Batch, *, attacked: bool = True) -> Any:
+        """Begin a step, of which nothing was sent yet; its particles with their report, None if not ``attacked``."""
+        self._sent = False
+        return batch.once("particles", lambda: self._made(networks, batch)) if attacked else None
 
     def _made(self, networks: Sequence[nn.Module], batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """As objectives.teachers makes them."""
@@ -70,7 +73,7 @@ class Spread(Teachers):
         if self.generator.kind == "svgd" and self.generator.gradient_of == "ensemble":  # one gradient through all
             moved = particles(self.generator, networks, batch.x, batch.y, start, report)
         else:
-            self._order("generate", batch, networks)
+            self.order("generate", batch, networks)
             self.group.spread(batch.x.contiguous(), start.contiguous())
             own = {i: networks[i] for i in self.group.mine(len(networks))}
             moved = generated(self.group, self.generator, own, batch.x, batch.y, start, report)
@@ -83,7 +86,7 @@ class Spread(Teachers):
             moved = moved[torch.randperm(len(moved), generator=source, device=source.device)]
         return moved, report
 
-    def _order(self, verb: str, batch: Batch, networks: Sequence[nn.Module]) -> None:
+    def order(self, verb: str, batch: Batch, networks: Sequence[nn.Module]) -> None:
         """Tell the other processes what to do with the images of ``batch``, and send weights that they don't have."""
         epoch = round(batch.progress * self.setup.epochs)
         self.group.order({"verb": verb, "epoch": epoch, "shape": tuple(batch.x.shape), "weights": not self._sent})
@@ -92,6 +95,60 @@ class Spread(Teachers):
             if self.group.owner(i):
                 self.group.post(_state(network), self.group.owner(i))
         self._sent = True
+
+
+def with_particles(batch: Batch, made: Any) -> Batch:
+    """A batch whose particles are ``made`` already."""
+
+    def once(name: str, make: Callable[[], T]) -> T:
+        thing: T = made if name == "particles" else batch.once(name, make)
+        return thing
+
+    return replace(batch, once=once)
+
+
+class Together:
+    """An objective whose first networks all answer before the first loss, in the first process.
+
+    CAT-AKA's students, and the teachers of a student whose loss reaches them. ``spread`` shares out these ``count``
+    networks. The gradient of each loss at the logits goes to the process that has the network.
+    """
+
+    def __init__(self, objective: Students | Online, spread: Spread, count: int) -> None:
+        self.objective, self.spread, self.count = objective, spread, count
+        self._attacked = not (isinstance(objective, Students) and objective.options.input == "clean")
+
+    def budgets(self, count: int) -> list[float]:
+        return self.objective.budgets(count)
+
+    def losses(self, networks: Sequence[nn.Module], batch: Batch) -> Iterator[Tensor]:
+        group, shared = self.spread.group, networks[: self.count]
+        made = self.spread.begin(shared, batch, attacked=self._attacked)
+        self.spread.order("answer", batch, shared)
+        group.spread(made[0].contiguous() if made else torch.stack([batch.x] * len(shared)))
+        asked = {
+            i: Asked(network, group.owner(i), group, self.spread.classes)
+            for i, network in enumerate(shared)
+            if group.owner(i)
+        }
+        answering = [asked.get(i, network) for i, network in enumerate(networks)]
+        losses = [*self.objective.losses(answering, with_particles(batch, made) if made else batch)]
+        for i, network in asked.items():
+            (gradient,) = torch.autograd.grad(losses[i], [network.logits])
+            group.post([gradient], group.owner(i))
+        for i, loss in enumerate(losses):
+            yield asked[i].lowering(loss) if i in asked else loss
+        group.delivered()
+
+
+def shared_out(objective: Students | Online, setup: Setup, group: Group, *, classes: int, count: int) -> Objective:
+    """``objective`` in the first process of a ``group``, which shares out its first ``count`` networks."""
+    if isinstance(objective, Students):
+        return Together(objective, Spread(objective.generator, setup, group, classes), count)
+    teachers = Spread(objective.teachers.generator, setup, group, classes)
+    if objective.student.options.target == "live":
+        return Together(objective, teachers, count)
+    return Online(teachers, objective.student)
 
 
 class Elsewhere(nn.Module):
@@ -107,23 +164,47 @@ class Elsewhere(nn.Module):
         if not self.network.training:
             evaluated: Tensor = self.network(images)
             return evaluated
-        weights, buffers = _trained(self.network), [*self.network.buffers()]
+        return self.answer(images)
+
+    def answer(self, images: Tensor) -> Tensor:
+        """The logits in training mode."""
         logits = images.new_empty(len(images), self._classes)
+        return self._learnt(logits, [logits])
+
+    def _learnt(self, value: Tensor, before: Sequence[Tensor]) -> Tensor:
+        """``value``, through which the weights get the gradients that the other process sends, ``before`` these."""
+        weights, buffers = _trained(self.network), [*self.network.buffers()]
         gradients = [torch.empty_like(weight) for weight in weights]
-        used = torch.empty(len(weights), dtype=torch.bool, device=images.device)
-        self._group.receive([logits, *gradients, used, *buffers], self._owner)
+        used = torch.empty(len(weights), dtype=torch.bool, device=value.device)
+        self._group.receive([*before, *gradients, used, *buffers], self._owner)
         known = [gradient if yes else None for gradient, yes in zip(gradients, used.tolist(), strict=True)]
-        answered: Tensor = _Answered.apply(logits, known, *weights)
+        answered: Tensor = _Answered.apply(value, known, *weights)
         return answered
 
 
+class Asked(Elsewhere):
+    """A network of which another process computes the logits, and the gradients once it has those at the logits."""
+
+    logits: Tensor
+
+    def answer(self, images: Tensor) -> Tensor:
+        logits = images.new_empty(len(images), self._classes)
+        self._group.receive([logits], self._owner)
+        self.logits = logits.requires_grad_()
+        return self.logits
+
+    def lowering(self, loss: Tensor) -> Tensor:
+        """``loss``, whose gradients the other process has computed by now."""
+        return self._learnt(loss.detach(), [])
+
+
 class _Answered(torch.autograd.Function):
-    """Logits whose loss has the gradients that are known, whatever is back-propagated."""
+    """A value from which the weights get gradients that are known, whatever is back-propagated."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, known: list[Tensor | None], *weights: Tensor) -> Tensor:
+    def forward(ctx: Any, value: Tensor, known: list[Tensor | None], *weights: Tensor) -> Tensor:
         ctx.known = known
-        return logits.clone()
+        return value.clone()
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
@@ -132,19 +213,27 @@ class _Answered(torch.autograd.Function):
 
 
 def assist(
-    group: Group, generator: Generator, setup: Setup, teachers: Sequence[nn.Module], images: Tensor, *, seed: int
+    group: Group,
+    generator: Generator,
+    setup: Setup,
+    networks: Sequence[nn.Module],
+    images: Tensor,
+    *,
+    seed: int,
+    ensemble: bool = True,
 ) -> None:
-    """Compute the steps of this process's ``teachers`` as the first process orders, until it has no more orders.
+    """Compute the steps of this process's ``networks`` as the first process orders, until it has no more orders.
 
-    ``teachers`` are all, with their initial weights; ``images`` (2, ...) look like those of a batch.
+    ``networks`` are all that are shared out, with their initial weights: an ``ensemble`` of teachers, or students.
+    ``images`` (2, ...) look like those of a batch.
     """
-    own = {i: teachers[i] for i in group.mine(len(teachers))}
+    own = {i: networks[i] for i in group.mine(len(networks))}
     for network in own.values():
         acceleration.arrange(network, images, bfloat16=setup.precision.update == "bfloat16")
         network.train()
-    names = [own.get(i, nn.Identity()) for i in range(len(teachers))]  # a stream belongs to a place
+    names = [own.get(i, nn.Identity()) for i in range(len(networks))]  # a stream belongs to a place
     epoch = None
-    with drawing(names, len(names), seed=seed) as begin:
+    with drawing(names, len(names) if ensemble else 0, seed=seed) as begin:
         while order := group.order():
             if order["epoch"] != epoch:
                 epoch = order["epoch"]
@@ -180,15 +269,34 @@ def _update(
         logits = network(made[i])
         loss = functional.cross_entropy(logits, y, label_smoothing=setup.smoothing)
         gradients = torch.autograd.grad(loss, weights, allow_unused=True)
-        used = torch.tensor([gradient is not None for gradient in gradients], device=y.device)
-        full = [
-            torch.zeros_like(weight) if gradient is None else gradient
-            for weight, gradient in zip(weights, gradients, strict=True)
-        ]
-        group.post([logits, *full, used, *network.buffers()], 0)
+        group.post([logits, *_told(weights, gradients), *network.buffers()], 0)
 
 
-_VERBS = {"generate": _generate, "update": _update}
+def _answer(
+    group: Group, _generator: Generator, _setup: Setup, own: Mapping[int, nn.Module], _y: Tensor, shown: Tensor
+) -> None:
+    group.spread(shown)
+    answers = {i: network(shown[i]) for i, network in own.items()}
+    for logits in answers.values():
+        group.post([logits], 0)
+    for i, logits in answers.items():
+        weights, gradient = _trained(own[i]), torch.empty_like(logits)
+        group.receive([gradient], 0)
+        gradients = torch.autograd.grad(logits, weights, gradient, allow_unused=True)
+        group.post([*_told(weights, gradients), *own[i].buffers()], 0)
+
+
+def _told(weights: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> list[Tensor]:
+    """A gradient for each weight, and which of them are none."""
+    used = torch.tensor([gradient is not None for gradient in gradients], device=weights[0].device)
+    full = [
+        torch.zeros_like(weight) if gradient is None else gradient
+        for weight, gradient in zip(weights, gradients, strict=True)
+    ]
+    return [*full, used]
+
+
+_VERBS = {"generate": _generate, "update": _update, "answer": _answer}
 
 
 def _state(network: nn.Module) -> list[Tensor]:

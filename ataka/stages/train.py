@@ -10,14 +10,17 @@ import torch
 from torch import nn
 
 from ataka import networks, plan
+from ataka.datasets.images import to_unit
 from ataka.errors import UserError
 from ataka.files.disk import replacing, sha256, sweep
 from ataka.files.records import read_json, read_rows, write_rows
 from ataka.files.tensors import load_tensors, save_tensors
+from ataka.machine import ranks
 from ataka.machine.meter import Meter
 from ataka.models.mixture import Mixture
 from ataka.plan import Run
 from ataka.stages.common import (
+    delegated,
     device_of,
     imported,
     load,
@@ -34,7 +37,8 @@ from ataka.stages.common import (
 )
 from ataka.stages.diagnose import diagnosed
 from ataka.stages.select import chosen_alpha, selection_accuracies, selection_split
-from ataka.study import Study, config
+from ataka.stages.spread import assist, shared_out
+from ataka.study import Setup, Study, config
 from ataka.study.fields import number
 from ataka.training import Adversarial, Failed
 from ataka.training import train as run_training
@@ -61,17 +65,58 @@ def train(study: Study, root: str, node: Run) -> None:
 
 
 def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
-    device, progress = device_of(study), progress_of(node)
-    method = study.method(node.method)
+    """Train, in the processes that the study asks for where networks train together."""
+    if delegated(study, "train", node, node.model(root)):
+        return
+    device = device_of(study)
+    with ranks.joined(device) as group:
+        if group.rank:
+            _assist(study, root, node, device, group)
+        else:
+            _lead(study, root, node, alpha, device, group)
+
+
+def _assist(study: Study, root: str, node: Run, device: torch.device, group: ranks.Group) -> None:
+    """Compute the steps of this process's networks for the first process of the ``group``."""
+    method, setup = study.method(node.method), _setup(study, node)
+    teachers, students = _networks(study, node, device)
+    generator = method.generator or (method.ensemble and method.ensemble.generator)
+    images = to_unit(load_images(study, root, node.dataset, setup.split).images[:2].to(device))
+    ensemble = bool(teachers)
+    shared = teachers or students
+    assist(group, study.generators[str(generator)], setup, shared, images, seed=_seed(study, node), ensemble=ensemble)
+
+
+def _setup(study: Study, node: Run) -> Setup:
+    return study.setup(study.method(node.method).setup, node.dataset, node.arch)
+
+
+def _seed(study: Study, node: Run) -> int:
+    """The seed of a training's streams."""
+    return node.seed if study.method(node.method).joint else networks.member_seed(node.seed, node.member)
+
+
+def _networks(study: Study, node: Run, device: torch.device) -> tuple[list[nn.Module], list[nn.Module]]:
+    """The teachers that train beside a student, and the students, all with their initial weights."""
+    method, setup = study.method(node.method), _setup(study, node)
+    facts = study.dataset(node.dataset).specification
+    members = range(method.members) if method.joint else [node.member]
+    seeds = [networks.member_seed(node.seed, member) for member in members]
+    students = [networks.student(node.arch, facts, seed=seed, device=device, setup=setup) for seed in seeds]
+    if not method.ensemble or not method.online:
+        return [], students
+    arch, count = study.teacher(node.dataset), method.ensemble.n
+    theirs = study.setup(method.ensemble.setup, node.dataset, arch)
+    return networks.teachers(arch, facts, count, seed=seeds[0], device=device, setup=theirs), students
+
+
+def _lead(study: Study, root: str, node: Run, alpha: float | None, device: torch.device, group: ranks.Group) -> None:
+    """Train as the first process of the ``group``, which may be alone."""
+    progress, method, setup = progress_of(node), study.method(node.method), _setup(study, node)
     options = config.options(study, node.method, node.dataset, node.arch)
-    setup = study.setup(method.setup, node.dataset, node.arch)
     facts = study.dataset(node.dataset).specification
     split, validation = (load_images(study, root, node.dataset, name) for name in (setup.split, "validation"))
-    seeds = [networks.member_seed(node.seed, node.member)]
-    if method.joint:
-        seeds = [networks.member_seed(node.seed, member) for member in range(method.members)]
-    students = [networks.student(node.arch, facts, seed=seed, device=device, setup=setup) for seed in seeds]
-    teachers: list[nn.Module] = []
+    teachers, students = _networks(study, node, device)
     extra: dict[str, Any] = {} if alpha is None else {"alpha": alpha}
     inputs: dict[str, Any] = {"data": split.digest(), "alpha": alpha}
     reader = None
@@ -83,9 +128,6 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
         inputs["tape"] = sha256(recorded.manifest(root))
     elif method.ensemble:
         extra |= {"generator": study.generators[method.ensemble.generator], "online": True}
-        arch, count = study.teacher(node.dataset), method.ensemble.n
-        theirs = study.setup(method.ensemble.setup, node.dataset, arch)
-        teachers = networks.teachers(arch, facts, count, seed=seeds[0], device=device, setup=theirs)
     if method.generator is not None:
         extra["generator"] = study.generators[method.generator]
     if method.teachers:
@@ -99,6 +141,10 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
             "none of the module's names, so that nothing knows beforehand that its networks are probed: import the "
             "class at the module's top"
         )
+    if group.count > 1:
+        count = len(teachers or students)
+        objective = shared_out(objective, setup, group, classes=facts.classes, count=count)
+        progress.say(f"{group.count} processes train {count} networks")
     status, folder = "finished", node.folder(root)
     with naming(folder), states_of(study, node, folder, progress, **inputs) as states:
         sweep(folder)
@@ -110,7 +156,7 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
                 split.to(device),
                 facts,
                 setup,
-                seed=seeds[0] if not method.joint else node.seed,
+                seed=_seed(study, node),
                 teachers=len(teachers),
                 reader=reader,
                 progress=progress,
@@ -127,7 +173,7 @@ def _train(study: Study, root: str, node: Run, alpha: float | None) -> None:
         _save(folder, students, joint=method.joint)
         if teachers and status == "finished":
             diagnosis = {"diagnostics": diagnosed(extra["generator"], teachers, validation.to(device), node.seed)}
-        more = diagnosis | {"resumed": states.resumed}
+        more = diagnosis | {"resumed": states.resumed} | ({"processes": group.count} if group.count > 1 else {})
         write_run(study, root, node, states.usage, status=status, alpha=alpha, **more)
 
 

@@ -69,8 +69,9 @@ class Study(Settings):
         1,
         ge=1,
         le=64,
-        description="processes that train the teachers of a recording, at most one a teacher, each with its threads "
-        "and, where there are several, a GPU of its own. Decides no bit of the tape",
+        description="processes that share out networks which train together, at most one for each: the teachers of a "
+        "recording, or beside a student, and CAT-AKA's students. Each has the scale's threads and, where there are "
+        "several, a GPU of its own. Decides no bit",
     )
     shards: dict[str, Annotated[int, Field(ge=1, le=9999)]] = Field(
         default_factory=dict,

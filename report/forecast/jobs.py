@@ -172,15 +172,19 @@ def _artifact(study: Study, root: str, output: str) -> Job:
         return Job(_MEASURED[type(node)], output, tuple(needs), node, work)
     needs.append(str(plan.data_file(root, node.dataset, "train")))
     if isinstance(node, Tape):
-        processes = plan.processes(study, node) if work else 1
-        exchange = plan.exchange_of(study, node)
-        return Job("record", output, tuple(needs), node, work, plan.tape_bytes(study, node), processes, exchange)
+        return Job("record", output, tuple(needs), node, work, plan.tape_bytes(study, node), *_shared_out(study, node))
     method = study.method(node.method)
     if plan.tuned(method) and not node.part:
         needs.append(str(node.choice(root)))
     if method.member == "chosen":
         needs.append(_selected_on(study, root, node))
-    return Job("train", output, tuple(needs), node, work)
+    return Job("train", output, tuple(needs), node, work, 0, *_shared_out(study, node))
+
+
+def _shared_out(study: Study, node: Tape | Run) -> tuple[int, Exchange | None]:
+    """The processes of a training, and what passes between them."""
+    exchange = plan.exchange_of(study, node)
+    return (plan.processes(study, node), exchange) if exchange else (1, None)
 
 
 def _selected_on(study: Study, root: str, run: Run) -> str:

@@ -405,3 +405,22 @@ def test_an_averages_code_holds_the_average() -> None:
 @pytest.mark.parametrize(("asked", "processes"), [(1, 1), (2, 2), (3, 3), (64, 3)])
 def test_a_recording_has_at_most_one_process_a_teacher(asked: int, processes: int) -> None:
     assert plan.processes(study(processes=asked), Tape(DATASET, TAPE, 0)) == processes
+
+
+@pytest.mark.parametrize(
+    ("run", "networks"),
+    [
+        (Run(DATASET, ARCH, "s-cat-aka", 0, "alpha0.1"), 3),
+        (Run(DATASET, ARCH, "s-cat-aka", 1), 3),  # trains under the alpha that was chosen
+        (Run(DATASET, ARCH, "s-cat-aka", 0), 1),  # adopts its candidate
+        (Run(DATASET, ARCH, "s-cat-aka.s1", 0), 1),
+        (Run(DATASET, ARCH, "s-at-aka.input-adv", 0, "alpha0.1"), 3),
+        (Run(DATASET, ARCH, "s-at-aka", 0, "alpha0.1"), 1),
+        (Run(DATASET, ARCH, "en-sat", 0), 1),
+        (Run(DATASET, ARCH, "en-sat", 0, "member0"), 1),
+    ],
+    ids=str,
+)
+def test_networks_that_train_together_may_have_a_process_each(run: Run, networks: int) -> None:
+    assert plan.processes(study(), run) == 1
+    assert plan.processes(study(processes=64), run) == networks

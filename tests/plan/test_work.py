@@ -217,6 +217,17 @@ def test_an_exchange_is_with_the_networks_of_other_processes() -> None:
     assert plan.exchange_of(study(), Tape(D, "wrn10-1-x1-svgd", 0)) is None  # shared
 
 
+def test_networks_that_train_together_are_shared_out() -> None:
+    students = Run(D, A, "s-cat-aka", 0, "alpha0.1")
+    assert [work.busiest(3) for work in plan.work_of(study(), students)] == [1 / 3, 1 / 3, 1]
+    assert plan.exchange_of(study(), students) == Exchange(A, D, 3, 2 * 4, 64 * (1 + 3 + 3 * 2 + 3))
+    online = Run(D, A, "s-at-aka.input-adv", 0, "alpha0.1")
+    shares = {(work.kind, work.arch): work.busiest(3) for work in plan.work_of(study(), online) if work.networks > 1}
+    assert shares == {("attack", T): 1 / 3, ("update", T): 1 / 3}
+    assert plan.exchange_of(study(), online) == plan.exchange_of(study(), TAPE)
+    assert plan.exchange_of(study(), Run(D, A, "en-sat", 0, "member0")) is None
+
+
 def test_perturbed_weights_pass_once_more() -> None:
     asked = study(setups={"table2": {"awp": {"gamma": 0.01, "steps": 2, "begin": "1/4"}}})
     exchange = plan.exchange_of(asked, TAPE)

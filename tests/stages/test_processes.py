@@ -1,4 +1,4 @@
-"""A recording on several processes by its command: torchrun, its end, and what is left where a process is lost."""
+"""Trainings on several processes by their command: torchrun, its end, and what is left where a process is lost."""
 
 import json
 import os
@@ -161,3 +161,34 @@ def test_a_mistake_is_the_first_processs_and_is_told_once(folder: Path) -> None:
     assert answer.stderr.count("error: ") == 1
     assert "no longer finite" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+STUDENTS = Path("results/smoke/runs/digits/resnet10-w8")
+TOGETHER = {
+    "s-cat-aka": "seed0/alpha0.1",
+    "s-at-aka.input-adv": "seed0/alpha0.1",
+}
+"""Methods whose networks train together, and a candidate of each."""
+SHORT = {"setups": {name: {"batch_size": 16, "epochs": 2, "milestones": []} for name in ("table2", "table4")}}
+
+
+@pytest.mark.parametrize("method", TOGETHER)
+def test_two_processes_train_what_one_does(folder: Path, method: str) -> None:
+    run_folder = STUDENTS / method / TOGETHER[method]
+    written = []
+    for processes in (1, 2):
+        answer = run(folder, *command("train", run_folder / "model.safetensors", processes=processes, **SHORT))
+        assert answer.returncode == 0, answer.stderr
+        assert ("2 processes train 3 networks" in answer.stderr) == (processes == 2)
+        assert read_json(folder / run_folder / "run.json").get("processes", 1) == processes
+        written.append([(folder / run_folder / name).read_bytes() for name in ("model.safetensors", "history.csv")])
+        shutil.rmtree(folder / run_folder)
+    assert written[0] == written[1]
+
+
+def test_a_candidate_that_diverges_ends_all_its_processes_well(folder: Path) -> None:
+    setups = {"table4": SHORT["setups"]["table4"] | {"learning_rate": 1e30}}
+    output = STUDENTS / "s-cat-aka" / TOGETHER["s-cat-aka"] / "model.safetensors"
+    answer = run(folder, *command("train", output, processes=2, setups=setups))
+    assert answer.returncode == 0, answer.stderr
+    assert read_json((folder / output).with_name("run.json"))["status"] == "diverged"

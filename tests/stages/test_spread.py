@@ -1,4 +1,4 @@
-"""Do several processes record the tape of one, bit for bit?"""
+"""Do several processes train the networks of one, and record its tape, bit for bit?"""
 
 import json
 from collections.abc import Callable
@@ -15,8 +15,9 @@ from ataka.datasets.images import to_unit
 from ataka.files import tape
 from ataka.machine import torchrun
 from ataka.machine.ranks import Group
+from ataka.objectives import at_aka, cat_aka
 from ataka.objectives.teachers import Teachers
-from ataka.stages.spread import Spread, assist
+from ataka.stages.spread import Spread, assist, shared_out
 from ataka.study import Generator, Setup
 from ataka.training import Diverged
 from tests import dropout, tiny
@@ -116,6 +117,108 @@ def with_dropout(seed: int) -> nn.Module:
 
 def test_dropout_draws_as_in_one_process(tmp_path: Path) -> None:
     alike(tmp_path, 2, tiny.generator(), tiny.setup(), with_dropout)
+
+
+# ---- students, and teachers beside a student
+
+
+def learn(
+    group: Group, objective: at_aka.Online | cat_aka.Students, setup: Setup, make: Make
+) -> tuple[str, list[dict[str, bytes]]]:
+    """A training of three networks, beside a student or not, as the stage makes it; the history and all weights."""
+    online = isinstance(objective, at_aka.Online)
+    generator = objective.teachers.generator if online else objective.generator
+    images, networks = tiny.split(14), [make(100 + i) for i in range(3)]
+    if group.rank:
+        first = to_unit(images.images[:2])
+        assist(group, generator, setup, networks, first, seed=SEED, ensemble=online)
+        return "", []
+    led = shared_out(objective, setup, group, classes=tiny.CLASSES, count=3) if group.count > 1 else objective
+    networks += [make(7)] if online else []
+    kept = training.train(networks, led, images, tiny.FACTS, setup, seed=SEED, teachers=3 if online else 0)
+    if group.count > 1:
+        group.order(None)
+    return json.dumps(kept), [written(network) for network in networks]
+
+
+def written(network: nn.Module) -> dict[str, bytes]:
+    return {name: tensor.numpy().tobytes() for name, tensor in network.state_dict().items()}
+
+
+def taught_alike(
+    folder: Path,
+    count: int,
+    objective: Callable[[], at_aka.Online | cat_aka.Students],
+    setup: Setup,
+    make: Make = tiny.convolutional,
+) -> None:
+    history, states = learn(Group(), objective(), setup, make)
+    shared, *others = together(count, folder, lambda group: learn(group, objective(), setup, make))
+    assert shared == (history, states)
+    assert others == [("", [])] * (count - 1)
+
+
+STUDENTS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    "detached": ({}, WIDE, {}),
+    "live": ({"target": "live"}, WIDE, {}),
+    "live, linear": ({"target": "live", "amalgamation": "linear"}, {}, {}),
+    "clean": ({"input": "clean", "amalgamation": "naive"}, {}, {}),
+    "clean, live": ({"input": "clean", "target": "live"}, {}, {}),
+    "pgd, moving": ({}, {"kind": "pgd", "batchnorm": "train"}, {}),
+    "ensemble": ({}, WIDE | {"gradient_of": "ensemble"}, {}),
+    "shuffled": ({}, {"assignment": "shuffled"}, {}),
+    "awp": ({}, WIDE, {"awp": {"gamma": 0.01, "steps": 2}}),
+    "awp, live": ({"target": "live"}, {}, {"awp": {"gamma": 0.01}}),
+    "smoothing, ema": ({}, {}, {"smoothing": 0.1, "ema": {"decay": 0.9}}),
+    "bfloat16": ({}, WIDE, {"precision": {"generate": "bfloat16", "update": "bfloat16"}}),
+}
+
+
+@pytest.mark.parametrize("reading", STUDENTS)
+def test_two_processes_train_the_students_of_one(tmp_path: Path, reading: str) -> None:
+    options, generator, setup = STUDENTS[reading]
+
+    def students() -> cat_aka.Students:
+        chosen = cat_aka.Options(**{"amalgamation": "soft"} | options)
+        return cat_aka.create(chosen, alpha=0.3, generator=tiny.generator(**generator))
+
+    taught_alike(tmp_path, 2, students, tiny.setup(epochs=1, batch_size=7, **setup))
+
+
+BESIDE: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    "adversarial": ({"input": "adversarial"}, WIDE, {}),
+    "updated": ({"logits": "updated"}, {"channels": ("train_adv", "updated")}, {}),
+    "live": ({"target": "live"}, WIDE, {}),
+    "live, adversarial": ({"target": "live", "input": "adversarial", "amalgamation": "pareto"}, {}, {}),
+    "adversarial, awp": ({"input": "adversarial"}, {}, {"awp": {"gamma": 0.01, "steps": 2}}),
+    "live, awp": ({"target": "live"}, {"kind": "pgd"}, {"awp": {"gamma": 0.01}}),
+}
+
+
+@pytest.mark.parametrize("reading", BESIDE)
+def test_two_processes_train_the_teachers_beside_a_student(tmp_path: Path, reading: str) -> None:
+    options, generator, setup = BESIDE[reading]
+    taught_alike(
+        tmp_path, 2, lambda: beside(options, tiny.generator(**generator)), tiny.setup(epochs=1, batch_size=7, **setup)
+    )
+
+
+def beside(options: dict[str, Any], generator: Generator) -> at_aka.Online:
+    chosen = at_aka.Options(**{"amalgamation": "soft"} | options)
+    objective = at_aka.create(chosen, alpha=0.3, generator=generator, online=True)
+    assert isinstance(objective, at_aka.Online)
+    return objective
+
+
+@pytest.mark.parametrize("target", ["detached", "live"])
+def test_three_processes_train_them_too_and_dropout_draws_as_in_one(tmp_path: Path, target: Any) -> None:
+    def students() -> cat_aka.Students:
+        return cat_aka.create(
+            cat_aka.Options(amalgamation="soft", target=target), alpha=0.3, generator=tiny.generator(**WIDE)
+        )
+
+    for objective in (students, lambda: beside({"target": target}, tiny.generator())):
+        taught_alike(tmp_path, 3, objective, tiny.setup(), with_dropout)
 
 
 class Overflowing(nn.Module):
