@@ -11,12 +11,13 @@ from ataka.study.attacks import placeholders
 from report import markdown, names, render
 from report.accuracies import health
 from report.accuracies.measurements import Measurement
+from report.audit import model_index
 from report.audit.against import Comparison, Difference
 from report.audit.evaluation import Audit, summary
-from report.audit.robustbench import write_entry
+from report.audit.robustbench import architecture, write_entry
 from report.audit.worst import WorstCase, worst_cases
 
-PAGE, RECORD, ENTRY = "audit.md", "audit.json", "robustbench.json"
+PAGE, RECORD, ENTRY, CARD = "audit.md", "audit.json", "robustbench.json", "card.md"
 
 
 def begin(root: Path, about: Mapping[str, Any]) -> None:
@@ -36,7 +37,7 @@ def begin(root: Path, about: Mapping[str, Any]) -> None:
 
 
 def write(audit: Audit, about: Mapping[str, Any], compared: Comparison | None) -> list[Path]:
-    """The page, the record and the entry, below the audit's folder."""
+    """The page, the record, the entry and the model card, below the audit's folder."""
     root = Path(audit.root)
     measured = audit.measurements
     record = {
@@ -48,27 +49,29 @@ def write(audit: Audit, about: Mapping[str, Any], compared: Comparison | None) -
     }
     write_json(root / RECORD, record)
     write_entry(root / ENTRY, audit.study, about, measured)
-    text = (
-        render.environment(text=markdown.escape)
-        .get_template("audit.md")
-        .render(
-            name=about["name"],
-            words=about["words"],
-            dataset=names.dataset(about["dataset"], audit.study),
-            about=audit.study.about.strip().rstrip("."),
-            rows=[_row(measurement, audit) for measurement in measured],
-            worst=[_worst_row(case, audit) for case in worst_cases(audit.study, audit.bits)],
-            checks=health.checks(measurement.fields for measurement in measured),
-            raised=[_in_words(one, name, audit) for one in measured for name in health.checks([one.fields]).raised],
-            settings=[*filter(None, (sentence(measurement.cell.attack, audit.study) for measurement in measured))],
-            made=_made(measured[0]),
-            compared=_compared(audit.study, compared) if compared else {},
-            against=compared.root if compared else "",
-            refused=list(compared.refused) if compared else [],
-            images=any(Path(root, "images").glob("*.safetensors")),
-        )
-    )
-    return [render.write_text(root / PAGE, text), root / RECORD, root / ENTRY]
+    arch = architecture(about["checkpoint"])
+    shown = {
+        "name": about["name"],
+        "words": about["words"],
+        "arch": arch,
+        "dataset": names.dataset(about["dataset"], audit.study),
+        "about": audit.study.about.strip().rstrip("."),
+        "rows": [_row(measurement, audit) for measurement in measured],
+        "worst": [_worst_row(case, audit) for case in worst_cases(audit.study, audit.bits)],
+        "checks": health.checks(measurement.fields for measurement in measured),
+        "raised": [_in_words(one, name, audit) for one in measured for name in health.checks([one.fields]).raised],
+        "settings": [*filter(None, (sentence(measurement.cell.attack, audit.study) for measurement in measured))],
+        "made": _made(measured[0]),
+        "compared": _compared(audit.study, compared) if compared else {},
+        "against": compared.root if compared else "",
+        "refused": list(compared.refused) if compared else [],
+        "images": any(Path(root, "images").glob("*.safetensors")),
+    }
+    templates = render.environment(text=markdown.escape)
+    head = model_index.head(model_index.metadata(audit.study, about["name"], about["dataset"], [arch], measured))
+    page = render.write_text(root / PAGE, templates.get_template("audit.md").render(shown))
+    card = render.write_text(root / CARD, head + templates.get_template("audit_card.md").render(shown))
+    return [page, root / RECORD, root / ENTRY, card]
 
 
 def lines(audit: Audit) -> list[str]:

@@ -14,6 +14,12 @@ _KINDS = {"clean": _CLEAN, "aa": _AUTOATTACK}
 """The accuracies of an entry, by the kind of attack that measures each."""
 
 
+def architecture(checkpoint: Mapping[str, Any]) -> str:
+    """The network's name for readers: of one that brings its weights along, the name by which it was given."""
+    name: str = checkpoint["path"] if BROUGHT in checkpoint["arch"] else checkpoint["arch"]
+    return name
+
+
 def write_entry(path: Path, study: Study, about: Mapping[str, Any], measured: Sequence[Measurement]) -> None:
     """Write the entry. What an audit can't know (paper, authors, venue) is left empty, for its author to fill in.
 
@@ -22,7 +28,6 @@ def write_entry(path: Path, study: Study, about: Mapping[str, Any], measured: Se
     """
     import json
 
-    checkpoint = about["checkpoint"]
     accuracies: dict[str, str | None] = {_CLEAN: None, _AUTOATTACK: None}
     intervals, counts, eps = {}, {}, study.eps
     for measurement in measured:
@@ -41,7 +46,7 @@ def write_entry(path: Path, study: Study, about: Mapping[str, Any], measured: Se
         "number_forward_passes": 1,
         "dataset": about["dataset"],
         "venue": "",
-        "architecture": checkpoint["path"] if BROUGHT in checkpoint["arch"] else checkpoint["arch"],
+        "architecture": architecture(about["checkpoint"]),
         "eps": eps,
         **accuracies,
         "reported": None,

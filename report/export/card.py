@@ -1,25 +1,17 @@
-"""The model card: README.md with a head in YAML, which Hugging Face reads as results (`model-index`), and a text.
-
-Hugging Face merges results of the same task, data set, configuration, split and revision into one, under the name of
-the first: the arguments of a data set tell nothing apart there. So each attack is a configuration of the data set, and
-the settings of the attack are arguments of the metric.
-"""
+"""The model card: README.md with a head in YAML, which Hugging Face reads as results (`model-index`), and a text."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from ataka.plan import Run
 from ataka.study import Study, words
 from report import markdown, names, render
 from report.accuracies import health
 from report.accuracies.measurements import Measurement
+from report.audit import model_index
 from report.audit.page import sentence
 from report.export.command import name_of
-
-_IMAGES = "image-classification"
 
 
 def write(
@@ -32,7 +24,6 @@ def write(
     program: bool,
 ) -> None:
     """Write the card of a run's network; ``program`` says whether network.pt2 lies beside it."""
-    head = yaml.safe_dump(metadata(study, run, measured), sort_keys=False, allow_unicode=True, width=10**6)
     meanings = health.meanings(study)
     named = [(one, name) for one in measured for name in health.checks([one.fields]).raised]
     facts = study.dataset(run.dataset).specification
@@ -59,7 +50,7 @@ def write(
             made=", ".join(f"{name} {record[name]}" for name in _MADE if record.get(name)),
         )
     )
-    render.write_text(path, f"---\n{head}---\n\n{text}")
+    render.write_text(path, model_index.head(metadata(study, run, measured)) + text)
 
 
 _MADE = ("device", "torch", "threads", "git_commit", "model_sha256", "data_sha256", "settings_sha256")
@@ -67,43 +58,9 @@ _MADE = ("device", "torch", "threads", "git_commit", "model_sha256", "data_sha25
 
 
 def metadata(study: Study, run: Run, measured: Sequence[Measurement]) -> dict[str, Any]:
-    """The head of the card: plain texts, numbers, lists and mappings alone."""
-    head: dict[str, Any] = {
-        "library_name": "pytorch",
-        "pipeline_tag": _IMAGES,
-        "tags": ["pytorch", "adversarial-robustness", "adversarial-training", run.method, run.arch],
-        "datasets": [run.dataset],
-        "metrics": ["accuracy"],
-    }
-    if measured:
-        found = [_result(study, run, one) for one in measured]
-        head["model-index"] = [{"name": name_of(run), "results": found}]
-    return head
-
-
-def _result(study: Study, run: Run, one: Measurement) -> dict[str, Any]:
-    """One measurement as a result of its own; an accuracy is a share of 1 there."""
-    entry = study.attack(one.cell.attack)
-    label = _label(study, one)
-    settings = {name: value if isinstance(value, int | str) else str(value) for name, value in entry.settings.items()}
-    interval = [round(one.ci_low / 100, 6), round(one.ci_high / 100, 6)]
-    return {
-        "task": {"type": _IMAGES, "name": "Image classification"},
-        "dataset": {
-            "type": run.dataset,
-            "name": words.plain(names.dataset(run.dataset, study)),
-            "config": one.cell.attack,
-            "split": "test",
-        },
-        "metrics": [
-            {
-                "type": "accuracy",
-                "name": f"accuracy, {label}",
-                "value": round(int(one.fields["correct"]) / one.n, 6),
-                "args": {**settings, "images": one.n, "correct": int(one.fields["correct"]), "interval_95": interval},
-            }
-        ],
-    }
+    """The content of the card's head: plain texts, numbers, lists and mappings alone."""
+    tags = ["adversarial-training", run.method, run.arch]
+    return model_index.metadata(study, name_of(run), run.dataset, tags, measured)
 
 
 def _row(study: Study, one: Measurement) -> list[str]:

@@ -70,6 +70,7 @@ def _run(path: str) -> tuple[str, Run]:
     if not isinstance(node, Run):
         raise UserError(
             f"'{path}' is no network of a study; name the folder of a run: results/SCALE/runs/DATASET/ARCH/METHOD/seedN"
+            + ("; an audit has its model card already, card.md" if (Path(path) / "audit.json").exists() else "")
         )
     return root, node
 

@@ -13,6 +13,7 @@ import numpy
 import pytest
 import timm
 import torch
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 from scipy.stats import binomtest
 from torch import nn
@@ -161,6 +162,24 @@ def test_the_entry_is_as_robustbench_has_them(here: Path) -> None:
     assert audit("--scale", "smoke", "--images", "6", "--attacks", "aa", "--out", "short") == 0
     shortened = json.loads(Path("short/robustbench.json").read_text(encoding="utf-8"))
     assert shortened["autoattack_acc"] is None  # a shortened AutoAttack is none
+
+
+def test_every_accuracy_of_the_card_survives_hugging_face(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    attacks = ["clean", "pgd", "pgd-l2", "fog"]
+    assert audit("--scale", "smoke", "--images", "8", "--attacks", *attacks) == 0
+    shown = ModelCard.load(Path("audits/my/card.md"))
+    assert (shown.data.model_name, shown.data.datasets) == ("my", ["digits"])
+    assert ARCH in shown.data.tags
+    results = {result.dataset_config: result for result in shown.data.eval_results}
+    assert list(results) == attacks
+    for attack, result in results.items():
+        assert result.metric_value == pytest.approx(numpy.mean(bits(attack)), abs=1e-6)
+        assert result.metric_args["images"] == 8
+        assert f" | {float(row(attack)['accuracy']):.2f} | " in shown.text
+    assert results["pgd"].metric_args["eps"] == "26/255"
+    assert ModelCard(str(shown)).data.eval_results == shown.data.eval_results
+    assert main(["export", "audits/my"]) == 2
+    assert "an audit has its model card already, card.md" in capsys.readouterr().err
 
 
 def test_a_budget_of_ones_own_is_the_budget(here: Path) -> None:
