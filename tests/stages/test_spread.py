@@ -1,6 +1,7 @@
 """Do several processes train the networks of one, and record its tape, bit for bit?"""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ataka.machine import torchrun
 from ataka.machine.ranks import Group
 from ataka.objectives import at_aka, cat_aka
 from ataka.objectives.teachers import Teachers
+from ataka.stages import spread
 from ataka.stages.spread import Spread, assist, shared_out
 from ataka.study import Generator, Setup
 from ataka.training import Diverged
@@ -75,8 +77,8 @@ def alike(folder: Path, count: int, generator: Generator, setup: Setup, make: Ma
         return [make(100 + i) for i in range(3)]
 
     history = record(folder / "alone", Group(), generator, setup, teachers())
-    spread, *others = together(count, folder, lambda g: record(folder / "spread", g, generator, setup, teachers()))
-    assert json.dumps(spread) == json.dumps(history)
+    shared, *others = together(count, folder, lambda g: record(folder / "spread", g, generator, setup, teachers()))
+    assert json.dumps(shared) == json.dumps(history)
     assert others == [[]] * (count - 1)
     assert contents(folder / "spread") == contents(folder / "alone")
     assert len(contents(folder / "alone")) == setup.epochs + 3 + 1
@@ -219,6 +221,24 @@ def test_three_processes_train_them_too_and_dropout_draws_as_in_one(tmp_path: Pa
 
     for objective in (students, lambda: beside({"target": target}, tiny.generator())):
         taught_alike(tmp_path, 3, objective, tiny.setup(), with_dropout)
+
+
+@pytest.mark.parametrize("verb", ["generate", "answer"])
+def test_a_process_that_dies_in_a_step_is_missed(tmp_path: Path, verb: str) -> None:
+    """The first process then writes its checkpoint, and torchrun ends the job."""
+
+    def end(group: Group) -> str:
+        if group.rank:
+            spread._VERBS[verb] = lambda *_: os._exit(1)
+        objective = cat_aka.create(cat_aka.Options(amalgamation="soft"), alpha=0.3, generator=tiny.generator())
+        try:
+            learn(group, objective, tiny.setup(), tiny.convolutional)
+        except torchrun.Lost as error:
+            return str(error)
+        raise AssertionError
+
+    (said,) = together(2, tmp_path, end)
+    assert "a process of this job is gone" in said
 
 
 class Overflowing(nn.Module):
