@@ -38,3 +38,19 @@ def compiled(tex: Path, engine: str = "pdflatex", pages: str = "1 page") -> Path
         assert complaint not in said
     assert re.search(rf"\((\d+ )?{pages},", run.stdout)
     return tex.with_suffix(".pdf")
+
+
+def space_left(tex: Path, engine: str = "pdflatex") -> float:
+    """The width in points that ``\\input`` of ``tex`` adds to a line of a paragraph; a float goes elsewhere."""
+    document = tex.with_name("paragraph.tex")
+    pdf = "pdf" if engine == "pdflatex" else ""
+    position = rf"\{pdf}savepos\write16{{[\the\{pdf}lastxpos]}}"
+    document.write_text(
+        r"\documentclass{article}\usepackage{booktabs}\textwidth=300mm\begin{document}"
+        f"\\noindent Before{position}\\input{{{tex.name}}}{position}after.\\end{{document}}\n",
+        encoding="utf-8",
+    )
+    compiled(document, engine, pages="pages?")
+    log = document.with_suffix(".log").read_text(encoding="utf-8", errors="replace")
+    before, after = map(int, re.findall(r"^\[(\d+)\]$", log, re.MULTILINE))
+    return (after - before) / 65536

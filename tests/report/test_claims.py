@@ -27,7 +27,7 @@ from report.cli import main
 from report.statistics import ALPHA, Floats, PairedBits, PairedT
 from tests.report import studies
 from tests.report.test_papers import CLASSES, ONE_COLUMN
-from tests.typesetting import ENGINES, compiled, installed
+from tests.typesetting import ENGINES, compiled, installed, space_left
 
 CLAIMS = sentences.load()
 CONFIG = json.dumps(studies.WHOLE)
@@ -401,6 +401,15 @@ def test_claims_fit_the_pages_of_a_paper(
     assert "Float too large" not in document.with_suffix(".log").read_text(encoding="utf-8", errors="replace")
     numbers = re.findall(r"newlabel\{tab:claims\d-demo\}\{\{(\w+)\}", document.with_suffix(".aux").read_text())
     assert numbers in (["1", "2", "3", "4", "5"], ["I", "II", "III", "IV", "V"])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_claims_leave_no_space_in_a_paragraph(
+    engine: str, printed_claims: tuple[list[Float], str], tmp_path: Path
+) -> None:
+    _, tex = printed_claims
+    (tmp_path / "claims.tex").write_text(tex, encoding="utf-8")
+    assert space_left(tmp_path / "claims.tex", engine) == 0
 
 
 def test_every_number_stands_in_the_csv(root: Path) -> None:

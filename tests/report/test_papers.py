@@ -15,7 +15,7 @@ from report.page import Page
 from report.style import Style
 from tests.report import studies
 from tests.report.test_render import build, compose
-from tests.typesetting import ENGINES, compiled, installed
+from tests.typesetting import ENGINES, compiled, installed, space_left
 
 ONE_COLUMN = r"\documentclass{article}\textwidth=122mm"
 CLASSES = {
@@ -114,6 +114,16 @@ def test_the_kind_of_float_is_the_papers_choice(engine: str, pages: dict[str, Pa
     document = paper(tmp_path, begin + r"\newcommand{\tablefloat}{mine}", {"table2": pages["table2"]})
     compiled(document, engine, pages="pages")
     assert r"\contentsline {table}" not in document.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("suffix", [".tex", ".numbers.tex"])
+def test_a_file_leaves_no_space_in_a_paragraph(
+    suffix: str, engine: str, pages: dict[str, Page], tmp_path: Path
+) -> None:
+    for name, one in pages.items():
+        copy = shutil.copy(Path(f"{one.stem}{suffix}"), tmp_path / f"{name}{suffix}")
+        assert space_left(copy, engine) == 0, name
 
 
 @pytest.mark.parametrize("name", ["table2", "table4", "table1", "table4.compact"])
