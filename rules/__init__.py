@@ -4,7 +4,7 @@ scales.py        the study of each results folder; the artifact or table that wi
 inputs.py        the files that a rule reads
 shards.py        the shards of a cell, whose number is no reason to make a cell again
 params.py        the digests that make it run again
-unrecorded.py    files whose making Snakemake did not record, compared by their own record
+unrecorded.py    files whose making Snakemake did not record, compared by their own record, or made again
 resources.py     what its jobs ask of the machine
 groups.py        a cluster's job of several evaluations, which start warm
 retries.py       further attempts of a cluster's jobs

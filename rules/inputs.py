@@ -72,6 +72,7 @@ class RuleInputs:
     @mistakes_stop()
     def sources(self, wildcards: Wildcards) -> list[str]:
         """The measurements that a table collects: cells, or those of particles."""
+        self._unrecorded.conclude(f"{wildcards.root}/{wildcards.table}.csv")
         sources = self._scales.table(wildcards).sources(self._scales.study(wildcards))
         return [str(source.csv(wildcards.root)) for source in sources]
 
@@ -94,11 +95,13 @@ class RuleInputs:
     @mistakes_stop()
     def union(self, wildcards: Wildcards) -> list[str]:
         """The cells of every table, and their bits."""
+        self._unrecorded.conclude(f"{wildcards.root}/union.csv")
         return _evidence(union.sources(self._scales.study(wildcards)), wildcards.root)
 
     @mistakes_stop()
     def claims(self, wildcards: Wildcards) -> list[str]:
         """The cells, their bits and the particles that the claims compare."""
+        self._unrecorded.conclude(f"{wildcards.root}/claims.csv")
         return _evidence(sentences.sources(self._scales.study(wildcards), sentences.load()), wildcards.root)
 
     @mistakes_stop()

@@ -3,7 +3,8 @@
 A job on a cluster outlives its killed Snakemake and finishes its files, but nobody notes its params; and results may be
 copied from another checkout. Snakemake would take such files for current ever after. Here a file without Snakemake's
 record is made again where the record that its job wrote names other settings. Where the record names other code, the
-user decides first: the results may have taken weeks, and nobody asked for others.
+user decides first: the results may have taken weeks, and nobody asked for others. Conclusions from results, such as
+tables, have no such record and take seconds: without Snakemake's record they are made again.
 """
 
 import json
@@ -39,12 +40,8 @@ class Unrecorded:
 
     def check(self, stage: Stage, wildcards: Wildcards) -> None:
         """Let Snakemake make a job's output again if only its own record shows that it is of other settings or code."""
-        from snakemake.io import IOFile
-
         path = output_of(stage, wildcards)
-        if not self._workflow.is_main_process or not path.exists():
-            return
-        if self._workflow.persistence.metadata(IOFile(str(path))) is not None:
+        if not self._is_unrecorded(path):
             return
         try:
             recorded = _recorded(stage, path)
@@ -64,6 +61,11 @@ class Unrecorded:
                 file=sys.stderr,
             )
 
+    def conclude(self, path: str) -> None:
+        """Let Snakemake make a table's collection, a union or claims again, and thereby all pages that show them."""
+        if self._is_unrecorded(Path(path)):
+            self._workflow.dag.forcefiles.add(path)
+
     @mistakes_stop()
     def refuse(self) -> None:
         """Stop before results of other code are made again, unless the user only wants to keep them, by ``--touch``."""
@@ -74,6 +76,13 @@ class Unrecorded:
                 f"copy of the results: {few(self._of_other_code)}. To use the files as they are, give the same command "
                 f"once with --touch. To make them again: {commands.config(study, other_code='make-again')}"
             )
+
+    def _is_unrecorded(self, path: Path) -> bool:
+        """Whether the file is there, and Snakemake has no record of how it was made."""
+        from snakemake.io import IOFile
+
+        is_there = self._workflow.is_main_process and path.exists()
+        return is_there and self._workflow.persistence.metadata(IOFile(str(path))) is None
 
     def _asked_for(self, stage: Stage, path: Path) -> bool:
         """Whether the user forces the file anyway."""

@@ -176,6 +176,19 @@ def test_a_stale_cell_is_made_again_though_snakemake_forgot(copy_of_built: Calla
     assert table.exists()
 
 
+def test_tables_of_copied_results_are_made_again_from_them(copy_of_built: Callable[[], Checkout]) -> None:
+    """Older code of report/ may have made the tables, and they don't say."""
+    checkout = copy_of_built()
+    shutil.rmtree(checkout.folder / ".snakemake")
+    page = (checkout.folder / TABLE).with_suffix(".md")
+    page.write_text("as older code rendered it", encoding="utf-8")
+    answer = checkout.snakemake(TABLE)
+    assert answer.code == 0, answer.text
+    assert set(answer.jobs) == LAST
+    assert "Best values in bold" in page.read_text(encoding="utf-8")
+    assert checkout.snakemake("-n", TABLE).idle
+
+
 def test_copied_results_of_other_code_stay_until_the_user_has_decided(copy_of_built: Callable[[], Checkout]) -> None:
     checkout = copy_of_built()
     shutil.rmtree(checkout.folder / ".snakemake")
