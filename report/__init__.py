@@ -18,6 +18,7 @@ growth.py      how the work grows with images, teachers and students
 targets.py     the workflow's targets by their names
 claims/        verdicts on the paper's sentences
 layout.py      rows, panels and groups, for every format alike
+grammar.py     counts with their nouns
 caption.py     sentences about any table's numbers, for readers
 page.py        a table's layout, caption and files
 html/          {root}/report.html, one page of everything

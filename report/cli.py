@@ -12,6 +12,7 @@ from ataka.files.disk import replacing
 from ataka.machine import terminal
 from ataka.study import Study, config
 from report import catalogue, pictures, targets
+from report.grammar import counted
 from report.style import Style
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def cells(options: argparse.Namespace) -> None:
     from report import collect
 
     path, count = collect.write_all(_study(options), options.root)
-    print(f"{count} cells: {path}")
+    print(f"{counted(count, 'cell')}: {path}")
 
 
 def cost(options: argparse.Namespace) -> None:
@@ -134,7 +135,7 @@ def union(options: argparse.Namespace) -> None:
     study = _study(options)
     _note(catalogue.every(study)[1])
     path, count = union.write(study, options.root, partial=options.partial)
-    print(f"{count} networks: {path}")
+    print(f"{counted(count, 'network')}: {path}")
 
 
 def claims(options: argparse.Namespace) -> None:

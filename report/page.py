@@ -13,6 +13,7 @@ from report import collect
 from report.accuracies import accuracy_caption, accuracy_layout
 from report.accuracies.accuracy_table import AccuracyTable
 from report.caption import Caption, label
+from report.grammar import counted
 from report.layout import Entry, Layout
 from report.particles import particle_caption, particle_layout
 from report.particles.particle_table import ParticleTable
@@ -101,5 +102,5 @@ def stem(table: Table, root: str, *, partial: bool) -> Path:
 def _notes(collection: collect.Collection, study: Study, target: str) -> list[str]:
     notes = [f"left out: {reason}" for reason in collection.refused]
     if collection.missing:
-        notes.append(f"missing: {len(collection.missing)} files, the first is {collection.missing[0]}")
+        notes.append(f"missing: {counted(len(collection.missing), 'file')}, the first is {collection.missing[0]}")
     return [*notes, *filter(None, [collection.remedy(study, target)])]

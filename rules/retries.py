@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ataka.machine import attempts
 from ataka.study import Stage
+from report.grammar import counted
 from rules.scales import Wildcards, due, output_of
 
 if TYPE_CHECKING:
@@ -86,5 +87,5 @@ class Retries:
 
 def _outlook(past: list[attempts.Attempt], silent: int) -> str:
     if silent:
-        return f"{silent} attempts never began; Slurm's reason stands above, or in `sacct`"
+        return f"{counted(silent, 'attempt')} never began; Slurm's reason stands above, or in `sacct`"
     return f"{past[-1]}; the next asks for twice its memory" if past[-1].killed else f"{past[-1]}; once more"

@@ -18,9 +18,9 @@ class Progress:
     def __init__(self, job: str, stream: TextIO | None, every: float = 5.0) -> None:
         self.job, self.stream, self.every = job, stream, every
         self._begun = self._said = time.monotonic()
-        self._done = self._total = self._per_epoch = self._before = 0
+        self._done = self._total = self._per_epoch = self._before = self._forwards = 0
         self.doing = ""
-        """The name of the work inside a long step, for ``alive``."""
+        """The name of the work inside a long step, for ``alive``; empty where nobody knows."""
 
     @classmethod
     def silent(cls) -> "Progress":
@@ -41,14 +41,16 @@ class Progress:
     def step(self, images: int, loss: "Tensor | None" = None) -> None:
         """Count ``images`` as done; the loss is read (and the device waited for) only when a line is due."""
         self._done += images
+        self._forwards = 0
         if self._due():
             loss_text = f"  loss {float(loss):.4g}" if loss is not None else ""
             self.say(self._where() + loss_text + self._speed())
 
     def alive(self) -> None:
-        """Print a line if due, during a long step."""
+        """Print a line if due, at each forward of a long step."""
+        self._forwards += 1
         if self._due():
-            self.say(self._where() + (f"  {self.doing}" if self.doing else "") + self._speed())
+            self.say(f"{self._where()}  {self.doing or f'forward {self._forwards:,}'}{self._speed()}")
 
     def end_epoch(self, epoch: int, row: Mapping[str, float]) -> None:
         """Print the epoch's losses, if a line is due or the training has ended."""

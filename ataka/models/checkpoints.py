@@ -127,7 +127,7 @@ def _chosen(path: str, content: Any, network: nn.Module, wanted: str | None) -> 
         raise UserError(
             f"{path} holds no state dict: {few(map(str, content)) or 'nothing'} in it where named tensors are expected"
             if isinstance(content, dict)
-            else f"{path} holds no state dict, but a {type(content).__name__}"
+            else f"{path} holds no state dict, but an object of type {type(content).__name__}"
         )
     if wanted is not None:
         if wanted not in named:

@@ -14,6 +14,7 @@ import numpy
 
 from ataka.plan import Cell
 from report.accuracies.measurements import Bits, Measurement
+from report.grammar import counted
 from report.layout import DIFFERS, DIFFERS_TOO
 from report.statistics import ALPHA, PairedT, holm, mcnemar
 
@@ -118,7 +119,8 @@ class Differences:
             compared = {replace(cell, seed=0): p for cell, p in by_cell.items()}
             if compared:
                 differ = sum(p < ALPHA for p in compared.values())
+                made = counted(len(compared), "comparison")
                 yield (
                     f"{comparison.mark}: differs from {comparison.words} at {ALPHA:.0%} ({test}; Holm's correction "
-                    f"over {len(compared)} comparisons, of which {differ} differ)."
+                    f"over {made}, of which {differ} {'differs' if differ == 1 else 'differ'})."
                 )

@@ -22,6 +22,7 @@ from report import names
 from report.accuracies.health import common
 from report.accuracies.measurements import Bits, Measurement
 from report.accuracies.trainings import Records
+from report.grammar import counted
 
 
 class Sign(NamedTuple):
@@ -128,14 +129,14 @@ def notes(measurements: Sequence[Measurement], study: Study, undefended: str) ->
         if measurement.fields.get(MADE)
     }
     failed = {measurement.cell.run for measurement in measurements if measurement.fields.get(FAILED)}
-    count = len({measurement.cell.run for measurement in measurements})
+    networks = counted(len({measurement.cell.run for measurement in measurements}), "network")
     if not made:
         yield "Sanity checks: none could be made; a training of one epoch has none."
         return
     compared = sum("robust" in checks for checks in made.values())
-    outcome = f"{len(failed)} networks failed" if failed else "none failed"
+    outcome = f"{counted(len(failed), 'network')} failed" if failed else "none failed"
     learnt = "a training loss that falls, or with a moving target an accuracy that rises"
     yield (
-        f"Sanity checks: {outcome} ({learnt}: made of {len(made)} of {count} networks; more images right than "
+        f"Sanity checks: {outcome} ({learnt}: made of {len(made)} of {networks}; more images right than "
         f"{names.method(undefended, study)} under each attack within the budget: made of {compared})."
     )

@@ -13,6 +13,7 @@ from report import caption, latex, markdown, names
 from report.claims import printed
 from report.claims.judge import Judged, NotMeasured, Outcome, Verdict, Word
 from report.claims.sentences import Contrast, Sentence
+from report.grammar import plural
 from report.particles.particle_layout import STATISTICS
 from report.statistics import ALPHA, POWER, PairedBits
 from report.targets import STANDALONE
@@ -154,7 +155,7 @@ def blocks(study: Study, verdicts: Sequence[Verdict]) -> list[Block]:
 def _read(sentence: Sentence) -> str:
     """The kind, the margin and the reading of a sentence."""
     unit = "nat" if sentence.network is not None else "point"
-    margin = f", margin {sentence.margin:g} {unit}{'' if sentence.margin == 1 else 's'}" if sentence.margin else ""
+    margin = f", margin {sentence.margin:g} {plural(sentence.margin, unit)}" if sentence.margin else ""
     most = ", in most of the attacks" if sentence.hold_in == "most" else ""
     reading = f": {sentence.reading.strip().rstrip('.')}" if sentence.reading else ""
     return f"{sentence.kind.capitalize()}{margin}{most}{reading}."

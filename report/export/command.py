@@ -18,6 +18,7 @@ from report import names, sweeps
 from report.accuracies import health, measurements
 from report.accuracies.measurements import Bits, Measurement
 from report.audit.robustbench import write_entry
+from report.grammar import counted
 from report.watch import traces
 
 WEIGHTS, RECORD, SETTINGS, PROGRAM = "model.safetensors", "run.json", "config.json", "network.pt2"
@@ -51,7 +52,7 @@ def export(given: argparse.Namespace) -> None:
     for text in problems:
         print(f"note: {text}", file=sys.stderr)
     written = [name for name in (CARD, WEIGHTS, PROGRAM, SETTINGS, RECORD, ENTRY) if (folder / name).exists()]
-    print(f"{len(measured)} results; written: {' '.join(str(folder / name) for name in written)}")
+    print(f"{counted(len(measured), 'result')}; written: {' '.join(str(folder / name) for name in written)}")
 
 
 def name_of(run: Run) -> str:

@@ -12,6 +12,7 @@ from report import targets
 from report.forecast import devices, jobs, progress, schedule
 from report.forecast.devices import Device
 from report.forecast.jobs import RULES, Job
+from report.grammar import counted
 
 ELSEWHERE = (("h100", 1), ("a100", 1), ("rtx2080ti", 8))
 """Other devices that a plan names: the paper's are eight RTX 2080 Ti."""
@@ -37,7 +38,7 @@ def page(
     finished = progress.done(every)
     tapes = sum(job.tape_bytes for job in every.values())
     hours = f"{_hours(sum(seconds.values()))} device-hours"
-    yield f"{target}: {len(every):,} jobs, {hours} on {device.name} ({device.basis}), {_bytes(tapes)} of tape"
+    yield f"{target}: {counted(len(every), 'job')}, {hours} on {device.name} ({device.basis}), {_bytes(tapes)} of tape"
     yield ""
     yield from _grid(["rule", "jobs", "done", "device-hours"], _by_rule(every, seconds, finished))
     tables = jobs.by_table(study, every)
@@ -65,7 +66,8 @@ def _progress(every: Mapping[str, Job], device: Device, finished: Mapping[str, f
     timed = [name for name, took in finished.items() if took and every[name].work]
     took = sum(finished[name] for name in timed)
     planned = sum(device.job_seconds(every[name]) - device.start for name in timed)
-    yield f"done: {len(finished):,} of {len(every):,} jobs (files that exist; Snakemake decides which are out of date)"
+    done = f"{len(finished):,} of {counted(len(every), 'job')}"
+    yield f"done: {done} (files that exist; Snakemake decides which are out of date)"
     if planned:
         yield f"they took {duration(took)}, and were planned at {duration(planned)}: {took / planned:.2f} times that"
     rest = {name: job for name, job in every.items() if name not in finished}
@@ -73,7 +75,7 @@ def _progress(every: Mapping[str, Job], device: Device, finished: Mapping[str, f
         yield f"left: {duration(wall_seconds(rest, device))} on {device.label}, as planned"
     for name, job in rest.items():
         if isinstance(job.node, Tape) and (epochs := progress.recorded(name)):
-            yield f"recording: {epochs:,} epochs of {name}"
+            yield f"recording: {counted(epochs, 'epoch')} of {name}"
 
 
 def _by_rule(

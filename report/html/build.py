@@ -22,6 +22,7 @@ from ataka.study import Study, words
 from report import caption, catalogue, cost, names, pictures
 from report.accuracies.accuracy_table import AccuracyTable
 from report.claims import claims_page, judge, sentences
+from report.grammar import counted, plural
 from report.html import provenance, sheets
 from report.html.sheets import STEPS
 from report.layout import Entry
@@ -87,7 +88,7 @@ def gather(study: Study, root: str, *, partial: bool = False) -> Gathered:
     if not partial:
         lost.insist(study, target(root), "see what there is: --partial")
     notes = [f"left out: {reason}" for reason in lost.refused]
-    notes += [f"missing: {len(lost.missing)} files, the first is {lost.missing[0]}"] if lost.missing else []
+    notes += [f"missing: {counted(len(lost.missing), 'file')}, the first is {lost.missing[0]}"] if lost.missing else []
     there = [name for name in drawn if all(file.exists() for file in _picture(root, name))]
     lacking += [f"The picture '{name}' is left out: it is not drawn yet." for name in drawn if name not in there]
     shown = [_shown(root, name) for name in there]
@@ -167,9 +168,10 @@ def _head(kept: Kept, shown: list[sheets.Sheet]) -> Iterator[str]:
     yield f"{study.scale.capitalize()} scale: {study.about.strip().rstrip('.')}."
     entries = [number.ours for sheet in shown for number in sheet.numbers if number.key]
     if missing := sum(not entry.measured for entry in entries):
-        yield f"{missing:,} of {len(entries):,} numbers are not measured, or belong to untrained methods."
+        those = f"{missing:,} of {counted(len(entries), 'number')}"
+        yield f"{those} {'is' if missing == 1 else 'are'} not measured, or of a method that is not trained."
     seeds = names.listed([str(seed) for seed in study.seeds])
-    yield f"Seed{'s' if len(study.seeds) > 1 else ''}: {seeds}."
+    yield f"{plural(len(study.seeds), 'Seed')}: {seeds}."
     tables = [table for table in kept.tables.values() if isinstance(table, AccuracyTable)]
     datasets, archs = ([name for table in tables for name in getattr(table, key)] for key in ("datasets", "archs"))
     yield from caption.stand_ins(study, datasets, archs)

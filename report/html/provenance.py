@@ -19,6 +19,7 @@ from ataka.study import Study, words
 from report import names
 from report.accuracies import health
 from report.accuracies.measurements import Measurement
+from report.grammar import counted
 from report.html.sheets import Number, Sheet
 from report.particles.particle_rows import ParticleSet
 from report.sources import Source
@@ -161,7 +162,7 @@ def _facts(study: Study, one: Any) -> list[str]:
         images, checks = f"{int(row['correct']):,} of {one.n:,} right", _health(study, row)
     else:
         accuracy = interval = checks = "–"
-        images = f"{len(one.rows):,}, with {row['count']} particles each"
+        images = f"{len(one.rows):,}, with {counted(int(row['count']), 'particle')} each"
     return [
         *(row["seed"], accuracy, interval, images, checks),
         *(row["device"], row["torch"], row["threads"], row["seconds"], row["finished_at"]),

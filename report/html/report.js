@@ -18,7 +18,7 @@ function make(tag, text = "", attributes = {}, ...children) {
 function update() {
   const chosen = new FormData(controls);
   document.body.dataset.show = chosen.get("show");
-  const fits = (kind, value) => !chosen.get(kind) || !value || value === chosen.get(kind);
+  const fits = (kind, value) => !chosen.get(kind) || value === chosen.get(kind);
   let shown = 0, count = 0;
   for (const part of parts) {
     for (const cell of all("[data-arch]", part)) cell.hidden = !fits("arch", cell.dataset.arch);
@@ -34,6 +34,7 @@ function update() {
     if (part.sorted) sort(part, part.sorted.column, part.sorted.way);
     rove(part);
   }
+  for (const sheet of all(".sheet")) sheet.hidden = all("table.part", sheet).every((part) => part.parentElement.hidden);
   byId("status").textContent = `${shown} of ${count} rows, ${chosen.get("show")}`;
 }
 

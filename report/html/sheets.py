@@ -79,7 +79,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table; ``compared`` says whether the paper's numbers stand in the places of its own."""
+    """A table; ``apart`` says why the paper's numbers don't stand in the places of its own; empty where they do."""
 
     name: str
     heading: str
@@ -87,16 +87,12 @@ class Sheet:
     caption: Caption
     parts: tuple[Part, ...]
     rows: list[Any]
+    apart: str
 
     @property
     def numbers(self) -> list[Number]:
         """The numbers of all panels."""
         return [number for part in self.parts for number in part.numbers]
-
-    @property
-    def compared(self) -> bool:
-        """Whether the paper has a number in any of these places."""
-        return any(number.published.measured for number in self.numbers)
 
 
 def of(table: Table, study: Study, root: str, rows: Sequence[Any]) -> Sheet:
@@ -111,7 +107,14 @@ def of(table: Table, study: Study, root: str, rows: Sequence[Any]) -> Sheet:
     keys = (f"{table.name}-{count}" for count in range(len(made.layout.entries)))
     method = _of_label if of_accuracies else _of_network
     parts = tuple(_part(study, made.layout, panel, keys, method) for panel in made.layout.panels)
-    return Sheet(table.name, table.numbered, made.layout, made.caption, parts, list(rows))
+    apart = "" if any(number.published.measured for part in parts for number in part.numbers) else _apart(style)
+    return Sheet(table.name, table.numbered, made.layout, made.caption, parts, list(rows), apart)
+
+
+def _apart(style: Style) -> str:
+    if style is Style.PUBLISHED:
+        return "The published numbers are a panel of their own: the paper names neither their image nor their network."
+    return "Not compared number by number: the paper printed no such numbers."
 
 
 def _part(study: Study, layout: Layout, panel: Panel, keys: Iterator[str], method: Callable[[Study, Row], str]) -> Part:

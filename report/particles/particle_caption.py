@@ -7,6 +7,7 @@ from ataka.study import Generator, Study
 from ataka.study.fields import number
 from report import names
 from report.caption import Caption, deviations, opening, scale, selection, stand_ins, versions
+from report.grammar import counted
 from report.layout import DASH, Layout
 from report.particles.particle_rows import ParticleSet
 from report.particles.particle_table import ParticleTable
@@ -34,7 +35,7 @@ def compose(
     notes = [
         scale(study),
         *stand_ins(study, [particles.dataset], []),
-        f"{particles.count} particles for each test image, all generators from the same random numbers, "
+        f"{counted(particles.count, 'particle')} for each test image, all generators from the same random numbers, "
         f"seed {study.seeds[0]}.",
         f"dist: images in [0, 1]; {_diameters(table, study)}.",
         "CE: mean, sample standard deviation and maximum over an image's particles.",

@@ -16,6 +16,7 @@ from ataka.study import Study, words
 from ataka.study.fields import number
 from report import catalogue, evidence, names, sweeps
 from report.accuracies.accuracy_table import AccuracyTable
+from report.grammar import counted
 from report.pictures import Source
 from report.pictures._drawing import WIDTH, look, text
 
@@ -137,14 +138,16 @@ def caption(study: Study, data: Sequence[Line]) -> str:
     eps, step, steps = str(base.eps), str(base.options["step_size"]), base.options["steps"]
     share = number(step) / number(eps)
     by_budget, by_steps = ([line for line in data if line.varied == varied] for varied in (BUDGET, STEPS))
+    shown = counted(len({line.method for line in data}), "method")
     sentences = [
-        f"Accuracy of {len({line.method for line in data})} methods of Table 2 ({words.plain(data[0].where)}, seed "
-        f"{study.seeds[0]}) under PGD. The tables' PGD, {steps} steps within {eps}, is a point of both panels."
+        f"Accuracy of {shown} of Table 2 ({words.plain(data[0].where)}, seed {study.seeds[0]}) under PGD. The tables' "
+        f"PGD, {counted(steps, 'step')} within {eps}, is a point of both panels."
     ]
     if by_budget:
         most = max(by_budget, key=lambda line: line.accuracies[-1])
         sentences += [
-            f"By budget: {steps} steps, each of {share:.3g} times the budget; a budget of 0 is the clean images.",
+            f"By budget: {counted(steps, 'step')}, each of {share:.3g} times the budget; a budget of 0 is the clean "
+            "images.",
             f"Under the largest budget, {most.amounts[-1]:g}/255, no method keeps an image right."
             if not most.accuracies[-1]
             else f"Under the largest budget, {most.amounts[-1]:g}/255, {words.plain(most.method)} keeps most: "

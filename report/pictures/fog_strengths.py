@@ -10,6 +10,7 @@ from ataka.plan import Cell
 from ataka.study import Study, words
 from report import catalogue, evidence, names
 from report.accuracies.accuracy_table import AccuracyTable
+from report.grammar import counted
 from report.pictures import Source
 from report.pictures._drawing import grid, look, text
 
@@ -41,7 +42,7 @@ def sources(study: Study) -> list[Source]:
     cells = [cell for cell in table.cells(study) if OPTION in study.attack(cell.attack).options]
     strengths = {study.attack(cell.attack).options[OPTION] for cell in cells}
     if len(strengths) < 2:
-        raise UserError(f"this scale has Fog at {len(strengths)} strength{'' if len(strengths) == 1 else 's'} alone")
+        raise UserError(f"this scale has Fog at {counted(len(strengths), 'strength')} alone")
     return list(cells)
 
 

@@ -14,6 +14,7 @@ from ataka.plan import Run, Tape
 from ataka.study import Study, config, words
 from report import catalogue
 from report.accuracies.accuracy_table import AccuracyTable
+from report.grammar import counted
 from report.pictures import Images, Source, in_force
 from report.pictures._drawing import WIDTH, look, text
 
@@ -96,7 +97,7 @@ def _teachers(study: Study, root: str, tape: Tape, labels: Any) -> Teachers:
         for name, each in weighed.items():
             weights = each.weights(psi.outputs(each.function, logits), y, None, each.psi)
             largest[name].append(weights.amax(0).double().mean().item())
-    return Teachers(f"{ensemble.n} teachers, {ensemble.generator}", shares, largest)
+    return Teachers(f"{counted(ensemble.n, 'teacher')}, {ensemble.generator}", shares, largest)
 
 
 def draw(figure: "Figure", data: Sequence[Teachers]) -> None:
@@ -130,9 +131,9 @@ def caption(study: Study, data: Sequence[Teachers]) -> str:
     """The meaning of both panels, and the teachers that agree least."""
     least = min(data, key=lambda teachers: teachers.shares["agree"][-1])
     return (
-        f"The teachers of {len(data)} tapes on the training images of each epoch, in their own updates: adversarial "
-        f"and augmented (seed {study.seeds[0]}). Left: the share of images on which all predict one class, all are "
-        "right, or all are wrong. Right: the largest weight λ of a teacher in each amalgamation, averaged over images; "
-        "among n teachers, 1/n says that all count alike, and 1 that one alone counts. The teachers that agree least "
-        f"in the last epoch, on {least.shares['agree'][-1]:.1f} % of the images: {words.plain(least.label)}."
+        f"The teachers of {counted(len(data), 'tape')} on the training images of each epoch, in their own updates: "
+        f"adversarial and augmented (seed {study.seeds[0]}). Left: the share of images on which all predict one class, "
+        "all are right, or all are wrong. Right: the largest weight λ of a teacher in each amalgamation, averaged over "
+        "images; among n teachers, 1/n says that all count alike, and 1 that one alone counts. The teachers that agree "
+        f"least in the last epoch, on {least.shares['agree'][-1]:.1f} % of the images: {words.plain(least.label)}."
     )

@@ -17,6 +17,7 @@ from ataka.plan import Run, Tape
 from ataka.study import Study, words
 from report import catalogue, names
 from report.accuracies.accuracy_table import AccuracyTable
+from report.grammar import counted
 from report.pictures import Source, histories
 from report.pictures._drawing import grid, text
 
@@ -103,7 +104,7 @@ def _networks(rows: Sequence[Mapping[str, str]]) -> Iterator[dict[str, list[floa
 def _label(study: Study, training: Run | Tape) -> str:
     if isinstance(training, Tape):
         ensemble = plan.ensemble_of(study, training)
-        return f"{ensemble.n} teachers, {ensemble.generator}"
+        return f"{counted(ensemble.n, 'teacher')}, {ensemble.generator}"
     return names.told_apart(training.method, study)
 
 
@@ -141,9 +142,9 @@ def caption(study: Study, data: Sequence[Curves]) -> str:
     """The meaning of the curves and of the gap, and the training with the largest gap."""
     largest = max(data, key=lambda curves: curves.gap)
     return (
-        f"Accuracy at the end of each epoch in {len(data)} trainings (seed {study.seeds[0]}), the mean over each one's "
-        "networks: on clean training and validation images, and on validation images under the short PGD that watches "
-        "the training. The number above a panel is the robust-overfitting gap, shaded: robust accuracy in the best "
-        "epoch (triangle) minus that in the last epoch, in points. "
+        f"Accuracy at the end of each epoch in {counted(len(data), 'training')} (seed {study.seeds[0]}), the mean over "
+        "each one's networks: on clean training and validation images, and on validation images under the short PGD "
+        "that watches the training. The number above a panel is the robust-overfitting gap, shaded: robust accuracy in "
+        "the best epoch (triangle) minus that in the last epoch, in points. "
         f"The largest gap is {largest.gap:.1f}, of {words.plain(largest.label)}."
     )

@@ -16,6 +16,7 @@ from report import markdown, names
 from report.accuracies import differences
 from report.claims import judge
 from report.claims.sentences import Contrast
+from report.grammar import counted, plural
 from report.sources import Source
 from report.statistics import ALPHA, Paired, summarise
 from report.study import pages
@@ -60,7 +61,7 @@ class Difference:
         low, high = self.sample.interval(0.95)
         numbers = [f"{value:+.1f}".replace("-", "−") for value in (self.sample.estimate, low, high)]
         p = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
-        seeds = f"{self.seeds} seed{'s' if self.seeds > 1 else ''}"
+        seeds = counted(self.seeds, "seed")
         return f"{self.words}: {numbers[0]} points [{numbers[1]}, {numbers[2]}], {p} ({self.n:,} images, {seeds})"
 
 
@@ -85,7 +86,7 @@ class Figures:
             part = "whole" if len(rows) == due else f"{len(rows)} of {due} {table.noun} so far"
             seeds = names.listed([str(seed) for seed in study.seeds])
             link = f"[Table {markdown.escape(table.numbered)}](study/{self.scale}/{name}.md)"
-            lines.append(f"- {link}: {part}, seed{'s' if len(study.seeds) > 1 else ''} {seeds}")
+            lines.append(f"- {link}: {part}, {plural(len(study.seeds), 'seed')} {seeds}")
         return lines
 
     def label(self, method: str) -> str:

@@ -170,7 +170,7 @@ def _numbers(table: AccuracyTable, study: Study, rows: Sequence[Measurement]) ->
             "of": f"{one.n:,}",
             "accuracy": f"{one.accuracy:.2f}",
             "95 % interval": f"{one.ci_low:.2f} to {one.ci_high:.2f}",
-            "published": printed.text if printed else "–",
+            "published": f"{printed.value:.2f}" if printed else "–",
             "health": one.fields.get("health", "").replace(";", ", "),
         }
         lines.append(line)
@@ -183,7 +183,8 @@ def choices(kept: Kept, table: Table, study: Study) -> list[Row]:
     for run in table.tuned_runs(kept.study):
         for row in kept.choices.get(run, []):
             label = names.method(run.method, study)
-            values = {name: row[name] for name in ("alpha", "status", "split", "n", "clean", "robust")}
+            values = {name: row[name] for name in ("alpha", "status", "split")} | {"n": f"{int(row['n']):,}"}
+            values |= {name: row[name] and f"{float(row[name]):.2f}" for name in ("clean", "robust")}
             place = {"data set": names.dataset(run.dataset, study), "network": names.arch(run.arch)}
             lines.append({**place, "method": label, **values, "chosen": row["chosen"].replace("no", "")})
     return lines

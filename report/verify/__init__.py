@@ -19,6 +19,7 @@ from typing import Any
 from ataka import plan
 from ataka.errors import UserError
 from ataka.study import config
+from report.grammar import counted
 from report.verify.inspection import Findings, Inspection
 from report.verify.walk import roots, walk
 
@@ -38,7 +39,7 @@ def verify(path: Path, overrides: Mapping[str, Any]) -> None:
         notes = (f"note: {note}" for note in findings.notes)
         for line in [*findings.problems, *notes, *(f"make again: {remedy}" for remedy in findings.remedies)]:
             _print(line)
-    summary = f"{checked} artifacts checked, {problems} {'problem' if problems == 1 else 'problems'}"
+    summary = f"{counted(checked, 'artifact')} checked, {counted(problems, 'problem')}"
     if problems:
         raise UserError(summary)
     _print(summary)

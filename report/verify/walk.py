@@ -9,6 +9,7 @@ from ataka import plan
 from ataka.errors import Unusable, UserError
 from ataka.plan import Cell, Node, Particles, Run, Shard, Tape, commands
 from report import pictures
+from report.grammar import counted
 from report.verify import concluded, measured, trained
 from report.verify.inspection import Findings, Inspection
 
@@ -58,7 +59,7 @@ def walk(at: Inspection) -> Findings:
     if any("other settings than those in force" in problem for problem in at.findings.problems):
         at.note(f"{at.root}: if this study was made under --config, give the same to verify")
     if at.aged:
-        some = f"{len(at.aged)} artifacts, such as {at.aged[0]}"
+        some = f"{counted(len(at.aged), 'artifact')}, such as {at.aged[0]}"
         at.note(f"{at.root}: the code behind {some}, has changed since; snakemake makes them again")
     at.findings.remedies = list(_remedies(at))
     return at.findings

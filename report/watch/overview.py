@@ -10,6 +10,7 @@ from ataka.machine.progress import duration
 from ataka.plan import commands
 from ataka.study import Study
 from report.forecast.jobs import RULES, Job
+from report.grammar import counted
 from report.watch import places, remaining, sights, traces
 from report.watch.places import Place
 from report.watch.remaining import Records, Remaining
@@ -61,7 +62,7 @@ class Overview:
 
     @property
     def done(self) -> str:
-        return f"{len(self.of('done')):,} of {len(self.sights):,} jobs done"
+        return f"{len(self.of('done')):,} of {counted(len(self.sights), 'job')} done"
 
     @property
     def status(self) -> str:

@@ -79,6 +79,20 @@ def test_lines_of_progress_are_read_as_they_were_said(
     assert slow.left == pytest.approx(3 * (1e6 - 100), rel=0.02)
 
 
+def test_a_step_of_many_forwards_counts_these(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of Fog, whose step is a chunk, the images alone would stand still for minutes."""
+    progress = Progress("evaluate x", sys.stderr, every=0.0)
+    progress.start(1, 256)
+    for _ in range(2):
+        progress.alive()
+    progress.step(128)
+    progress.alive()
+    said = [line and (line.where, line.facts[:1]) for line in map(parse, capsys.readouterr().err.splitlines())]
+    assert said[:2] == [("image 0/256", ("forward 1",)), ("image 0/256", ("forward 2",))]
+    assert [line and line[0] for line in said[2:]] == ["image 128/256"] * 2
+    assert said[3] == ("image 128/256", ("forward 1",))
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -81,7 +81,7 @@ def test_marks_and_what_they_mean() -> None:
     assert [found.mark([cell(f"en-sat{one}")]) for one in ("", ".a", ".b")] == ["", "", DIFFERS]
     (note,) = found.notes()
     assert "exact McNemar: it speaks of these two networks" in note
-    assert "over 2 comparisons, of which 1 differ)" in note
+    assert "over 2 comparisons, of which 1 differs)" in note
 
 
 def test_a_table_of_variants_that_all_are_the_same_marks_one_in_twenty() -> None:
@@ -149,9 +149,9 @@ def test_two_kinds_of_comparison_have_marks_and_notes_of_their_own() -> None:
     assert [found.mark([one]) for one in bits] == ["", "", "∗‡"]
     varied_note, reference_note = found.notes()
     assert varied_note.startswith("∗: differs from the default at 5%")
-    assert "over 1 comparisons, of which 1 differ" in varied_note
+    assert "over 1 comparison, of which 1 differs)" in varied_note
     assert reference_note.startswith("‡: differs from (S)AT-AKA at 5%")
-    assert "over 2 comparisons, of which 1 differ" in reference_note
+    assert "over 2 comparisons, of which 1 differs)" in reference_note
 
 
 def test_the_supplement_compares_with_and_without_averages_and_marks_the_best(study: Study) -> None:

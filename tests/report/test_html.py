@@ -231,6 +231,14 @@ def test_particles_are_not_compared_number_by_number(page: Page) -> None:
     assert {cell["data-published"] for cell in of_particles} == {""}
 
 
+def test_a_table_without_published_numbers_says_why(page: Page, whole: Study) -> None:
+    of_the_paper = {table.name: table.of_the_paper for table in catalogue.every(whole)[0]}
+    assert not all(of_the_paper.values())
+    said = page.text["strong"]
+    assert said.count("the paper names neither their image nor their network") == 1
+    assert said.count("the paper printed no such numbers") == sum(not one for one in of_the_paper.values())
+
+
 def test_several_seeds_are_a_mean_with_its_spread(tmp_path: Path) -> None:
     study = studies.study(studies.SMALL, seeds=[0, 1, 2])
     root = make(tmp_path, study, "table2")
@@ -484,7 +492,12 @@ const method = document.querySelector("select[name=method]");
 method.value = "en-SAT";
 method.dispatchEvent(new Event("change", { bubbles: true }));
 answers.rows = [...document.querySelectorAll("#table2 tbody tr")].filter((row) => row.offsetParent).length;
+const rows = [...document.querySelectorAll("#table1 tbody tr")].filter((row) => row.offsetParent);
+answers.generators = rows.map((row) => row.dataset.method);
 answers.status = document.getElementById("status").textContent;
+method.value = "(S)AT-AKA";
+method.dispatchEvent(new Event("change", { bubbles: true }));
+answers.sheets = ["table1", "table2"].filter((name) => document.getElementById(name).offsetParent);
 method.value = "";
 method.dispatchEvent(new Event("change", { bubbles: true }));
 const first = document.querySelector("#table2 td button");
@@ -526,6 +539,8 @@ def test_the_page_works_in_a_browser(page: Page, whole: Study, text: str, width:
     assert len({tuple(result[kind]) for kind in ("ours", "published", "difference")}) == 3
     assert all(one[0] in "+−–" for one in result["difference"])
     assert result["rows"] == 1
+    assert set(result["generators"]) == {"en-SAT"}  # the network's; published particles are of no method
+    assert result["sheets"] == ["table2"]
     assert result["status"].endswith("rows, ours")
     assert (result["moved"], result["tabbed"], result["open"], result["wide"]) == (1, 1, True, True)
     assert "Command to measure it again" in result["dialog"]
