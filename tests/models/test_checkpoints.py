@@ -585,8 +585,8 @@ def test_a_truncated_file_is_damaged(length: float, zipped: bool, file: Path) ->
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (torch.zeros(3), "but a Tensor"),
-        ([torch.zeros(3)], "but a list"),
+        (torch.zeros(3), "but an object of type Tensor"),
+        ([torch.zeros(3)], "but an object of type list"),
         ({}, "nothing in it"),
         ({"state_dict": {}}, "state_dict in it"),
         ({"last": {}, "best": {}}, "last, best in it"),
