@@ -99,7 +99,8 @@ def versions(table: Table, measurements: Sequence[Any]) -> Iterator[str]:
     """With which versions of torch the numbers were measured, where these are several."""
     counts = Counter(row["torch"].partition("+")[0] for measurement in measurements for row in measurement.rows[:1])
     if len(counts) > 1:
-        parts = names.listed([f"{version} ({count} {table.noun})" for version, count in sorted(counts.items())])
+        every = f"{len(measurements)} {table.noun}"
+        parts = names.listed([f"{version} ({count} of {every})" for version, count in sorted(counts.items())])
         yield f"Measured under several versions of torch, whose gradients differ: {parts}."
 
 

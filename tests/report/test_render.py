@@ -96,7 +96,7 @@ def test_partial_leaves_stale_cells_out_and_says_so(root: Path, study: Study) ->
     Cell("digits", "resnet10-w8", "en-sat", 0, "pgd").csv(root).unlink()
     made = compose(root, study, partial=True)
     assert any(note.startswith(f"left out: {path} was made under other settings") for note in made.notes)
-    assert any("missing: 1 files" in note for note in made.notes)
+    assert any("missing: 1 file, the first" in note for note in made.notes)
     assert [entry.measured for entry in made.layout.panels[0].sections[1][0].entries] == [
         False,
         True,
@@ -393,6 +393,6 @@ def test_several_versions_of_torch_in_one_table_are_named(root: Path, study: Stu
     for cell, version in zip(cells, ("2.13.0+cpu", "2.14.1+cu126", "2.14.1"), strict=True):
         studies.write_cell(root, study, cell, {"torch": version})
     (note,) = [note for note in compose(root, study).caption.notes if "versions of torch" in note]
-    assert "2.13.0 (1 cells)" in note
+    assert "2.13.0 (1 of 24 cells)" in note
     assert "2.14.1 (" in note
     assert "+" not in note
