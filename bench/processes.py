@@ -33,12 +33,12 @@ IMAGES, EPOCHS, ROUNDS = 512, 4, 5
 
 def measure(*, smoke: bool) -> Iterator[Row]:
     """A row for each contestant under each width of the kernel; ``smoke`` takes one width, no threads, small sizes."""
-    settings = _settings("wrn10-1", 64, 2) if smoke else _settings(ARCH, IMAGES, EPOCHS)
+    arch = "wrn10-1" if smoke else ARCH
+    settings = _settings(arch, 64, 2) if smoke else _settings(arch, IMAGES, EPOCHS)
     with tempfile.TemporaryDirectory(prefix="processes-") as name:
         folder = Path(name)
         _ataka(folder, "prepare", Path(f"results/{SCALE}/data/{DATASET}/train.safetensors"), settings)
         for generator in [*KERNELS][:1] if smoke else KERNELS:
-            arch = settings["teachers"][DATASET]
             tape = Tape(DATASET, f"{arch}-x{TEACHERS}-{generator}", 0)
             names = [*CONTESTANTS][: 2 if smoke else None]
             players = {name: partial(_seconds, folder, tape, settings | CONTESTANTS[name]) for name in names}
@@ -57,7 +57,7 @@ def _settings(arch: str, images: int, epochs: int) -> dict[str, Any]:
     return {
         "device": "cpu",
         "threads": 1,
-        "teachers": {DATASET: arch},
+        "stand_ins": {"wrn34-10": arch},
         "data": {"train": images},
         "setups": {"table2": {"batch_size": 64, "epochs": epochs, "probe": None}},
         "generators": {"svgd": {"steps": 10}},

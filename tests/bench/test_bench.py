@@ -8,13 +8,16 @@ import sys
 from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from ataka import streams
+from ataka import plan, streams
 from ataka.attacks import linf
+from ataka.plan import Tape
+from ataka.study import config
 from ataka.training import Batch
 from bench import __main__ as command
 from bench import attacks, gpu, jobs, networks, page, processes, timing, training
@@ -112,7 +115,8 @@ def test_two_processes_run_beside_one(tmp_path: Path) -> None:
 
 
 def test_an_efficiency_is_half_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def seconds(_folder: Path, _tape: object, settings: dict[str, int]) -> float:
+    def seconds(_folder: Path, tape: Tape, settings: dict[str, Any]) -> float:
+        assert plan.ensemble_of(config.load(processes.SCALE, settings), tape).n == 2
         return {(1, 1): 10.0, (2, 1): 6.0, (1, 2): 8.0}[settings.get("processes", 1), settings["threads"]]
 
     monkeypatch.setattr(processes, "_ataka", lambda *_: None)
