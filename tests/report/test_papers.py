@@ -174,7 +174,7 @@ def pandoc() -> int:
     return int(said.split()[1].partition(".")[0])
 
 
-@pytest.mark.skipif(pandoc() < 3, reason="no pandoc 3 is installed; 2.17 knows no column whose width is a macro")
+@pytest.mark.skipif(pandoc() < 3, reason="no pandoc 3 is installed; 2.17 takes such a table apart")
 def test_pandoc_keeps_the_caption_and_every_number(pages: dict[str, Page], tmp_path: Path) -> None:
     document = paper(tmp_path, ONE_COLUMN, pages)
     command = ["pandoc", "--from=latex", "--to=plain", "--columns=500", document.name]
