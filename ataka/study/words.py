@@ -122,6 +122,8 @@ _ACCENTS = dict(
     )
 )
 """Accents by their combining characters."""
+_ABSENT = "ḐḑȨȩḨḩ"
+"""Letters without a cedilla in Latin Modern under LuaLaTeX and XeLaTeX, which leave it out with a line in their log."""
 _LOW, _HIGH = (
     {unicodedata.normalize("NFKC", char): char for char in chars}
     for chars in ("₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", f"⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾{MARKS}ʳˢᵗᵘᵛʷˣʸᶻ")
@@ -550,7 +552,7 @@ def _letter(char: str) -> str:
     if " " <= char <= "~":
         return char
     letter, *accents = [*unicodedata.normalize("NFKD", char)]
-    if len(accents) == 1 and accents[0] in _ACCENTS and letter.isascii():
+    if len(accents) == 1 and accents[0] in _ACCENTS and letter.isascii() and char not in _ABSENT:
         base = {"i": r"\i", "j": r"\j"}.get(letter, letter)
         return rf"\{_ACCENTS[accents[0]]}{{{base}}}"
     same = unicodedata.normalize("NFKC", char)
