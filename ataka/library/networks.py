@@ -14,6 +14,7 @@ The last two bring their weights along. In a study's paths such a network is cal
 
 import hashlib
 import re
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from ataka import datasets, models, networks, streams
+from ataka.attacks.mode import attack_mode
 from ataka.datasets import Specification
 from ataka.errors import UserError, reason, try_import, unknown
 from ataka.files.disk import sha256 as sha256_of
@@ -33,7 +35,7 @@ from ataka.files.records import read_json
 from ataka.models import checkpoints, normalised
 from ataka.plan.code import code_digest
 from ataka.stages.common import filled, imported
-from ataka.study import Checkpoint
+from ataka.study import Checkpoint, plugins
 from ataka.study.methods import Normalisation
 from ataka.study.networks import BROUGHT
 
@@ -217,11 +219,14 @@ def _function(
     module: str, function: str, dataset: str, facts: Specification, normalise: Normalisation | None
 ) -> Source:
     name = f"{module}:{function}"
+    before = set(sys.modules)
     loaded = try_import(module, f"{name}: can't import '{module}'")
+    plugins.leave_out(set(sys.modules) - before)
     if loaded is None:
         raise UserError(f"{name}: no module '{module}' is on the Python path")
+    public = [known for known in vars(loaded) if not known.startswith("_")]
     if not hasattr(loaded, function):
-        raise UserError(f"{name}: '{module}' has no function '{function}'{unknown(function, vars(loaded))}")
+        raise UserError(f"{name}: '{module}' has no function '{function}'{unknown(function, public)}")
     try:
         network = getattr(loaded, function)()
     except Exception as error:  # whatever the user's own function does
@@ -275,10 +280,23 @@ def _behind(network: nn.Module, normalise: Normalisation | None) -> nn.Module:
 def _bringing(network: nn.Module, arch: str, dataset: str, facts: Specification, name: str, code: str) -> Source:
     """A network that was made by ``code``: its digest is that of its weights, its modules and the code."""
     networks.require_logits(network, name, facts, device=torch.device("cpu"))
+    _require_gradient(network, name, facts)
     entry = {"dataset": dataset, "arch": arch, "path": name, "sha256": _digest(network, code)}
     stated = [module for module in network.children() if isinstance(module, normalised.Normalise)]
     inside = f"mean {_rounded(stated[0].mean)}, std {_rounded(stated[0].std)}" if stated else "its own, if any"
     return Source(network.eval(), entry, f"the network of {name}, normalisation of images: {inside}")
+
+
+def _require_gradient(network: nn.Module, name: str, facts: Specification) -> None:
+    """UserError unless the logits depend on the images in a way that autograd can follow, as nearly all attacks do."""
+    images = torch.zeros(2, facts.channels, facts.size, facts.size, requires_grad=True)
+    with streams.undisturbed(), attack_mode(network), torch.enable_grad():
+        followed = network(images).requires_grad
+    if not followed:
+        raise UserError(
+            f"{name}: no gradient leads from its logits to its images, and attacks need one: does it compute under "
+            "torch.no_grad() or torch.inference_mode(), or detach a tensor?"
+        )
 
 
 def _rounded(tensor: Tensor) -> list[float]:

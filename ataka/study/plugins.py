@@ -14,7 +14,7 @@ import platform
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -24,6 +24,7 @@ from typing import Any
 
 import pydantic
 
+from ataka.files.provenance import ROOMS
 from ataka.files.records import seal
 from ataka.machine.modules import source
 
@@ -36,6 +37,8 @@ _BEGAN = time.time() - time.process_time()
 _ENVIRONMENT = f"python {platform.python_version()}, pydantic {pydantic.VERSION}"
 _INSTALLED = Path(os.__file__).parent
 _source = cache(source)
+_left_out: set[str] = set()
+"""Modules on which no fact rests."""
 
 
 @dataclass
@@ -71,6 +74,11 @@ def facts(module: str, question: object, answer: Callable[[], Any]) -> Any:
     if _note_sources(store, module):
         store.facts[key], store.added = result, True
     return result
+
+
+def leave_out(modules: Iterable[str]) -> None:
+    """Let no fact rest on ``modules``, which a user's own network has loaded, but for those of this project."""
+    _left_out.update(name for name in modules if name.partition(".")[0] not in ROOMS)
 
 
 def keep() -> None:
@@ -123,7 +131,7 @@ def _note_sources(store: _Store, plugin: str) -> bool:
     if len(sys.modules) != store.seen:
         for name, module in list(sys.modules.items()):
             file = vars(module).get("__file__") if isinstance(module, ModuleType) else None
-            if name == "__main__" or not file or not file.endswith(".py"):
+            if name == "__main__" or name in _left_out or not file or not file.endswith(".py"):
                 continue
             if store.sources.get(name, [""])[0] == file:
                 continue

@@ -68,6 +68,17 @@ class Comparison:
     refused: Sequence[str]
 
 
+def require_results(root: str) -> None:
+    """UserError unless ``root`` is a folder, and this is a checkout, which a study's results need."""
+    if provenance.HOME == provenance.PACKAGED:
+        raise UserError(
+            "--against compares with the rows of a study, whose settings lie in the checkout: run it there "
+            "(git clone), as .venv/bin/python -m ataka audit"
+        )
+    if not Path(root).is_dir():
+        raise UserError(f"--against {root}: there is no such folder of results")
+
+
 def rivals(
     study: Study, cells: Sequence[Cell], sha256: str, split: "Split", root: str, overrides: Mapping[str, Any]
 ) -> Rivals:
@@ -76,11 +87,6 @@ def rivals(
     Raises UserError, naming each difference, unless test images, budget, settings and code of the attacks are the same;
     and if nothing is there to compare with.
     """
-    if provenance.HOME == provenance.PACKAGED:
-        raise UserError(
-            "--against compares with the rows of a study, whose settings lie in the checkout: run it there "
-            "(git clone), as .venv/bin/python -m ataka audit"
-        )
     theirs = config.load(plan.scale_of(root), overrides)
     found: dict[Cell, list[Rival]] = {}
     problems: dict[str, None] = {}

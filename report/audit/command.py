@@ -15,6 +15,7 @@ from ataka.plan import Cell
 from ataka.study import Study, config
 from ataka.study.config import DEFAULT_SCALE
 from ataka.study.layers import overlay
+from report.grammar import counted
 
 _EXAMPLES = """
 networks:
@@ -97,6 +98,8 @@ def audit(options: argparse.Namespace) -> None:
     from report.audit import against, evaluation, page
 
     _see_this_folder()
+    if options.against:
+        against.require_results(options.against)
     dataset, arch = networks.described(options.network, dataset=options.dataset, arch=options.arch)
     scale = options.scale or _scale(options)
     changes = config.overrides(options.config)
@@ -130,6 +133,8 @@ def audit(options: argparse.Namespace) -> None:
     compared = against.compare(done.bits, rivals) if rivals else None
     written = page.write(done, about | {"words": source.words}, compared)
     print("\n".join(page.lines(done)))
+    if compared:
+        print(f"compared with {counted(len(compared.differences), 'cell')} of {compared.root}: see {written[0]}")
     print(f"written: {' '.join(map(str, written))}")
 
 

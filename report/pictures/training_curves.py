@@ -126,9 +126,12 @@ def draw(figure: "Figure", data: Sequence[Curves]) -> None:
             curves.epochs[curves.best], robust[curves.best], "v", color="#D55E00", markersize=3, label="best epoch"
         )
         axes.set_title(text(curves.label), loc="left")
-        axes.set_title(f"{curves.gap:.1f}", loc="right")
+        axes.text(0.97, 0.94, f"{curves.gap:.1f}", transform=axes.transAxes, ha="right", va="top", fontsize="small")
         axes.set_ylim(0, 100)
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        if len(curves.epochs) == 1:
+            axes.set_xticks(curves.epochs)
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     figure.supxlabel("epoch")
     figure.supylabel("accuracy (%)")

@@ -203,7 +203,11 @@ def functions(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "    return network\n\n"
         "def half():\n    return robust().half()\n\n"
         "def needs(path):\n    return path\n\n"
-        "def text():\n    return 'no network'\n",
+        "def text():\n    return 'no network'\n\n"
+        "class Masked(torch.nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n        self.inside = robust()\n\n"
+        "    def forward(self, x):\n        with torch.no_grad():\n            return self.inside(x)\n\n"
+        "def masked():\n    return Masked()\n",
         encoding="utf-8",
     )
     return here
@@ -488,6 +492,7 @@ def test_other_test_images_are_refused(
 
 
 def test_a_folder_without_anything_to_compare_with_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("results/smoke").mkdir(parents=True)
     assert audit("--attacks", "pgd", "--against", "results/smoke") == 2
     assert "results/smoke has nothing to compare with: it has no cell of digits" in capsys.readouterr().err
 
@@ -546,6 +551,12 @@ def test_a_clean_accuracy_near_chance_is_told_at_once_and_on_the_page(
         (
             ["mynets:text", "--dataset", "digits"],
             "mynets:text returns an object of type str, where an nn.Module is expected",
+        ),
+        (["mynets:masked", "--dataset", "digits"], "mynets:masked: no gradient leads from its logits to its images"),
+        (["mynets:nosuch", "--dataset", "digits"], "has no function 'nosuch'; known: Masked, datasets, half"),
+        (
+            ["my.pt", "--arch", ARCH, "--dataset", "digits", "--against", "results/nowhere"],
+            "--against results/nowhere: there is no such folder of results",
         ),
         (["mynets:robus", "--dataset", "digits"], "has no function 'robus'; did you mean 'robust'?"),
         (["minets:robust", "--dataset", "digits"], "no module 'minets' is on the Python path"),

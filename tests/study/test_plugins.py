@@ -119,6 +119,21 @@ def test_facts_are_kept_for_each_question(folder: Folder) -> None:
     assert folder.ask() == [{"beta": 1.0}, False]
 
 
+def test_a_module_of_a_users_network_does_not_count_but_what_it_loads_of_ours_does(folder: Folder) -> None:
+    """An audit loads them; an edit between two audits is daily work."""
+    folder.write("mynet", "import ataka.streams\n")
+    brought = (
+        "import sys\nfrom ataka.study import plugins\nbefore = set(sys.modules)\nimport mynet\n"
+        "plugins.leave_out(set(sys.modules) - before)\n"
+    )
+    folder.ask(2, brought + ASK)
+    sources = json.loads(folder.store.read_text())["sources"]
+    assert "mynet" not in sources
+    assert {"theirs", "ataka.streams"} <= {*sources}
+    folder.write("mynet", "import ataka.streams\nedited = True\n")
+    assert folder.ask(2) == [{"beta": 2.0}, False]
+
+
 def test_a_base_class_in_another_module_counts(folder: Folder) -> None:
     folder.ask()
     folder.write("theirs_base", BASE.replace("1.0", "3.0"))
