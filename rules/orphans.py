@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ataka.errors import UserError, few
 from ataka.machine import slurm
+from report.grammar import counted
 from rules.mistakes import mistakes_stop
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def refuse_orphans(workflow: "Workflow") -> None:
     held = [name for name, comment in slurm.unfinished(Path.cwd()).items() if name in marked or comment in comments]
     if held:
         raise UserError(
-            f"Slurm still queues or runs {len(held)} job{'s' * (len(held) > 1)} of an earlier start for the same files "
+            f"Slurm still queues or runs {counted(len(held), 'job')} of an earlier start for the same files "
             f"({few(held)}). Wait until they have ended (squeue --me), or end them; what is cut short resumes: "
             f"scancel {' '.join(held)}. Then give the same command again"
         )

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ataka import datasets, networks
+from ataka import datasets, networks, streams
+from ataka.attacks.mode import attack_mode
 from ataka.datasets.images import Split, to_unit
 from ataka.errors import UserError
 from ataka.evaluation import evaluate as run_attack
@@ -71,8 +72,8 @@ def evaluate(
     settings. ``data`` is a data set's name, or images and labels of yours; the first ``images`` of them are attacked.
 
     Raises UserError for an unknown name or setting, for data that is not there, for a number of images that the data
-    doesn't have, and for a network that gives no float32 logits of the data set's classes; NotFinite where logits or
-    gradients are not finite.
+    doesn't have, for a network that gives no float32 logits of the data set's classes, and for one without a gradient
+    to its images, unless these stay clean; NotFinite where logits or gradients are not finite.
     """
     if not isinstance(network, nn.Module):
         raise UserError(
@@ -90,6 +91,8 @@ def evaluate(
         _require_images(images, split)
         entry = replace(entry, options={**entry.options, "images": images})
     split = split.first(entry.images)
+    if entry.climbs:
+        require_gradient(network, type(network).__name__, split.to(device))
     kept: dict[int, Tensor] = {}
     judge = Judge(network, lambda place, x_adv: kept.update({place: x_adv.cpu()}))
     verdicts = run_attack(
@@ -108,6 +111,18 @@ def test_split(study: Study, dataset: str) -> Split:
     """The test images of ``dataset``, as a study's cells see them; UserError if files are missing or damaged."""
     _, (images, labels) = study.dataset(dataset).load(datasets.archive_folder(study.data.folder))
     return Split(images, labels).first(study.data.test)
+
+
+def require_gradient(network: nn.Module, name: str, split: Split) -> None:
+    """UserError unless autograd can follow from the logits of ``network`` to images of ``split``, as attacks do."""
+    images = to_unit(split.images[:2]).requires_grad_()
+    with streams.undisturbed(), attack_mode(network), torch.enable_grad():
+        followed = network(images).requires_grad
+    if not followed:
+        raise UserError(
+            f"{name}: no gradient leads from its logits to its images, and attacks need one: does it compute under "
+            "torch.no_grad() or torch.inference_mode(), or detach a tensor?"
+        )
 
 
 def _require_images(images: int, split: Split) -> None:

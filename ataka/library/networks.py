@@ -26,7 +26,6 @@ import torch
 from torch import Tensor, nn
 
 from ataka import datasets, models, networks, streams
-from ataka.attacks.mode import attack_mode
 from ataka.datasets import Specification
 from ataka.errors import UserError, reason, try_import, unknown
 from ataka.files.disk import sha256 as sha256_of
@@ -280,23 +279,10 @@ def _behind(network: nn.Module, normalise: Normalisation | None) -> nn.Module:
 def _bringing(network: nn.Module, arch: str, dataset: str, facts: Specification, name: str, code: str) -> Source:
     """A network that was made by ``code``: its digest is that of its weights, its modules and the code."""
     networks.require_logits(network, name, facts, device=torch.device("cpu"))
-    _require_gradient(network, name, facts)
     entry = {"dataset": dataset, "arch": arch, "path": name, "sha256": _digest(network, code)}
     stated = [module for module in network.children() if isinstance(module, normalised.Normalise)]
     inside = f"mean {_rounded(stated[0].mean)}, std {_rounded(stated[0].std)}" if stated else "its own, if any"
     return Source(network.eval(), entry, f"the network of {name}, normalisation of images: {inside}")
-
-
-def _require_gradient(network: nn.Module, name: str, facts: Specification) -> None:
-    """UserError unless the logits depend on the images in a way that autograd can follow, as nearly all attacks do."""
-    images = torch.zeros(2, facts.channels, facts.size, facts.size, requires_grad=True)
-    with streams.undisturbed(), attack_mode(network), torch.enable_grad():
-        followed = network(images).requires_grad
-    if not followed:
-        raise UserError(
-            f"{name}: no gradient leads from its logits to its images, and attacks need one: does it compute under "
-            "torch.no_grad() or torch.inference_mode(), or detach a tensor?"
-        )
 
 
 def _rounded(tensor: Tensor) -> list[float]:

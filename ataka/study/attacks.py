@@ -100,6 +100,11 @@ class AttackEntry(Plugin):
         return self.options.get("eps")
 
     @property
+    def climbs(self) -> bool:
+        """Whether the attack follows gradients to the images: all do but clean images and those read from files."""
+        return bool(self.beats) and not self.files
+
+    @property
     def ball(self) -> Ball | None:
         """The ball that the attack searches, by its option ``eps`` or ``radius``; None for an attack without either."""
         for norm, option in (("l_inf", "eps"), ("l_2", "radius")):

@@ -92,7 +92,7 @@ def _numbers(text: str) -> list[float]:
 def audit(options: argparse.Namespace) -> None:
     """Attack a network of others; writes the cells and the page of the audit below its folder."""
     from ataka.library import networks
-    from ataka.library.evaluation import UNNAMED, test_split
+    from ataka.library.evaluation import UNNAMED, require_gradient, test_split
     from ataka.stages.common import device_of
     from ataka.stages.evaluate import Subject
     from report.audit import against, evaluation, page
@@ -117,6 +117,8 @@ def audit(options: argparse.Namespace) -> None:
     )
     device = device_of(study)
     split = test_split(study, dataset)
+    if any(study.attack(attack).climbs for attack in attacks):
+        require_gradient(source.network, options.network, split)
     root = str(expanded(options.out or f"audits/{name}"))
     cells = [Cell(dataset, source.checkpoint["arch"], name, options.seed, attack) for attack in attacks]
     rivals = None

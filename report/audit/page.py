@@ -39,12 +39,12 @@ def begin(root: Path, about: Mapping[str, Any]) -> None:
 def write(audit: Audit, about: Mapping[str, Any], compared: Comparison | None) -> list[Path]:
     """The page, the record, the entry and the model card, below the audit's folder."""
     root = Path(audit.root)
-    measured = audit.measurements
+    measured, cases = audit.measurements, worst_cases(audit.study, audit.bits)
     record = {
         **about,
         "scale": audit.study.scale,
         "attacks": {measurement.cell.attack: _as_record(measurement, audit) for measurement in measured},
-        "worst_cases": [_case_as_record(case) for case in worst_cases(audit.study, audit.bits)],
+        "worst_cases": [_case_as_record(case) for case in cases],
         "against": [_difference(difference) for difference in compared.differences] if compared else None,
     }
     write_json(root / RECORD, record)
@@ -56,8 +56,8 @@ def write(audit: Audit, about: Mapping[str, Any], compared: Comparison | None) -
         "arch": arch,
         "dataset": names.dataset(about["dataset"], audit.study),
         "about": audit.study.about.strip().rstrip("."),
-        "rows": [_row(measurement, audit) for measurement in measured],
-        "worst": [_worst_row(case, audit) for case in worst_cases(audit.study, audit.bits)],
+        "rows": [row(measurement, audit.study) for measurement in measured],
+        "worst": [_worst_row(case, audit) for case in cases],
         "checks": health.checks(measurement.fields for measurement in measured),
         "raised": [_in_words(one, name, audit) for one in measured for name in health.checks([one.fields]).raised],
         "settings": [*filter(None, (sentence(measurement.cell.attack, audit.study) for measurement in measured))],
@@ -104,7 +104,7 @@ def _case_as_record(case: WorstCase) -> dict[str, Any]:
 
 
 def _as_record(measurement: Measurement, audit: Audit) -> dict[str, Any]:
-    checks = [name for name in measurement.fields["checks"].split(";") if name]
+    checks = health.checks([measurement.fields])
     return {
         **audit.study.attack(measurement.cell.attack).settings,
         "n": measurement.n,
@@ -112,8 +112,8 @@ def _as_record(measurement: Measurement, audit: Audit) -> dict[str, Any]:
         "accuracy": measurement.accuracy,
         "ci_low": measurement.ci_low,
         "ci_high": measurement.ci_high,
-        "checks": checks,
-        "health": list(health.checks([measurement.fields]).raised),
+        "checks": checks.made,
+        "health": checks.raised,
     }
 
 
@@ -136,12 +136,13 @@ def _difference(difference: Difference) -> dict[str, Any]:
 # ---- cells of the page, as text
 
 
-def _row(measurement: Measurement, audit: Audit) -> list[str]:
-    entry = audit.study.attack(measurement.cell.attack)
+def row(measurement: Measurement, study: Study) -> list[str]:
+    """A measurement on a page: attack, accuracy, interval, number of images, budget, health."""
+    entry = study.attack(measurement.cell.attack)
     checks = health.checks([measurement.fields])
     interval = f"{measurement.ci_low:.2f} to {measurement.ci_high:.2f}"
     return [
-        names.attack(measurement.cell.attack, audit.study),
+        names.attack(measurement.cell.attack, study),
         f"{measurement.accuracy:.2f}",
         interval,
         str(measurement.n),

@@ -10,7 +10,7 @@ from report import markdown, names, render
 from report.accuracies import health
 from report.accuracies.measurements import Measurement
 from report.audit import model_index
-from report.audit.page import sentence
+from report.audit.page import row, sentence
 from report.export.command import name_of
 
 
@@ -39,10 +39,10 @@ def write(
             scale=study.scale,
             about=study.about.strip().rstrip("."),
             seed=run.seed,
-            rows=[_row(study, one) for one in measured],
+            rows=[row(one, study) for one in measured],
             settings=[*filter(None, (sentence(one.cell.attack, study) for one in measured))],
             checks=health.checks(one.fields for one in measured),
-            raised=[f"{_label(study, one)}, {name}: {meanings[name]}." for one, name in named],
+            raised=[f"{names.attack(one.cell.attack, study)}, {name}: {meanings[name]}." for one, name in named],
             readings=[f"{name}: {value}" for name, value in sorted(record.get("readings", {}).items())],
             architecture=run.arch,
             data=run.dataset,
@@ -61,15 +61,3 @@ def metadata(study: Study, run: Run, measured: Sequence[Measurement]) -> dict[st
     """The content of the card's head: plain texts, numbers, lists and mappings alone."""
     tags = ["adversarial-training", run.method, run.arch]
     return model_index.metadata(study, name_of(run), run.dataset, tags, measured)
-
-
-def _row(study: Study, one: Measurement) -> list[str]:
-    entry = study.attack(one.cell.attack)
-    interval = f"{one.ci_low:.2f} to {one.ci_high:.2f}"
-    checks = health.checks([one.fields])
-    healthy = "; ".join(checks.raised) or checks.outcome
-    return [_label(study, one), f"{one.accuracy:.2f}", interval, str(one.n), str(entry.ball or ""), healthy]
-
-
-def _label(study: Study, one: Measurement) -> str:
-    return names.attack(one.cell.attack, study)

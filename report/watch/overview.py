@@ -92,7 +92,7 @@ class Overview:
         """Sentences on what a person may have to do."""
         sentences = []
         if self.unknown:
-            count = f"{len(self.unknown):,} file{'s' * (len(self.unknown) > 1)}"
+            count = counted(len(self.unknown), "file")
             which = f"{count} that Snakemake is to make, such as {self.unknown[0]}"
             sentences.append(f"not counted: {which}; if it was started with --config, give the same here, as JSON")
         if waiting := sights.blocked(self.sights):

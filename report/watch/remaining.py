@@ -10,6 +10,7 @@ from ataka.study import Study
 from report.forecast import devices, progress, schedule
 from report.forecast.devices import Device, Unknown
 from report.forecast.jobs import Job
+from report.grammar import counted
 from report.watch import traces
 from report.watch.sights import Sight
 from report.watch.traces import Notes
@@ -53,7 +54,7 @@ def of(study: Study, sights: Mapping[str, Sight], notes: Notes, records: Records
     at_once = _at_once(study, notes, sights)
     wall = schedule.wall_seconds({output: _counted(sight.job, notes) for output, sight in rest.items()}, each, at_once)
     planned = f"at the pace of {timed:,} finished jobs" if timed else f"as planned for {device.name} ({device.basis})"
-    return Remaining(wall, f"{at_once:,} job{'s' * (at_once > 1)} at once, {planned}", each)
+    return Remaining(wall, f"{counted(at_once, 'job')} at once, {planned}", each)
 
 
 def _planned_on(study: Study, jobs: Sequence[Job]) -> Device | None:

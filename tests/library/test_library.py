@@ -152,6 +152,22 @@ def test_what_no_evaluation_can_use_is_refused_by_name(given: dict[str, Any], me
         ataka.evaluate(**usual | given)
 
 
+def test_a_network_without_a_gradient_is_refused_by_attacks_alone() -> None:
+    """Clean accuracy needs none; an attack would end in a message of autograd's."""
+
+    class Masked(nn.Module):
+        inside = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.inside(x).detach()
+
+    assert len(ataka.evaluate(Masked(), "clean", "digits", images=5).x) == 5
+    own = torch.zeros(3, 1, 8, 8, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64)
+    for data in ("digits", own):
+        with pytest.raises(UserError, match="Masked: no gradient leads from its logits to its images"):
+            ataka.evaluate(Masked(), "fgsm", data)
+
+
 def test_a_number_of_images_is_noted_among_the_settings() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     evaluation = ataka.evaluate(network, "fgsm", "digits", images=5)

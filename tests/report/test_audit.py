@@ -575,6 +575,11 @@ def test_mistakes_end_with_a_sentence_and_leave_nothing(
     assert not Path("audits").exists()
 
 
+def test_clean_images_need_no_gradient(functions: Path) -> None:
+    assert main(["audit", "mynets:masked", "--dataset", "digits", "--scale", "smoke", "--attacks", "clean"]) == 0
+    assert [*json.loads(Path("audits/masked/audit.json").read_text())["attacks"]] == ["clean"]
+
+
 def test_a_data_set_that_is_not_there_is_named(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
