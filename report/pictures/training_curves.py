@@ -147,7 +147,7 @@ def caption(study: Study, data: Sequence[Curves]) -> str:
     return (
         f"Accuracy at the end of each epoch in {counted(len(data), 'training')} (seed {study.seeds[0]}), the mean over "
         "each one's networks: on clean training and validation images, and on validation images under the short PGD "
-        "that watches the training. The number in a panel is the robust-overfitting gap, shaded: robust accuracy in the "
-        "best epoch (triangle) minus that in the last epoch, in points. "
+        "that watches the training. The number in a panel is the robust-overfitting gap, shaded: robust accuracy in "
+        "the best epoch (triangle) minus that in the last epoch, in points. "
         f"The largest gap is {largest.gap:.1f}, of {words.plain(largest.label)}."
     )
