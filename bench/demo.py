@@ -12,11 +12,13 @@ It needs git's history, and an idle machine.
 
 import argparse
 import csv
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +27,7 @@ import numpy
 import psutil
 
 from bench.jobs import BEFORE, commit
-from bench.timing import FOLDER, write
+from bench.timing import FOLDER, keep, turns
 from tests.workflow.driver import HOME, Checkout
 
 TABLES = tuple(f"results/demo/table{number}.tex" for number in range(1, 6))
@@ -54,10 +56,11 @@ class Took:
     cpu_seconds: float
 
 
-def build(checkout: Checkout, targets: Sequence[str] = TABLES, *more: str, profile: str = "profiles/demo") -> Took:
-    """Make ``targets`` from nothing; the results stay."""
-    subprocess.run(["rm", "-rf", "results", ".snakemake"], cwd=checkout.folder, check=True)
-    command = [sys.executable, "-m", "snakemake", "--profile", profile, *targets, *more]
+def build(checkout: Checkout, *more: str) -> Took:
+    """Make the tables from nothing; the results stay."""
+    for folder in ("results", ".snakemake"):
+        shutil.rmtree(checkout.folder / folder, ignore_errors=True)
+    command = [sys.executable, "-m", "snakemake", "--profile", "profiles/demo", *TABLES, *more]
     log = checkout.folder.parent / f"{checkout.folder.name}.log"
     with log.open("wb") as output:
         began = time.monotonic()
@@ -74,13 +77,11 @@ def _watched(root: psutil.Popen) -> float:
     """CPU seconds of ``root`` and of all processes below it, when it has ended."""
     seconds: dict[tuple[int, float], float] = {}
     while root.poll() is None:
-        try:
+        with suppress(psutil.NoSuchProcess):
             for process in (root, *root.children(recursive=True)):
-                with process.oneshot():
+                with suppress(psutil.NoSuchProcess):  # it ended while it was read
                     times = process.cpu_times()
                     seconds[process.pid, process.create_time()] = times.user + times.system
-        except psutil.NoSuchProcess:  # it ended while it was read
-            continue
         time.sleep(_TICK)
     return sum(seconds.values())
 
@@ -136,21 +137,20 @@ def _differences(title: str, found: Mapping[str, Compared]) -> Iterator[Row]:
 
 def measure(rounds: int) -> Iterator[Row]:
     """Times of both commits in turn, and what differs in the last round's cells."""
-    with tempfile.TemporaryDirectory(prefix="demo-") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="demo-") as temporary:
+        folder = Path(temporary)
         before, now = commit(BEFORE, folder / "before"), Checkout.of(HOME, folder / "now")
         contestants: dict[str, Callable[[], Took]] = {
             BEFORE: partial(build, before),
             "now": partial(build, now),
-            "now, switches off": partial(build, Checkout.of(HOME, folder / "off"), TABLES, *OFF),
+            "now, switches off": partial(build, Checkout.of(HOME, folder / "off"), *OFF),
         }
-        for number in range(1, rounds + 1):
-            took: dict[str, Took] = {}
-            for place in range(len(contestants)):
-                who = [*contestants][(number + place) % len(contestants)]
-                took[who] = contestants[who]()
-                print(f"{who}: {took[who]}", flush=True)
-            yield from rows(f"five tables, round {number}", {who: took[who] for who in contestants})
+        took: dict[str, dict[int, Took]] = {name: {} for name in contestants}
+        for turn, name, each in turns(contestants, rounds):
+            took[name][turn] = each
+            print(f"{name}: {each}", flush=True)
+        for turn in range(rounds):
+            yield from rows(f"five tables, round {turn + 1}", {name: took[name][turn] for name in contestants})
         for words, other in (("switches off", "off"), ("switches on", "now")):
             found = compare(before.folder / "results/demo", folder / other / "results/demo")
             yield from _differences(f"cells beside those of {BEFORE}, {words}", found)
@@ -162,10 +162,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=1, help="how often each contestant has its turn (1)")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the CSV goes")
     given = parser.parse_args(arguments)
-    lines: list[Row] = []
-    for line in measure(given.rounds):
-        lines.append(line)
-        write("demo", lines, given.folder, packages=["snakemake"])
+    keep("demo", measure(given.rounds), given.folder, packages=["snakemake"])
     return 0
 
 

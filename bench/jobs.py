@@ -5,8 +5,8 @@ plug-in has it, then torch. In a group the first Snakemake and torch start once,
 evaluation. CPU seconds and memory are those of Slurm's accounting. The memory is the peak of the batch step and that of
 the largest step beside it, over all processes, so that memory which a forked process shares counts twice. An evaluation
 in a group of eight has an eighth of the group's CPU seconds, and the group's memory. A dry run is
-`snakemake -n results/all`, with the peak of its one process. The commits take turns, with the same packages. Other work
-on the machine costs CPU seconds, too: measure on an idle one.
+`snakemake -n results/all`, with the peak of its one process, which loads Slurm's plug-in where that is installed. The
+commits take turns, with the same packages. Other work on the machine costs CPU seconds, too: measure on an idle one.
 
     python -m bench.jobs                writes docs/performance/jobs.csv
 
@@ -28,7 +28,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from bench.timing import FOLDER, write
+from bench.timing import FOLDER, keep, turns
 from tests.slurm.cluster import Cluster, Unavailable, running
 from tests.slurm.study import OnCluster
 from tests.workflow.driver import HOME, Checkout
@@ -131,13 +131,10 @@ def _with(seeds: int) -> tuple[str, str]:
 
 def in_turn(contestants: Mapping[str, Callable[[], Usage]], rounds: int) -> dict[str, list[Usage]]:
     """Each contestant once a round; every round begins with another."""
-    names = list(contestants)
-    usages: dict[str, list[Usage]] = {name: [] for name in names}
-    for turn in range(rounds):
-        for place in range(len(names)):
-            name = names[(turn + place) % len(names)]
-            usages[name].append(contestants[name]())
-            print(f"{name}: {usages[name][-1]}", flush=True)
+    usages: dict[str, list[Usage]] = {name: [] for name in contestants}
+    for _, name, usage in turns(contestants, rounds):
+        usages[name].append(usage)
+        print(f"{name}: {usage}", flush=True)
     return usages
 
 
@@ -181,9 +178,7 @@ def measure(rounds: int) -> Iterator[Row]:
         yield from rows("an evaluation on the cluster", in_turn(jobs, rounds))
         for words, seeds in DRY_RUNS.items():
             runs = {
-                BEFORE: partial(
-                    dry_run, Checkout(before.folder), seeds
-                ),  # without the plug-in, which starts would load
+                BEFORE: partial(dry_run, Checkout(before.folder), seeds),
                 "now": partial(dry_run, Checkout(now.folder), seeds),
             }
             yield from rows(f"a dry run, {words}", in_turn(runs, rounds))
@@ -218,11 +213,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=5, help="how often each contestant has its turn (5)")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the CSV goes")
     given = parser.parse_args(arguments)
-    lines: list[Row] = []
     try:
-        for line in measure(given.rounds):
-            lines.append(line)
-            write("jobs", lines, given.folder, packages=["snakemake"])
+        keep("jobs", measure(given.rounds), given.folder, packages=["snakemake"])
     except Unavailable as error:
         print(f"no cluster with Slurm: {error}", file=sys.stderr)
         return 1

@@ -11,7 +11,6 @@ It needs CIFAR-10, and some 20 minutes of one core.
 
 import argparse
 import csv
-import json
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from pathlib import Path
 import numpy
 
 from bench.tape import cost, make
-from bench.timing import FOLDER, write
+from bench.timing import FOLDER, keep
 from tests.workflow.driver import HOME, Checkout
 
 PRECISIONS: dict[str, dict[str, str]] = {
@@ -80,11 +79,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.precision", description="Robust accuracy and bfloat16.")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the CSV goes")
     given = parser.parse_args(arguments)
-    lines: list[Row] = []
-    for line in measure():
-        print(json.dumps(vars(line)), flush=True)
-        lines.append(line)
-        write("precision", lines, given.folder)
+    keep("precision", measure(), given.folder)
     return 0
 
 

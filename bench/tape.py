@@ -30,7 +30,7 @@ import torch
 from ataka.datasets.views import view
 from ataka.files.tape import Reader, Writer
 from ataka.machine.meter import Meter, Usage
-from bench.timing import FOLDER, write
+from bench.timing import FOLDER, keep
 from tests.workflow.driver import HOME, Checkout
 
 TEACHERS, IMAGES, CLASSES, EPOCHS = 3, 45_000, 100, 300
@@ -180,11 +180,7 @@ def main(arguments: list[str]) -> int:
         what, folder, images, epochs = given.part
         print(json.dumps(part(what, Path(folder), int(images), int(epochs))))
         return 0
-    lines: list[Row] = []
-    for line in measure():
-        print(line, flush=True)
-        lines.append(line)
-        write("tape", lines, given.folder)
+    keep("tape", measure(), given.folder)
     return 0
 
 

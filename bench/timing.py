@@ -5,16 +5,17 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+T = TypeVar("T")
 FOLDER = Path(__file__).parent.parent / "docs" / "performance"
 
 
@@ -49,14 +50,20 @@ def in_turn(contestants: Mapping[str, Callable[[], object]], rounds: int) -> lis
 
 def clocked(contestants: Mapping[str, Callable[[], float]], rounds: int) -> list[Timing]:
     """``in_turn``, for contestants that take their own time, in seconds."""
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for turn, name, took in turns(contestants, rounds + 1):
+        if turn:
+            seconds[name].append(took)
+    return [timing(name, each) for name, each in seconds.items()]
+
+
+def turns(contestants: Mapping[str, Callable[[], T]], rounds: int) -> Iterator[tuple[int, str, T]]:
+    """The round, the contestant, and what it gives, as it comes; every round begins with another."""
     names = list(contestants)
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    for turn in range(rounds + 1):
-        for name in [*names[turn % len(names) :], *names[: turn % len(names)]]:
-            took = contestants[name]()
-            if turn:
-                seconds[name].append(took)
-    return [timing(name, seconds[name]) for name in names]
+    for turn in range(rounds):
+        start = turn % len(names)
+        for name in [*names[start:], *names[:start]]:
+            yield turn, name, contestants[name]()
 
 
 def seconds_of(work: Callable[[], object]) -> float:
@@ -100,6 +107,15 @@ def write(
         writer = csv.DictWriter(file, [*(field.name for field in fields(lines[0])), *about])
         writer.writeheader()
         writer.writerows([asdict(line) | about for line in lines])
+
+
+def keep(name: str, lines: Iterable["DataclassInstance"], folder: Path, *, packages: Sequence[str] = ()) -> None:
+    """Print each of ``lines`` as it comes, and ``write`` all that have come."""
+    kept = []
+    for line in lines:
+        print(line, flush=True)
+        kept.append(line)
+        write(name, kept, folder, packages=packages)
 
 
 def machine() -> str:
