@@ -5,13 +5,13 @@ once; online they train beside each student. The first table measures one record
 online student, at pocket scale with 500 images and two epochs of real CIFAR-10, and multiplies; docs/growth.md counts
 the same at the paper's scale.
 
-The second table has a tape of the paper's size (CIFAR-100, 45,000 images, three teachers, 300 epochs) written and
+The others have a tape of the paper's size (CIFAR-100, 45,000 images, three teachers, 300 epochs) written and
 replayed, with logits from a generator of random numbers, and the jobs of one epoch with small networks on all images
 and on few: what grows with the number of images is what a recording and a student hold beside their networks.
 
     ATAKA_DATA=... python -m bench.tape     writes docs/performance/tape.csv
 
-It needs CIFAR-10 and CIFAR-100, and 35 GB of disk.
+It needs CIFAR-10 and CIFAR-100, and 20 GB of disk.
 """
 
 import argparse
